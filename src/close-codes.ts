@@ -1,0 +1,25 @@
+/**
+ * The codes with which the plugin closes a WebSocket.
+ *
+ * Below 4000 they are those of RFC 6455 §7.4.1 and the IANA registry. Of the private ones
+ * (RFC 6455 §7.4.2) the number tells the client what to do: 4000 to 4499, connect again;
+ * 4500 to 4999, don't.
+ */
+export const closeCodes = {
+  /** The server is shutting down or restarting: connect again. */
+  goingAway: 1001,
+  /** `notifier.disconnect()`: signed out, banned. */
+  disconnected: 4502
+} as const
+
+/** What a close frame's reason may weigh: a control frame holds 125 bytes, two are the code (RFC 6455 §5.5). */
+export const MAX_REASON_BYTES = 123
+
+/**
+ * Whether an application may close a socket with this code (RFC 6455 §7.4.2).
+ * @param code any number
+ */
+export function isSendableCloseCode (code: number): boolean {
+  return code === 1000 || code === 1001 || (code >= 1007 && code <= 1014 && code !== 1010) ||
+    (Number.isInteger(code) && code >= 3000 && code <= 4999)
+}

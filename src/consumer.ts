@@ -1,0 +1,106 @@
+import type { Channel, ConsumeMessage } from 'amqplib'
+import type { FastifyBaseLogger } from 'fastify'
+import { createBrokerConnection } from './broker-connection.js'
+import type { BrokerOptions } from './options.js'
+import { ensureQueue } from './queue.js'
+import { createSettlement, type Settlement } from './settlement.js'
+
+export type Consumer = ReturnType<typeof createConsumer>
+
+export interface ConsumerOptions {
+  options: BrokerOptions
+  log: FastifyBaseLogger
+  /**
+   * Takes a message over; done, or fulfilled, when its outcome is known. Rejected, the message stays unsettled.
+   * @param gone aborts when the broker will deliver the message again, as its channel is dead
+   */
+  handle (message: ConsumeMessage, gone: AbortSignal): unknown
+}
+
+/** Consumes the queue for as long as it takes, and settles each message when its outcome is known. */
+export function createConsumer ({ options, log, handle }: ConsumerOptions) {
+  const { queue, prefetch } = options
+  let settlement: Settlement | undefined
+  let gone = new AbortController()
+  let consumerTag: string | undefined
+  let drainingSince: Date | undefined
+  /** Settlements that came to nothing, as their channel had died: those messages are delivered again. */
+  let abandoned = 0
+
+  const connection = createBrokerConnection<Channel>({
+    options,
+    purpose: 'consumer',
+    log,
+    createChannel: model => model.createChannel(),
+    async setup (channel, model) {
+      await ensureQueue(model, queue)
+      await channel.prefetch(prefetch)
+      settlement = createSettlement(channel)
+      gone = new AbortController()
+      const onMessage = receive.bind(undefined, channel, settlement, gone.signal)
+      consumerTag = (await channel.consume(queue, onMessage)).consumerTag
+    },
+    lost () {
+      settlement?.abandon()
+      gone.abort()
+      settlement = undefined
+      consumerTag = undefined
+    }
+  })
+
+  function receive (channel: Channel, own: Settlement, gone: AbortSignal, message: ConsumeMessage | null): void {
+    if (message === null) {
+      // The broker cancelled the consumer: the queue was deleted, or its node went away.
+      log.warn({ queue }, 'consumer cancelled by the broker')
+      channel.close().catch(() => {}) // it was closed at the same time
+      return
+    }
+    own.track(message)
+    const settle = () => { if (!own.settle(message)) abandoned++ }
+    try {
+      const outcome = handle(message, gone)
+      // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
+      if (outcome instanceof Promise) outcome.then(settle, fail)
+      else settle()
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  /** What amqplib calls must not throw: it would close the channel. */
+  function fail (err: unknown): void {
+    if ((err as Error).name === 'AbortError') return // given up, as its channel died
+    log.error({ err, queue }, 'message not settled')
+  }
+
+  return {
+    connection,
+
+    /** Messages whose outcome isn't known yet. */
+    get unsettled (): number {
+      return settlement?.unsettled ?? 0
+    },
+
+    get abandoned (): number {
+      return abandoned
+    },
+
+    /** When {@link drain} was called. */
+    get drainingSince (): Date | undefined {
+      return drainingSince
+    },
+
+    /** Takes no more messages, and resolves when what is in flight is settled, at the latest after a time in milliseconds. */
+    async drain (timeout: number): Promise<void> {
+      drainingSince = new Date()
+      const { channel } = connection
+      if (channel === undefined || consumerTag === undefined || settlement === undefined) return
+      const own = settlement
+      let timer: NodeJS.Timeout | undefined
+      const expired = new Promise<void>(resolve => { timer = setTimeout(resolve, timeout) })
+      const settled = channel.cancel(consumerTag).then(() => own.settled(), () => {}) // rejected: the channel died
+      await Promise.race([settled, expired])
+      clearTimeout(timer)
+    }
+  }
+}

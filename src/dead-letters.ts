@@ -1,0 +1,92 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
+import type { FastifyBaseLogger } from 'fastify'
+import type { InvalidReason } from './message.js'
+import type { BrokerOptions } from './options.js'
+import type { Publisher } from './publisher.js'
+
+/** Why a message is in the dead-letter queue. */
+export type DeadLetterReason = InvalidReason | 'offline'
+
+export type DeadLetters = ReturnType<typeof createDeadLetters>
+
+/** Puts what can't be used into the dead-letter queue, with the reason and the origin in headers. */
+export function createDeadLetters (options: BrokerOptions, publisher: Publisher, log: FastifyBaseLogger) {
+  const { queue, deadLetterQueue, reconnect } = options
+  let failing = false
+
+  async function publish (content: Buffer, properties: AmqpOptions.Publish): Promise<void> {
+    try {
+      await publisher.publish(deadLetterQueue, content, properties)
+    } catch (err) {
+      if (!failing) log.warn({ err, queue: deadLetterQueue }, 'dead letters cannot be published')
+      failing = true
+      throw err
+    }
+    if (failing) log.info({ queue: deadLetterQueue }, 'dead letters can be published again')
+    failing = false
+  }
+
+  return {
+    /**
+     * Publishes a delivered message to the dead-letter queue, as often as it takes: until then the original stays
+     * unsettled, so that the broker sends less while dead letters can't be published.
+     * @param gone aborts when the original will be delivered again
+     * @returns when the broker has confirmed it
+     * @throws AbortError
+     */
+    async add (message: ConsumeMessage, why: DeadLetterReason, detail: string, gone: AbortSignal): Promise<void> {
+      const { exchange, routingKey } = message.fields
+      const headers = {
+        ...reasonHeaders(why, detail),
+        'x-notification-queue': queue,
+        'x-notification-exchange': exchange,
+        'x-notification-routing-key': routingKey
+      }
+      let properties = { ...originalProperties(message), headers: { ...originalHeaders(message), ...headers } }
+
+      for (let wait = reconnect.initialDelay; ; wait = Math.min(wait * 2, reconnect.maxDelay)) {
+        gone.throwIfAborted()
+        try {
+          await publish(message.content, properties)
+          log.warn({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
+          return
+        } catch (error) {
+          // amqplib can't encode headers of over 64 KiB, which the original's may be with ours added.
+          if (error instanceof RangeError || error instanceof TypeError) properties = { headers }
+          await delay(wait, undefined, { signal: gone })
+          await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
+        }
+      }
+    },
+
+    /**
+     * Publishes a notification that did not come from the queue to the dead-letter queue, once.
+     * @param message its JSON
+     * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
+     */
+    async addOwn (message: Buffer, why: DeadLetterReason, detail: string): Promise<void> {
+      await publish(message, { contentType: 'application/json', headers: reasonHeaders(why, detail) })
+    }
+  }
+}
+
+function reasonHeaders (why: DeadLetterReason, detail: string): Record<string, unknown> {
+  return {
+    'x-notification-reason': why,
+    'x-notification-detail': detail,
+    'x-notification-time': new Date().toISOString()
+  }
+}
+
+/** Not `expiration`, with which the letter would vanish; nor `userId`, which the broker compares with our own. */
+function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publish {
+  const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId } = properties
+  return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId }
+}
+
+/** Not `CC` and `BCC`, by which RabbitMQ would send copies round again. */
+function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
+  const { CC, BCC, ...headers } = properties.headers ?? {}
+  return headers
+}

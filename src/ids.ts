@@ -1,0 +1,30 @@
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+
+const MAX_BYTES = 255
+
+/** What an id has to be, in the words of an error message. */
+export const ID_RULE = '1 to 255 bytes of UTF-8 without control characters'
+
+/** The part of the rule that JSON Schema can say; {@link isId} is the whole. */
+export const Id = Type.String({
+  minLength: 1,
+  maxLength: MAX_BYTES,
+  // `__proto__` is a valid string, and the one key that an application's plain object must never be given.
+  pattern: '^(?!__proto__$)[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+  description: ID_RULE
+})
+
+const check = TypeCompiler.Compile(Id)
+
+/**
+ * Whether a value can be a user id or a notification id.
+ * @param value anything
+ * @returns true for 1 to 255 bytes of well-formed UTF-8 without control characters
+ */
+export function isId (value: unknown): value is string {
+  if (!check.Check(value)) return false
+  // No UTF-16 code unit takes more than three bytes, so most ids need not be measured.
+  // A lone surrogate has no UTF-8 form: two such ids would look the same on the wire.
+  return (value.length * 3 <= MAX_BYTES || Buffer.byteLength(value) <= MAX_BYTES) && value.isWellFormed()
+}

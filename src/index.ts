@@ -1,0 +1,103 @@
+import websocket from '@fastify/websocket'
+import type { ConsumeMessage } from 'amqplib'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createConsumer } from './consumer.js'
+import { createDeadLetters } from './dead-letters.js'
+import { createHealth } from './health.js'
+import { decode, InvalidMessage } from './message.js'
+import { createNotifier } from './notifier.js'
+import { hasBroker, parseOptions, type BrokerOptions, type NotificationPluginOptions } from './options.js'
+import { createPublisher } from './publisher.js'
+import { createRegistry } from './registry.js'
+import { addRoute } from './route.js'
+import { createRouter } from './router.js'
+import { createSockets, handleSocketError } from './sockets.js'
+import { createStats } from './stats.js'
+
+async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
+  const options = parseOptions(input)
+  const { log } = app
+
+  // There can be one in an application, and it may have WebSocket routes of its own.
+  if (!app.hasPlugin('@fastify/websocket')) await app.register(websocket, { errorHandler: handleSocketError })
+
+  const stats = createStats()
+  const registry = createRegistry()
+  const sockets = createSockets(registry, app.websocketServer, log)
+  const broker = hasBroker(options) ? createBroker(options) : undefined
+  const router = createRouter({ options, registry, deadLetters: broker?.deadLetters, stats, log })
+  const health = createHealth(options.prefetch, broker?.consumer, broker?.publisher)
+
+  app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
+  addRoute(app, options.path, sockets)
+
+  function createBroker (options: BrokerOptions) {
+    const publisher = createPublisher(options, log)
+    const deadLetters = createDeadLetters(options, publisher, log)
+    const consumer = createConsumer({ options, log, handle: receive })
+
+    /** The one way in for what the queue delivers. */
+    function receive (message: ConsumeMessage, gone: AbortSignal): unknown {
+      const decoded = decode(message, options.limits.messageBytes)
+      if (!(decoded instanceof InvalidMessage)) return router.route(decoded, { message, gone })
+      const { reason, detail } = decoded
+      return deadLetters.add(message, reason, detail, gone).then(() => stats.count('dead-lettered', reason))
+    }
+
+    return { publisher, deadLetters, consumer }
+  }
+
+  app.addHook('onReady', async () => {
+    if (broker === undefined) return
+    // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
+    const { pluginTimeout = 0 } = app.initialConfig
+    const timeout = pluginTimeout > 0 ? pluginTimeout * 0.9 : 60_000
+    try {
+      await Promise.all([broker.publisher.connection.start(timeout), broker.consumer.connection.start(timeout)])
+    } catch (error) {
+      await closeBroker(0)
+      throw error
+    }
+  })
+
+  let closed: Promise<void> | undefined
+  async function shutDown (): Promise<void> {
+    const deadline = Date.now() + options.drainTimeout
+    const timeLeft = () => Math.max(0, deadline - Date.now())
+    await broker?.consumer.drain(timeLeft())
+    await sockets.closeAll(timeLeft())
+    await closeBroker(timeLeft())
+  }
+
+  async function closeBroker (timeout: number): Promise<void> {
+    await Promise.all([broker?.consumer.connection.close(timeout), broker?.publisher.connection.close(timeout)])
+  }
+
+  // Begun while the server still listens, awaited where Fastify sets no time limit. In between the server waits for
+  // its sockets to end.
+  app.addHook('preClose', async () => { closed ??= shutDown() })
+  app.addHook('onClose', async () => { await (closed ??= shutDown()) })
+}
+
+/**
+ * Pushes RabbitMQ messages to the WebSockets of the users they are addressed to.
+ *
+ * ```ts
+ * await app.register(notificationPlugin, { amqpUrl: 'amqp://localhost', queue: 'hello' })
+ * ```
+ *
+ * @throws FST_NOTIFICATION_INVALID_OPTION from `register`; FST_NOTIFICATION_BROKER_UNREACHABLE and
+ *   FST_NOTIFICATION_BROKER_REFUSED from `ready()` and `listen()`
+ */
+export const notificationPlugin = fp(notification, { fastify: '5.x', name: 'fastify-notification' })
+export default notificationPlugin
+
+export { closeCodes } from './close-codes.js'
+export type { DeadLetterReason } from './dead-letters.js'
+export type { Health, HealthState } from './health.js'
+export type { Message } from './message.js'
+export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
+export type { NotificationPluginOptions } from './options.js'
+export type { Outcome } from './router.js'
+export type { StatsSnapshot } from './stats.js'

@@ -1,0 +1,114 @@
+import { isUtf8 } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import { Type, type Static } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { ConsumeMessage } from 'amqplib'
+import { errors } from './errors.js'
+import { Id, ID_RULE, isId } from './ids.js'
+
+/** What arrives on the queue, as JSON in UTF-8. Other members are ignored. */
+export const MessageSchema = Type.Object({
+  userId: Id,
+  content: Type.Unknown({ description: 'a string, or any other JSON value' }),
+  id: Type.Optional(Id)
+})
+export type Message = Static<typeof MessageSchema>
+
+const message = TypeCompiler.Compile(MessageSchema)
+
+/** A valid message: `content` for the user `userId`, under an `id` by which a repetition can be recognised. */
+export interface Notification {
+  readonly id: string
+  readonly userId: string
+  readonly content: unknown
+  /** The content as a WebSocket receives it: a string as it is, anything else as its JSON. */
+  readonly text: string
+}
+
+/** Why a message can't be used; the `x-notification-reason` header of its dead letter. */
+export type InvalidReason = 'too-large' | 'invalid-utf8' | 'invalid-json' | 'invalid-message'
+
+/** A message that can't be used. `detail` says why in words, and never quotes the message. */
+export class InvalidMessage {
+  constructor (readonly reason: InvalidReason, readonly detail: string) {}
+}
+
+/**
+ * Bytes of the queue to a notification.
+ * @param delivery what the broker delivered
+ * @param maxBytes the largest body to accept
+ * @returns the notification, or what is wrong with the message; never throws
+ */
+export function decode ({ content, properties }: ConsumeMessage, maxBytes: number): Notification | InvalidMessage {
+  if (content.length > maxBytes) return new InvalidMessage('too-large', `${content.length} bytes, over the limit of ${maxBytes}`)
+  if (!isUtf8(content)) return new InvalidMessage('invalid-utf8', 'the body is not UTF-8')
+
+  let value: unknown
+  try {
+    value = JSON.parse(content.toString())
+  } catch {
+    // The parser's own words quote the body.
+    return new InvalidMessage('invalid-json', content.length === 0 ? 'the body is empty' : 'the body is not JSON')
+  }
+  if (!message.Check(value)) return new InvalidMessage('invalid-message', describe(value))
+  if (!isId(value.userId)) return new InvalidMessage('invalid-message', `userId must be ${ID_RULE}`)
+  if (value.id !== undefined && !isId(value.id)) return new InvalidMessage('invalid-message', `id must be ${ID_RULE}`)
+
+  let text: string
+  try {
+    text = toText(value.content)
+  } catch {
+    // The parser has no limit of depth; the serializer ends at that of the stack.
+    return new InvalidMessage('invalid-message', 'content is nested too deeply')
+  }
+  const id = value.id ?? (isId(properties.messageId) ? properties.messageId : randomUUID())
+  return { id, userId: value.userId, content: value.content, text }
+}
+
+function describe (value: unknown): string {
+  const { path, schema } = message.Errors(value).First()!
+  return `${path === '' ? 'the body' : path.slice(1)} must be ${schema.description ?? 'a JSON object with userId and content'}`
+}
+
+/**
+ * A notification that did not come from the queue.
+ * @param userId 1 to 255 bytes of UTF-8 without control characters
+ * @param content a string, or any value with a JSON form
+ * @param id like `userId`; a fresh UUID where left out
+ * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
+ */
+export function compose (userId: string, content: unknown, id: string = randomUUID()): Notification {
+  assertUserId(userId)
+  if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
+  return { id, userId, content, text: encode(content) }
+}
+
+/** @throws FST_NOTIFICATION_INVALID_USER_ID */
+export function assertUserId (userId: unknown): asserts userId is string {
+  if (!isId(userId)) throw new errors.InvalidUserId(ID_RULE, kind(userId))
+}
+
+/**
+ * A content that did not come from JSON, as the text that a WebSocket receives.
+ * @throws FST_NOTIFICATION_INVALID_CONTENT
+ */
+export function encode (content: unknown): string {
+  let text: string | undefined
+  try {
+    text = toText(content)
+  } catch (cause) {
+    throw new errors.InvalidContent(kind(content), { cause })
+  }
+  if (text === undefined) throw new errors.InvalidContent(kind(content))
+  return text
+}
+
+function toText (content: unknown): string {
+  return typeof content === 'string' ? content : JSON.stringify(content)
+}
+
+/** What a wrong value is, without quoting it: it may be somebody's data. */
+function kind (value: unknown): string {
+  if (typeof value === 'string') return `a string of ${Buffer.byteLength(value)} bytes`
+  return value === null ? 'null' : typeof value
+}

@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
+import { errors } from './errors.js'
+import type { Health } from './health.js'
+import { ID_RULE, isId } from './ids.js'
+import { assertUserId, compose, encode } from './message.js'
+import type { Registry } from './registry.js'
+import type { Outcome, Routed, Router } from './router.js'
+import type { Sockets } from './sockets.js'
+import type { StatsSnapshot } from './stats.js'
+
+/** What became of one notification. */
+export interface NotifyResult extends Routed {
+  /** The notification's id. */
+  readonly id: string
+}
+
+/** What became of one content for many users. */
+export interface NotifyManyResult {
+  /** The id, the same for every user. */
+  readonly id: string
+  /** How many users it was for. */
+  readonly users: number
+  /** How many connections it was handed to. */
+  readonly connections: number
+  /** How many users had which outcome. */
+  readonly outcomes: Readonly<Partial<Record<Outcome, number>>>
+}
+
+/** The registry of connections by user, as `fastify.notifier`. */
+export interface Notifier {
+  /**
+   * Sends a content to every connection of a user: the path of a queue message, without the queue.
+   * @param userId 1 to 255 bytes of UTF-8 without control characters
+   * @param content a string, sent as it is, or any value with a JSON form, sent as JSON
+   * @param options `id`: by which a repetition can be recognised, like `userId`; a fresh UUID where left out
+   * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT;
+   *   with `offline: 'dead-letter'` also FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
+   */
+  notify (userId: string, content: unknown, options?: { id?: string }): Promise<NotifyResult>
+
+  /**
+   * Sends one content to many users, encoded once. A user named twice gets it once.
+   * @param userIds any iterable of user ids
+   * @throws as {@link notify}; nothing is sent when one of the ids is invalid
+   */
+  notifyMany (userIds: Iterable<string>, content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
+
+  /**
+   * Sends one content to everybody who is connected, encoded once.
+   * @throws FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
+   */
+  broadcast (content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
+
+  /**
+   * Takes a socket of a route of the application's own; it leaves by itself when it closes.
+   * @param socket an open WebSocket of @fastify/websocket; registered twice for one user it counts once
+   * @param request its request, for the log
+   * @returns the id of the connection, as in the log
+   * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_SOCKET
+   */
+  register (userId: string, socket: WebSocket, request?: FastifyRequest): string
+
+  /**
+   * Takes a socket out again, and leaves it open.
+   * @returns whether it was registered for this user
+   */
+  unregister (userId: string, socket: WebSocket): boolean
+
+  /**
+   * Closes every connection of a user: signed out, banned.
+   * @param code a close code that an endpoint may send (RFC 6455 §7.4); default 4502, at which clients don't come back
+   * @param reason at most 123 bytes
+   * @returns how many connections were closed
+   * @throws FST_NOTIFICATION_INVALID_CLOSE
+   */
+  disconnect (userId: string, code?: number, reason?: string): number
+
+  /** How many connections a user has. */
+  connections (userId: string): number
+
+  /** The connected users: how many, and their ids one by one. */
+  readonly users: { readonly size: number, has (userId: string): boolean, [Symbol.iterator] (): IterableIterator<string> }
+
+  /** How many connections there are. */
+  readonly size: number
+
+  /** Whether messages are being consumed, since when, and what went wrong last. */
+  health (): Health
+
+  /** What became of everything so far, counted. */
+  stats (): StatsSnapshot
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Pushes notifications to the WebSockets of users. */
+    notifier: Notifier
+  }
+}
+
+interface NotifierParts {
+  registry: Registry
+  router: Router
+  sockets: Sockets
+  health (): Health
+  stats (): StatsSnapshot
+}
+
+/** The public face of the registry and the router. */
+export function createNotifier ({ registry, router, sockets, health, stats }: NotifierParts): Notifier {
+  async function routeToEach (userIds: Iterable<string>, content: unknown, id: string = randomUUID()): Promise<NotifyManyResult> {
+    if (!isId(id)) throw new errors.InvalidId(ID_RULE, typeof id)
+    const text = encode(content)
+    const outcomes: Partial<Record<Outcome, number>> = {}
+    let users = 0
+    let connections = 0
+    function count (routed: Routed): void {
+      users++
+      connections += routed.connections
+      outcomes[routed.outcome] = (outcomes[routed.outcome] ?? 0) + 1
+    }
+
+    const pending: Array<Promise<void>> = []
+    for (const userId of userIds) {
+      const routed = router.route({ id, userId, content, text })
+      if (routed instanceof Promise) pending.push(routed.then(count))
+      else count(routed)
+    }
+    await Promise.all(pending)
+    return { id, users, connections, outcomes }
+  }
+
+  return {
+    async notify (userId, content, { id } = {}) {
+      const notification = compose(userId, content, id)
+      return { id: notification.id, ...await router.route(notification) }
+    },
+
+    async notifyMany (userIds, content, { id } = {}) {
+      const unique = new Set(userIds)
+      unique.forEach(assertUserId)
+      return await routeToEach(unique, content, id)
+    },
+
+    async broadcast (content, { id } = {}) {
+      return await routeToEach([...registry.users.keys()], content, id)
+    },
+
+    register (userId, socket, request) {
+      assertUserId(userId)
+      return sockets.open(userId, socket, request).id
+    },
+
+    unregister (userId, socket) {
+      const connection = registry.find(userId, socket)
+      return connection !== undefined && registry.delete(connection)
+    },
+
+    disconnect (userId, code = closeCodes.disconnected, reason = 'disconnected by the application') {
+      if (!isSendableCloseCode(code)) throw new errors.InvalidClose('code', '1000, 1001, 1007 to 1014 (but 1010), or 3000 to 4999', String(code))
+      if (Buffer.byteLength(reason) > MAX_REASON_BYTES) throw new errors.InvalidClose('reason', `at most ${MAX_REASON_BYTES} bytes`, `${Buffer.byteLength(reason)} bytes`)
+      const connections = [...registry.of(userId)]
+      for (const connection of connections) sockets.close(connection, code, reason)
+      return connections.length
+    },
+
+    connections: userId => registry.of(userId).size,
+
+    users: {
+      get size () { return registry.users.size },
+      has: userId => registry.users.has(userId),
+      [Symbol.iterator]: () => registry.users.keys()
+    },
+
+    get size () {
+      return registry.size
+    },
+
+    health,
+    stats
+  }
+}

@@ -1,0 +1,209 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
+import { errors } from './errors.js'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** A queue name is an AMQP short string: at most 255 bytes (AMQP 0-9-1 §4.2.5.3). */
+const QueueName = Type.String({ minLength: 1, maxLength: 255, allowed: 'a queue name of 1 to 255 bytes' })
+
+const milliseconds = (minimum: number, maximum: number, value: number) =>
+  Type.Integer({ minimum, maximum, default: value, allowed: `a whole number of milliseconds from ${minimum} to ${maximum}` })
+
+/** Every option: its type, its default, its range. The one place that says so. */
+export const OptionsSchema = Type.Object({
+  /**
+   * Where RabbitMQ is: `amqp://` or `amqps://`. `?heartbeat=` (seconds) may be part of it; 10 where it isn't.
+   * Left out, there is no broker, and `notifier.notify()` works alone.
+   */
+  amqpUrl: Type.Optional(Type.String({ allowed: 'an amqp:// or amqps:// URL' })),
+
+  /** The queue to consume: used as it is where it exists, created as a durable quorum queue where not. */
+  queue: Type.Optional(QueueName),
+
+  /**
+   * Where messages go that can't be used, with the reason in a header.
+   * @default `<queue>.dead`
+   */
+  deadLetterQueue: Type.Optional(QueueName),
+
+  /**
+   * The path of the WebSocket route.
+   * @default '/notification'
+   */
+  path: Type.String({ pattern: '^/', default: '/notification', allowed: "a path that begins with '/'" }),
+
+  /**
+   * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it
+   * in the dead-letter queue.
+   * @default 'drop'
+   */
+  offline: Type.Union([Type.Literal('drop'), Type.Literal('dead-letter')], {
+    default: 'drop',
+    allowed: "'drop' or 'dead-letter'"
+  }),
+
+  /**
+   * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
+   * application and goes on trying.
+   * @default 'fail'
+   */
+  startup: Type.Union([Type.Literal('fail'), Type.Literal('background')], {
+    default: 'fail',
+    allowed: "'fail' or 'background'"
+  }),
+
+  /**
+   * How many messages may be unsettled at a time. RabbitMQ allows a quorum queue at most 2,000.
+   * @default 1000
+   */
+  prefetch: Type.Integer({
+    minimum: 1,
+    maximum: 65_535, // AMQP 0-9-1 §1.7.2.1: a short unsigned integer
+    default: 1_000, // below this, waiting for the broker's next batch costs more than the work itself
+    allowed: 'a whole number from 1 to 65535'
+  }),
+
+  /**
+   * How long connecting to the broker may take, in milliseconds.
+   * @default 5000
+   */
+  connectTimeout: milliseconds(10, 60_000, 5_000),
+
+  /**
+   * How long the broker may take to confirm a publish, in milliseconds.
+   * @default 10000
+   */
+  publishTimeout: milliseconds(10, 600_000, 10_000),
+
+  /**
+   * How long `app.close()` may take to settle what is in flight and to close the connections, in milliseconds.
+   * @default 10000
+   */
+  drainTimeout: milliseconds(0, 600_000, 10_000),
+
+  /** How long to wait between tries to reconnect to the broker: doubled each time, with a fifth of jitter. */
+  reconnect: Type.Object({
+    /**
+     * The first wait, in milliseconds.
+     * @default 100
+     */
+    initialDelay: milliseconds(1, 60_000, 100),
+    /**
+     * The longest wait, in milliseconds.
+     * @default 10000
+     */
+    maxDelay: milliseconds(1, 600_000, 10_000)
+  }, { default: {}, additionalProperties: false, allowed: 'an object with initialDelay and maxDelay' }),
+
+  /** What is too much. */
+  limits: Type.Object({
+    /**
+     * The largest message accepted from the queue, in bytes; a larger one is dead-lettered.
+     * @default 1048576
+     */
+    messageBytes: Type.Integer({ minimum: 1, maximum: 128 * MiB, default: MiB, allowed: 'a number of bytes from 1 to 134217728' })
+  }, { default: {}, additionalProperties: false, allowed: 'an object with messageBytes' })
+}, { additionalProperties: false })
+
+/** The options with their defaults filled in. */
+export type Options = Readonly<Static<typeof OptionsSchema>>
+
+type Input<T> = { [K in keyof T]?: T[K] extends object ? Partial<T[K]> : T[K] }
+
+/** What `register` takes. */
+export type NotificationPluginOptions = Input<Static<typeof OptionsSchema>>
+
+/** The options of an application with a broker. */
+export type BrokerOptions = Options & Required<Pick<Options, 'amqpUrl' | 'queue' | 'deadLetterQueue'>>
+
+/**
+ * Checks the options and fills in the defaults; what was given is left as it was.
+ * @param input what `register` was given
+ * @returns new options, frozen
+ * @throws FST_NOTIFICATION_INVALID_OPTION
+ */
+export function parseOptions (input: NotificationPluginOptions): Options {
+  const options: unknown = Value.Default(OptionsSchema, copy(input))
+  const wrong = Value.Errors(OptionsSchema, options).First()
+  if (wrong !== undefined) {
+    const name = wrong.path.slice(1).replaceAll('/', '.')
+    throw new errors.InvalidOption(name, allowed(wrong), name === 'amqpUrl' ? redactUrl(wrong.value) : show(wrong.value))
+  }
+  assertConsistent(options as Options)
+  return Object.freeze(withDeadLetterQueue(options as Options))
+}
+
+/** Groups of options are copied one level down, so that defaults are never written into the caller's. `undefined` is as good as absent. */
+function copy (input: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, isGroup(value) ? copy(value) : value]))
+}
+
+function isGroup (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+}
+
+/** What the schema of one option can't say: how options go together. */
+function assertConsistent (options: Options): void {
+  const { amqpUrl, queue, deadLetterQueue, offline, reconnect } = options
+  if (amqpUrl !== undefined) {
+    const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
+    if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '') {
+      throw new errors.InvalidOption('amqpUrl', 'an amqp:// or amqps:// URL', redactUrl(amqpUrl))
+    }
+  }
+  for (const name of ['queue', 'deadLetterQueue'] as const) {
+    const value = options[name]
+    if (value === undefined) continue
+    if (Buffer.byteLength(value) > 255) throw new errors.InvalidOption(name, 'a queue name of 1 to 255 bytes', `${Buffer.byteLength(value)} bytes`)
+    if (amqpUrl === undefined) throw new errors.InvalidOption(name, 'left out where there is no amqpUrl', show(value))
+  }
+  if (amqpUrl !== undefined && queue === undefined) throw new errors.InvalidOption('queue', 'given together with amqpUrl', 'undefined')
+  if (deadLetterQueue !== undefined && deadLetterQueue === queue) {
+    throw new errors.InvalidOption('deadLetterQueue', 'another queue than queue, or dead letters would go round for ever', show(deadLetterQueue))
+  }
+  if (queue !== undefined && deadLetterQueue === undefined && Buffer.byteLength(queue) > 250) {
+    throw new errors.InvalidOption('deadLetterQueue', "given where queue has over 250 bytes: '<queue>.dead' would be too long", 'undefined')
+  }
+  if (offline === 'dead-letter' && amqpUrl === undefined) {
+    throw new errors.InvalidOption('offline', "'drop' where there is no amqpUrl", show(offline))
+  }
+  if (reconnect.maxDelay < reconnect.initialDelay) {
+    throw new errors.InvalidOption('reconnect.maxDelay', 'at least reconnect.initialDelay', show(reconnect.maxDelay))
+  }
+}
+
+function withDeadLetterQueue (options: Options): Options {
+  return options.queue === undefined ? options : { deadLetterQueue: `${options.queue}.dead`, ...options }
+}
+
+/** Whether the options name a broker; {@link parseOptions} has seen to the rest. */
+export function hasBroker (options: Options): options is BrokerOptions {
+  return options.amqpUrl !== undefined
+}
+
+function allowed ({ type, schema }: ValueError): string {
+  if (type === ValueErrorType.ObjectAdditionalProperties) {
+    return `left out: there is no such option. Options are ${Object.keys(schema.properties).join(', ')}`
+  }
+  return schema.allowed ?? 'an object'
+}
+
+/** A wrong value, short enough for a log line. */
+function show (value: unknown): string {
+  const text = typeof value === 'string' ? `'${value}'` : typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
+
+/**
+ * A broker's URL without its password, for messages and logs.
+ * @param url anything; what is no URL is not quoted, as it may hold a password
+ */
+export function redactUrl (url: unknown): string {
+  if (typeof url !== 'string') return url === null ? 'null' : typeof url
+  const { protocol = '', username = '', host = '', pathname = '' } = URL.canParse(url) ? new URL(url) : {}
+  if (host === '') return `a string of ${url.length} characters that is no URL of a host`
+  return `${protocol}//${username === '' ? '' : `${username}:***@`}${host}${pathname}`
+}

@@ -1,0 +1,106 @@
+import { once, EventEmitter } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import type { WebSocket, WebSocketServer } from 'ws'
+import { closeCodes } from './close-codes.js'
+import { Connection } from './connection.js'
+import { errors } from './errors.js'
+import type { Registry } from './registry.js'
+
+/** At shutdown so many sockets are closed each so many milliseconds: 10,000 clients come back over 5 s, not in one instant. */
+const CLOSE_BATCH = 100
+const CLOSE_INTERVAL = 50
+
+/** How long a client gets to answer a close frame at shutdown, in milliseconds. */
+const CLOSE_GRACE = 2_000
+
+export type Sockets = ReturnType<typeof createSockets>
+
+/**
+ * The lives of the sockets: opened into the registry, closed out of it, all closed at the end.
+ * @param server the WebSocket server of @fastify/websocket
+ */
+export function createSockets (registry: Registry, server: WebSocketServer, log: FastifyBaseLogger) {
+  /** Those whose socket has not ended yet, though they may have left the registry. */
+  const open = new Set<Connection>()
+  const events = new EventEmitter<{ empty: [] }>()
+  let closing = false
+
+  function close (connection: Connection, code: number, reason: string): void {
+    registry.delete(connection)
+    connection.close(code, reason)
+  }
+
+  return {
+    /**
+     * Begins to send a user's notifications to a socket, until it closes.
+     * @throws FST_NOTIFICATION_INVALID_SOCKET
+     */
+    open (userId: string, socket: WebSocket, request?: FastifyRequest): Connection {
+      assertOpen(socket)
+      const registered = registry.find(userId, socket)
+      if (registered !== undefined) return registered
+
+      const connection = new Connection(userId, socket)
+      const { id: connectionId } = connection
+      socket.on('error', err => log.debug({ connectionId, userId, err }, 'client connection failed'))
+      socket.once('close', code => {
+        open.delete(connection)
+        registry.delete(connection)
+        log.info({ connectionId, userId, code }, 'client disconnected')
+        if (open.size === 0) events.emit('empty')
+      })
+      open.add(connection)
+      registry.add(connection)
+      // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
+      server.clients.delete(socket)
+      log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
+      if (closing) close(connection, closeCodes.goingAway, 'server shutting down')
+      return connection
+    },
+
+    /** Closes a connection, which is sent nothing more. */
+    close,
+
+    /**
+     * Closes every connection, in batches, and ends those that don't answer.
+     * @param timeout how long that may take, in milliseconds
+     */
+    async closeAll (timeout: number): Promise<void> {
+      closing = true
+      const deadline = Date.now() + timeout
+      const batches = Math.max(1, Math.floor(timeout / 2 / CLOSE_INTERVAL))
+      const connections = [...open]
+      const size = Math.max(CLOSE_BATCH, Math.ceil(connections.length / batches))
+      for (let from = 0; from < connections.length; from += size) {
+        if (from > 0) await delay(CLOSE_INTERVAL)
+        for (const connection of connections.slice(from, from + size)) close(connection, closeCodes.goingAway, 'server shutting down')
+      }
+      if (open.size > 0) {
+        const grace = Math.max(0, Math.min(CLOSE_GRACE, deadline - Date.now()))
+        await once(events, 'empty', { signal: AbortSignal.timeout(grace) }).catch(() => {})
+      }
+      for (const { socket } of open) socket.terminate()
+    }
+  }
+}
+
+/** @throws FST_NOTIFICATION_INVALID_SOCKET */
+function assertOpen (socket: WebSocket): void {
+  const { readyState, OPEN } = (socket ?? {}) as Partial<WebSocket>
+  if (typeof readyState !== 'number') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
+  if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
+}
+
+/**
+ * What @fastify/websocket does about an error on a socket. A frame that breaks the protocol is the client's doing:
+ * `ws` has closed the socket with the code that says so, which ending it at once would cut off.
+ */
+export function handleSocketError (error: Error, socket: WebSocket, request: FastifyRequest): void {
+  if ((error as { code?: string }).code?.startsWith('WS_ERR_')) {
+    request.log.debug({ err: error }, 'client broke the protocol')
+    return
+  }
+  request.log.error({ err: error }, 'websocket failed')
+  socket.terminate()
+}

@@ -1,0 +1,66 @@
+import { test } from 'tap'
+import notificationPlugin, { type NotificationPluginOptions } from '../src/index.js'
+import { createApp } from './support/app.js'
+
+const amqpUrl = 'amqp://localhost'
+const queue = 'hello'
+
+const wrong: Array<[options: object, name: string, says: RegExp]> = [
+  [{ amqpUrl: 'http://localhost', queue }, 'amqpUrl', /amqp:\/\/ or amqps:\/\/ URL; got http:\/\/localhost/],
+  [{ amqpUrl: 'localhost', queue }, 'amqpUrl', /no URL/],
+  [{ amqpUrl: 'amqp://', queue }, 'amqpUrl', /no URL of a host/],
+  [{ amqpUrl: 5672, queue }, 'amqpUrl', /got number/],
+  [{ amqpUrl: null, queue }, 'amqpUrl', /got null/],
+  [{ amqpUrl }, 'queue', /given together with amqpUrl/],
+  [{ queue }, 'queue', /left out where there is no amqpUrl; got 'hello'/],
+  [{ amqpUrl, queue: '' }, 'queue', /1 to 255 bytes; got ''/],
+  [{ amqpUrl, queue: 'x'.repeat(256) }, 'queue', /1 to 255 bytes/],
+  [{ amqpUrl, queue: '€'.repeat(86) }, 'queue', /258 bytes/],
+  [{ amqpUrl, queue: 'x'.repeat(251) }, 'deadLetterQueue', /250 bytes/],
+  [{ amqpUrl, queue, deadLetterQueue: queue }, 'deadLetterQueue', /another queue/],
+  [{ path: 'notification' }, 'path', /begins with '\/'; got 'notification'/],
+  [{ amqpUrl, queue, prefetch: 0 }, 'prefetch', /from 1 to 65535; got 0/],
+  [{ amqpUrl, queue, prefetch: 65_536 }, 'prefetch', /65535/],
+  [{ amqpUrl, queue, prefetch: 1.5 }, 'prefetch', /whole number/],
+  [{ amqpUrl, queue, prefetch: '10' }, 'prefetch', /got '10'/],
+  [{ amqpUrl, queue, offline: 'keep' }, 'offline', /'drop' or 'dead-letter'; got 'keep'/],
+  [{ offline: 'dead-letter' }, 'offline', /'drop' where there is no amqpUrl/],
+  [{ amqpUrl, queue, startup: 'later' }, 'startup', /'fail' or 'background'/],
+  [{ connectTimeout: 1 }, 'connectTimeout', /from 10 to 60000; got 1/],
+  [{ publishTimeout: -1 }, 'publishTimeout', /milliseconds/],
+  [{ drainTimeout: '5s' }, 'drainTimeout', /milliseconds/],
+  [{ limits: { messageBytes: 0 } }, 'limits.messageBytes', /a number of bytes/],
+  [{ limits: { bytes: 1 } }, 'limits.bytes', /no such option/],
+  [{ limits: 7 }, 'limits', /an object/],
+  [{ reconnect: { initialDelay: 0 } }, 'reconnect.initialDelay', /from 1 to/],
+  [{ reconnect: { initialDelay: 500, maxDelay: 100 } }, 'reconnect.maxDelay', /at least reconnect.initialDelay/],
+  [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/],
+  [{ prefix: '/v1' }, 'prefix', /no such option/]
+]
+
+for (const [options, name, says] of wrong) {
+  test(`a wrong option fails register: ${JSON.stringify(options).slice(0, 60)}`, async t => {
+    const { app } = createApp(t)
+    const given = structuredClone(options)
+    const error = await app.register(notificationPlugin, options as NotificationPluginOptions).then(() => undefined, (error: Error) => error)
+    t.match(error, { code: 'FST_NOTIFICATION_INVALID_OPTION', name: 'FastifyError', message: new RegExp(`^option '${name}' must be `) })
+    t.match(error?.message, says)
+    t.same(options, given, "the caller's options are left as they were")
+  })
+}
+
+test('a password is never part of an error', async t => {
+  for (const amqpUrl of ['http://user:hush@localhost', 'amqp://user:hush@', 'user:hush@localhost', 'amqp://user:hush@[', '://hush']) {
+    const { app } = createApp(t)
+    const error = await app.register(notificationPlugin, { amqpUrl, queue }).then(() => undefined, (error: Error) => error)
+    t.match(error, { code: 'FST_NOTIFICATION_INVALID_OPTION' }, amqpUrl)
+    t.notMatch(error?.message, 'hush')
+  }
+})
+
+test('undefined is as good as absent, and frozen options are taken', async t => {
+  const { app } = createApp(t)
+  const options: NotificationPluginOptions = Object.freeze({ path: '/x', limits: Object.freeze({}) })
+  await app.register(notificationPlugin, { ...options, amqpUrl: undefined, queue: undefined } as unknown as NotificationPluginOptions)
+  t.ok(app.hasRoute({ method: 'GET', url: '/x' }))
+})

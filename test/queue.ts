@@ -1,0 +1,42 @@
+import { test } from 'tap'
+import { startApp } from './support/app.js'
+import { useBroker } from './support/broker.js'
+import { connectClient } from './support/client.js'
+
+test('a queue that does not exist is created as a durable quorum queue, and so is the dead-letter queue', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  await startApp(t, { amqpUrl: broker.url, queue })
+  for (const name of [queue, `${queue}.dead`]) {
+    // Declaring what exists succeeds only with the same arguments.
+    await t.resolves(broker.channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } }), name)
+  }
+})
+
+const existing = {
+  'a transient classic queue': { durable: false },
+  'a queue with a time to live': { durable: true, messageTtl: 60_000 },
+  'a queue with a length limit': { durable: true, maxLength: 100, overflow: 'reject-publish' },
+  'a queue with priorities': { durable: true, maxPriority: 3 },
+  'a queue with a dead-letter exchange of its own': { durable: true, deadLetterExchange: 'amq.fanout' },
+  'a lazy queue': { durable: true, arguments: { 'x-queue-mode': 'lazy' } },
+  'a quorum queue with a delivery limit': { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 5 } },
+  'a queue with a single active consumer': { durable: true, arguments: { 'x-single-active-consumer': true } }
+}
+
+for (const [name, declaration] of Object.entries(existing)) {
+  test(`${name} is used as it is`, async t => {
+    const broker = await useBroker(t)
+    const queue = broker.queueName()
+    await broker.channel.assertQueue(queue, declaration)
+    await broker.channel.assertQueue(`${queue}.dead`, declaration)
+    const { log, notifications } = await startApp(t, { amqpUrl: broker.url, queue })
+    const client = await connectClient(t, notifications('123'))
+
+    await broker.publish(queue, { userId: '123', content: 'hi' }, 'nonsense')
+    t.same(await client.received(1), ['hi'])
+    await log.line('message dead-lettered')
+    await t.resolves(broker.channel.assertQueue(queue, declaration), 'still the same')
+    t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+  })
+}

@@ -1,0 +1,67 @@
+import websocket from '@fastify/websocket'
+import { test } from 'tap'
+import notificationPlugin from '../src/index.js'
+import { createApp, listen, startApp } from './support/app.js'
+import { connectClient, refusal } from './support/client.js'
+
+test('a missing, empty, repeated or oversized userId is refused with 400 before the upgrade', async t => {
+  const { app, at } = await startApp(t, {})
+  const queries = ['', '?userId', '?userId=', '?userId=1&userId=2', '?userid=1', '?userId[]=1&userId[]=2', `?userId=${'x'.repeat(256)}`,
+    `?userId=${encodeURIComponent('€'.repeat(86))}`, '?userId=a%00b', '?userId=a%0D%0Ab', '?userId=__proto__']
+  for (const query of queries) {
+    const { statusCode, body } = await refusal(at(`/notification${query}`))
+    t.equal(statusCode, 400, query)
+    t.equal(JSON.parse(body).code, 'FST_NOTIFICATION_INVALID_USER_ID', query)
+  }
+  t.equal(app.notifier.size, 0)
+})
+
+test('a request that is no upgrade is told to upgrade', async t => {
+  const { app } = await startApp(t, {})
+  const response = await app.inject('/notification?userId=123')
+  t.equal(response.statusCode, 426)
+  t.equal(response.headers.upgrade, 'websocket')
+  t.equal(response.json().code, 'FST_NOTIFICATION_UPGRADE_REQUIRED')
+})
+
+test('the path is an option', async t => {
+  const { app, at } = await startApp(t, { path: '/me/inbox' })
+  const client = await connectClient(t, at('/me/inbox?userId=123'))
+  await app.notifier.notify('123', 'hi')
+  t.same(await client.received(1), ['hi'])
+  t.equal((await refusal(at('/notification?userId=123'))).statusCode, 404)
+})
+
+test('an application may have registered @fastify/websocket, and validate by another compiler', async t => {
+  const { app } = createApp(t)
+  await app.register(websocket)
+  app.setValidatorCompiler(() => () => ({ error: new Error('not for TypeBox') }))
+  await app.register(notificationPlugin, {})
+  app.get('/echo', { websocket: true }, socket => {
+    socket.on('message', data => socket.send(`${data}`))
+  })
+  const { at, notifications } = await listen(app)
+  const client = await connectClient(t, notifications('123'))
+  const echo = await connectClient(t, at('/echo'))
+
+  await app.notifier.notify('123', 'hi')
+  t.same(await client.received(1), ['hi'])
+  echo.socket.send('theirs')
+  t.same(await echo.received(1), ['theirs'])
+
+  await app.close()
+  t.equal((await client.closed).code, 1001, 'closed by the plugin, not by @fastify/websocket')
+  t.equal((await echo.closed).code, 1005)
+})
+
+test("a frame that breaks the protocol ends its own connection with the protocol's code", async t => {
+  const { app, notifications, log } = await startApp(t, {})
+  const bad = await connectClient(t, notifications('bad'))
+  const good = await connectClient(t, notifications('good'))
+  // An unmasked text frame: a client must mask (RFC 6455 §5.1).
+  ;(bad.socket as unknown as { _socket: NodeJS.WritableStream })._socket.write(Buffer.from([0x81, 0x01, 0x41]))
+  t.equal((await bad.closed).code, 1002)
+  await app.notifier.notify('good', 'hi')
+  t.same(await good.received(1), ['hi'])
+  t.notOk(log.lines.some(({ level }) => level >= 40), "a client's fault is not the server's warning")
+})

@@ -1,0 +1,57 @@
+import Fastify from 'fastify'
+import notificationPlugin, {
+  closeCodes, notificationPlugin as named,
+  type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot
+} from 'fastify-notification'
+import { describe, expect, test } from 'tstyche'
+import type { WebSocket } from 'ws'
+
+describe('register', () => {
+  const app = Fastify()
+
+  test('takes the options of the quick start', () => {
+    expect(app.register).type.toBeCallableWith(notificationPlugin, { amqpUrl: 'amqp://localhost', queue: 'hello' })
+    expect(app.register).type.toBeCallableWith(notificationPlugin, {})
+    expect(notificationPlugin).type.toBe(named)
+  })
+
+  test('every option is optional, groups too', () => {
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({})
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ limits: {}, reconnect: { maxDelay: 1 } })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ prefetch: '10' })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ offline: 'keep' as const })
+  })
+})
+
+describe('fastify.notifier', () => {
+  const { notifier } = Fastify()
+
+  test('is there, with the types of its results', () => {
+    expect(notifier).type.toBe<Notifier>()
+    expect(notifier.notify('123', { any: 'thing' })).type.toBe<Promise<NotifyResult>>()
+    expect(notifier.notify('123', 'hi', { id: 'x' })).type.toBe<Promise<NotifyResult>>()
+    expect(notifier.notifyMany(new Set(['1']), 'hi')).type.toBe<Promise<NotifyManyResult>>()
+    expect(notifier.broadcast('hi')).type.toBe<Promise<NotifyManyResult>>()
+    expect(notifier.disconnect('123', 4502, 'bye')).type.toBe<number>()
+    expect(notifier.connections('123')).type.toBe<number>()
+    expect(notifier.health()).type.toBe<Health>()
+    expect(notifier.stats()).type.toBe<StatsSnapshot>()
+    expect<NotifyResult['outcome']>().type.toBe<'sent' | 'offline' | 'dead-lettered'>()
+  })
+
+  test('takes a socket of @fastify/websocket', () => {
+    const socket = {} as WebSocket
+    expect(notifier.register('123', socket)).type.toBe<string>()
+    expect(notifier.unregister('123', socket)).type.toBe<boolean>()
+    expect(notifier.register).type.not.toBeCallableWith(123, socket)
+  })
+
+  test('users can be iterated', () => {
+    expect([...notifier.users]).type.toBe<string[]>()
+    expect(notifier.users.size).type.toBe<number>()
+  })
+})
+
+test('close codes are literals', () => {
+  expect(closeCodes.disconnected).type.toBe<4502>()
+})
