@@ -1,20 +1,31 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
+/** Ends a program when the test's process ends, however that does. */
+const goWithTest = "data:text/javascript,process.on('disconnect',()=>process.kill(process.pid,'SIGKILL'));process.channel.unref()"
+
 /**
- * Starts a TypeScript program beside the test, which is killed after it.
+ * Starts a TypeScript program beside the test, as a user would; it is killed after the test at the latest.
  * @param path of the program, from the project's root
- * @param env what its environment has beside PATH and HOME
+ * @param env what its environment has more
  */
-export function startProgram (t: Test, path: string, args: string[] = [], env: Record<string, string> = {}): ChildProcess {
-  const { PATH, HOME } = process.env
-  const settings = Object.entries({ PATH, HOME, ...env }).map(([name, value]) => `${name}=${value}`)
-  // Without the test runner's environment: its coverage would mix with that of the tests, which another loader compiles.
-  const child = spawn('env', ['-i', ...settings, process.execPath, '--import', 'tsx', path, ...args], {
+export function startProgram (t: Test, path: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  // Not in the coverage of the tests, which another loader compiles, to other lines. What the test runner adds to the
+  // environment of every process comes after ours, so `env` takes it out again.
+  const child = spawn('env', [
+    '-u', 'NODE_OPTIONS', '-u', 'NODE_V8_COVERAGE', process.execPath, '--import', goWithTest, '--import', 'tsx', path, ...args
+  ], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
-    stdio: ['ignore', 'pipe', 'inherit']
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, ...env }
   })
-  t.teardown(() => { child.kill('SIGKILL') })
+  child.stderr!.pipe(process.stderr, { end: false })
+  const ended = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
   return child
 }

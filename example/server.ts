@@ -1,0 +1,64 @@
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import staticFiles from '@fastify/static'
+import { Type, type Static } from '@sinclair/typebox'
+import Fastify from 'fastify'
+import notificationPlugin from 'fastify-notification'
+import { findBroker } from './broker.js'
+import { publish } from './publish.js'
+
+const { PORT = '8080', QUEUE: queue = 'hello' } = process.env
+
+const broker = await findBroker()
+const { amqpUrl } = broker
+
+const app = Fastify({
+  logger: true,
+  routerOptions: { maxParamLength: 255 } // a user id may be that long
+})
+app.addHook('onClose', broker.remove) // added first, it runs last
+
+// GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
+app.register(notificationPlugin, amqpUrl === undefined ? {} : { amqpUrl, queue })
+
+// Without the queue: any route can notify.
+app.post<{ Params: { userId: string } }>('/notify/:userId', async ({ params, body }) => {
+  return await app.notifier.notify(params.userId, body)
+})
+
+// Through the queue: what another program would do.
+const Message = Type.Object({ userId: Type.String(), content: Type.Unknown() })
+app.post<{ Body: Static<typeof Message> }>('/publish', { schema: { body: Message } }, async ({ body }, reply) => {
+  await publish(amqpUrl, queue, body)
+  return reply.code(202).send({ queue })
+})
+
+// For a load balancer or an orchestrator: send requests here? Is it alive at all?
+app.get('/ready', { logLevel: 'warn' }, async (_request, reply) => {
+  const health = app.notifier.health()
+  return reply.code(health.ready ? 200 : 503).send(health)
+})
+app.get('/live', { logLevel: 'warn' }, async () => app.notifier.health())
+
+// The page.
+app.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
+
+async function stop (signal: NodeJS.Signals) {
+  app.log.info(`${signal}: closing`)
+  await app.close() // called twice, it closes once
+}
+
+try {
+  await app.listen({ port: Number(PORT), host: 'localhost' })
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  const url = `http://localhost:${(app.server.address() as AddressInfo).port}`
+  console.log(`
+  Open       ${url}
+  Broker     ${broker.description}${amqpUrl === undefined ? '' : `; queue '${queue}'`}
+  Try        curl -H "content-type: text/plain" -d "hello world" ${url}/notify/123
+`)
+} catch (error) {
+  console.error(`The example could not start: ${(error as Error).message}`)
+  process.exitCode = 1
+  await app.close()
+}

@@ -1,0 +1,206 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { test, type Test } from 'tap'
+import { findBroker } from '../example/broker.js'
+import { canInstallDebianPackages, installDebianPackage } from '../support/apt.js'
+import { RabbitMQUnavailableError } from '../support/private-rabbitmq.js'
+import { useBroker } from './support/broker.js'
+import { connectClient } from './support/client.js'
+import { startProgram } from './support/process.js'
+
+// Loaded into the example: it goes when the test process goes, however that ends.
+const nowhere = 'amqp://localhost:1'
+const run = promisify(execFile)
+
+test('prints the URL to open, what it is connected to, and a curl line that works', async t => {
+  await installCurl()
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: queue })
+  const url = await example.url
+
+  const page = await fetch(url)
+  t.equal(page.status, 200)
+  t.match(await page.text(), '<title>fastify-notification</title>')
+  t.match(example.line('Broker'), /^amqp:\/\/guest:\*\*\*@127\.0\.0\.1:\d+\/?, from AMQP_URL; queue '/)
+  t.match(example.line('Broker'), queue)
+
+  const client = await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`)
+  const { stdout } = await run('sh', ['-c', `${example.line('Try')} --silent`])
+  t.match(JSON.parse(stdout), { outcome: 'sent', connections: 1 })
+  t.same(await client.received(1), ['hello world'])
+
+  await broker.publish(queue, { userId: '123', content: 'from the queue' })
+  t.same(await client.received(2), ['hello world', 'from the queue'])
+})
+
+test('tells a load balancer how it is', async t => {
+  const broker = await useBroker(t)
+  const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() })).url
+  for (const path of ['/ready', '/live']) {
+    const response = await fetch(url + path)
+    t.equal(response.status, 200)
+    t.match(await response.json(), { state: 'consuming', ready: true })
+  }
+})
+
+test('runs without a RabbitMQ and says so', async t => {
+  const example = await startExample(t, { AMQP_URL: 'none' })
+  const url = await example.url
+  t.equal(example.line('Broker'), 'none; only notify() works')
+
+  const client = await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`)
+  const notified = await post(`${url}/notify/123`, { order: 7 })
+  t.match(notified, { status: 200, body: { outcome: 'sent', connections: 1 } })
+  t.same(await client.received(1), ['{"order":7}'])
+
+  const published = await post(`${url}/publish`, { userId: '123', content: 'hello world' })
+  t.match(published, { status: 503, body: { message: 'could not publish: the example runs without a RabbitMQ' } })
+})
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal}: closes in order, ends by itself with 0, and leaves nothing`, async t => {
+    const example = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
+    const url = await example.url
+    t.match(example.line('Broker'), 'a private RabbitMQ')
+    const client = await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`)
+    t.match(await post(`${url}/publish`, { userId: '123', content: 'hello world' }), { status: 202 })
+    t.same(await client.received(1), ['hello world'])
+
+    example.child.kill(signal)
+    t.same(await client.closed, { code: 1001, reason: 'server shutting down' })
+    example.child.kill(signal) // impatience does no harm
+    t.same(await example.ended, { code: 0, signal: null })
+    t.same(await example.leftovers(), [])
+  })
+}
+
+test('killed, or ended while it starts, it leaves no broker behind', async t => {
+  const killed = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
+  await killed.url
+  killed.child.kill('SIGKILL')
+  await killed.ended
+  await untilNothingIsLeft(t, killed)
+
+  const starting = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
+  await starting.printed('starting a private RabbitMQ')
+  starting.child.kill('SIGTERM')
+  await starting.ended
+  await untilNothingIsLeft(t, starting)
+})
+
+test('a port that is in use: says so in one line, and leaves nothing', async t => {
+  const server = createServer().listen(0, 'localhost')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const example = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere, PORT: String(port) })
+  t.same(await example.ended, { code: 1, signal: null })
+  t.match(example.stderr, new RegExp(`^The example could not start: .*address already in use.*:${port}\n$`))
+  t.same(await example.leftovers(), [])
+})
+
+test('an AMQP_URL that leads nowhere: says so in one line, without the password', async t => {
+  const example = await startExample(t, { AMQP_URL: 'amqp://user:hush@localhost:1' })
+  t.same(await example.ended, { code: 1, signal: null })
+  t.match(example.stderr, /^The example could not start: .*amqp:\/\/user:\*\*\*@localhost:1: connect ECONNREFUSED.*\n$/)
+  t.notMatch(example.stdout + example.stderr, 'hush')
+})
+
+test('a RabbitMQ on this machine is used where it lets us in', async t => {
+  const { url } = await useBroker(t)
+  const lines: string[] = []
+  const startPrivate = async () => { throw new RabbitMQUnavailableError('how to get one') }
+  const find = (localUrl: string) => findBroker({ amqpUrl: '', localUrl, startPrivate, print: line => lines.push(line) })
+
+  const found = await find(url)
+  t.match(found, { amqpUrl: url, description: /^amqp:\/\/guest:\*\*\*@.*, found on this machine$/ })
+  await found.remove()
+  t.same(lines, [])
+
+  const silent = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')
+  t.teardown(() => silent.close())
+  await once(silent, 'listening')
+  for (const [localUrl, reason] of [
+    [url.replace('guest@', 'hush@'), 'ACCESS_REFUSED'],
+    [`amqp://127.0.0.1:${(silent.address() as AddressInfo).port}`, 'it does not answer']
+  ] as const) {
+    t.match(await find(localUrl), { amqpUrl: undefined })
+    t.match(lines.splice(0), [reason, 'how to get one'])
+  }
+})
+
+type Example = Awaited<ReturnType<typeof startExample>>
+
+/** Runs the example as a user would, in a temporary folder of its own by which everything it starts is known. */
+async function startExample (t: Test, env: NodeJS.ProcessEnv) {
+  const TMPDIR = await mkdtemp(join(tmpdir(), 'example-'))
+  t.teardown(() => rm(TMPDIR, { recursive: true, force: true, maxRetries: 5 }))
+  const child = startProgram(t, 'example/server.ts', [], { PORT: '0', ...env, TMPDIR })
+  const ended = once(child, 'close').then(([code, signal]): { code: unknown, signal: unknown } => ({ code, signal }))
+
+  let stdout = ''
+  let stderr = ''
+  child.stdout!.setEncoding('utf8').on('data', text => { stdout += text })
+  child.stderr!.setEncoding('utf8').on('data', text => { stderr += text })
+  /** What is printed behind a word. */
+  const line = (word: string) => new RegExp(`^ *${word} +(.*)$`, 'm').exec(stdout)?.[1]
+
+  /** Resolves when a text is printed, rejects if the example ends before. */
+  async function printed (text: string): Promise<void> {
+    let over = false
+    ended.then(() => { over = true })
+    while (!stdout.includes(text)) {
+      if (over) throw new Error(`the example ended:\n${stdout}${stderr}`)
+      await Promise.race([once(child.stdout!, 'data'), ended])
+    }
+  }
+  const url = printed('curl').then(() => line('Open')!)
+  url.catch(() => {})
+
+  return {
+    child,
+    get stdout () { return stdout },
+    get stderr () { return stderr },
+    /** The URL to open, once it is printed. */
+    url,
+    ended,
+    printed,
+    line,
+    /** The processes and the broker's folders that it has left. */
+    async leftovers () {
+      const folders = (await readdir(TMPDIR)).filter(name => name.startsWith('private-rabbitmq-'))
+      const pids = (await readdir('/proc')).filter(name => /^\d+$/.test(name))
+      const environments = await Promise.all(pids.map(pid => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')))
+      const processes = pids.filter((_, index) => environments[index]!.split('\0').includes(`TMPDIR=${TMPDIR}`))
+      return [...folders, ...processes.map(pid => `process ${pid}`)]
+    }
+  }
+}
+
+async function untilNothingIsLeft (t: Test, example: Example): Promise<void> {
+  const deadline = Date.now() + 20_000
+  let left = await example.leftovers()
+  t.ok(left.length > 0, `there is something to remove: ${left.join(', ')}`)
+  while (left.length > 0 && Date.now() < deadline) {
+    await delay(50)
+    left = await example.leftovers()
+  }
+  t.same(left, [])
+}
+
+async function post (url: string, body: object): Promise<{ status: number, body: unknown }> {
+  const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  return { status: response.status, body: await response.json() }
+}
+
+async function installCurl (): Promise<void> {
+  const there = await run('curl', ['--version']).then(() => true, () => false)
+  if (!there && canInstallDebianPackages()) await installDebianPackage(['curl'])
+}
