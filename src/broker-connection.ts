@@ -1,20 +1,22 @@
-import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Channel, type ChannelModel, type RecoveringChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import {
+  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, reason, surviveUndecodableProperties, withHeartbeat, within
+} from './amqp.js'
 import { errors } from './errors.js'
 import { redactUrl, type BrokerOptions } from './options.js'
-
-/** RabbitMQ's guide to heartbeats: 5 to 20 s suit most environments. A dead peer is seen after two to three. */
-const HEARTBEAT_SECONDS = 10
 
 /** Tries at start with `startup: 'fail'`, beside the first: with doubled waits from 100 ms, within a second. */
 const STARTUP_RETRIES = 3
 
-/** How long a peer gets to answer our end of a TCP connection before it is destroyed, in milliseconds. */
-const LINGER = 1_000
-
 export type BrokerState = 'connecting' | 'open' | 'blocked' | 'closed'
+
+/** An error of the broker or on the way to it, and when it came. */
+export interface BrokerError {
+  readonly error: Error
+  readonly at: Date
+}
 
 export interface BrokerConnectionOptions<C extends Channel> {
   options: BrokerOptions
@@ -41,26 +43,35 @@ export function createBrokerConnection<C extends Channel> (
 ) {
   const broker = redactUrl(options.amqpUrl)
   const closing = new AbortController()
+  let closeDeadline = Infinity
+  let interruptSetUp = () => {}
   let recovering: RecoveringChannelModel | undefined
+  /** The try to connect that is under way; undefined between tries. */
+  let attempt: { ended: Promise<void>, end (): void } | undefined
+  let nextAttempt: NodeJS.Timeout | undefined
   let model: ChannelModel | undefined
   let channel: C | undefined
   let state: BrokerState = 'closed'
   let blocked = false
   let since = new Date()
-  let lastError: Error | undefined
+  let last: BrokerError | undefined
 
   function enter (next: BrokerState, level: 'info' | 'warn' = 'info'): void {
     if (state === next) return
     state = next
     since = new Date()
-    log[level]({ broker, purpose, state, ...(level === 'warn' && { err: lastError }) }, `broker ${purpose} ${state}`)
+    log[level]({ broker, purpose, state, ...(level === 'warn' && { err: last?.error }) }, `broker ${purpose} ${state}`)
+  }
+
+  function fail (error: Error): void {
+    last = { error, at: new Date() }
   }
 
   /** amqplib listens to a connection only after its set-up has succeeded: until then its end is ours to see. */
   async function setUpConnection (opened: ChannelModel): Promise<void> {
     let dead = false
     blocked = false
-    opened.on('error', error => { lastError = error })
+    opened.on('error', fail)
     opened.on('blocked', () => {
       blocked = true
       if (state === 'open') enter('blocked', 'warn')
@@ -69,20 +80,23 @@ export function createBrokerConnection<C extends Channel> (
       blocked = false
       if (state === 'blocked') enter('open')
     })
-    const closed = new Promise<never>((_resolve, reject) => {
+    const ended = new Promise<never>((_resolve, reject) => {
       opened.once('close', error => {
         dead = true
         destroyAfterLinger(opened)
         reject(error ?? new Error('the connection was closed'))
       })
+      interruptSetUp = () => reject(closing.signal.reason)
     })
-    closed.catch(() => {})
+    ended.catch(() => {})
+    surviveUndecodableProperties(opened)
     try {
-      await Promise.race([openChannel(opened), closed])
+      closing.signal.throwIfAborted()
+      await Promise.race([openChannel(opened), ended])
       // Set-up and the end of the connection may come in one packet: then both have happened by now.
-      if (dead) await closed
+      if (dead) await ended
     } catch (error) {
-      if (!dead) await closeModel(opened, options.connectTimeout)
+      if (!dead) await closeModel(opened, Math.min(options.connectTimeout, timeLeft()))
       throw error
     }
     model = opened
@@ -92,15 +106,21 @@ export function createBrokerConnection<C extends Channel> (
   async function openChannel (opened: ChannelModel): Promise<void> {
     const fresh = await createChannel(opened)
     let usable = false
-    fresh.on('error', error => { lastError = error })
+    fresh.on('error', fail)
     fresh.once('close', () => {
       if (channel === fresh) channel = undefined
       lost()
-      if (usable && isInUse(opened)) reopenChannel(opened)
+      // The channels of a connection die before it: whether it does, is known in the next turn.
+      if (usable) setImmediate(() => { if (isInUse(opened)) reopenChannel(opened) })
     })
     channel = fresh
-    await setup(fresh, opened)
-    if (channel !== fresh) throw lastError ?? new Error('the channel was closed')
+    try {
+      await setup(fresh, opened)
+      if (channel !== fresh) throw last?.error ?? new Error('the channel was closed')
+    } catch (error) {
+      if (channel === fresh) await closeChannel(fresh)
+      throw error
+    }
     usable = true
   }
 
@@ -111,22 +131,22 @@ export function createBrokerConnection<C extends Channel> (
   /** The connection lives, its channel doesn't: that channel alone is opened again. */
   async function reopenChannel (opened: ChannelModel): Promise<void> {
     enter('connecting', 'warn')
-    let wait = options.reconnect.initialDelay
-    while (isInUse(opened)) {
+    for (let wait = options.reconnect.initialDelay; isInUse(opened); wait = Math.min(wait * 2, options.reconnect.maxDelay)) {
+      await delay(wait * (0.8 + 0.4 * Math.random()), undefined, { signal: closing.signal }).catch(() => {})
+      if (!isInUse(opened)) return
       try {
-        await delay(wait * (0.8 + 0.4 * Math.random()), undefined, { signal: closing.signal })
         await openChannel(opened)
         if (isInUse(opened)) enter(blocked ? 'blocked' : 'open')
         return
       } catch (error) {
-        if (!closing.signal.aborted) lastError = error as Error
-        wait = Math.min(wait * 2, options.reconnect.maxDelay)
+        if (isInUse(opened)) fail(error as Error)
       }
     }
   }
 
   function connectWithRecovery (maxRetries: number): Promise<RecoveringChannelModel> {
     return connect(withHeartbeat(options.amqpUrl), {
+      ...loginOf(options.amqpUrl),
       timeout: options.connectTimeout,
       noDelay: true,
       keepAlive: true,
@@ -138,6 +158,31 @@ export function createBrokerConnection<C extends Channel> (
         setup: setUpConnection
       }
     })
+  }
+
+  function beginAttempt (): void {
+    let end = () => {}
+    const ended = new Promise<void>(resolve => { end = resolve })
+    attempt = { ended, end }
+  }
+
+  function endAttempt (): void {
+    attempt?.end()
+    attempt = undefined
+  }
+
+  function timeLeft (): number {
+    return Math.max(0, closeDeadline - Date.now())
+  }
+
+  async function finish (): Promise<void> {
+    const open = model
+    model = undefined
+    if (open !== undefined) {
+      if (channel !== undefined) await within(timeLeft(), closeChannel(channel))
+      await closeModel(open, timeLeft())
+    }
+    await recovering?.close()
   }
 
   return {
@@ -152,22 +197,27 @@ export function createBrokerConnection<C extends Channel> (
       const mustConnect = options.startup === 'fail'
       const connection = await connectWithRecovery(mustConnect ? STARTUP_RETRIES : Infinity)
       recovering = connection
+      beginAttempt()
+      connection.on('connect', endAttempt)
+      connection.on('reconnect-scheduled', ({ delay }) => {
+        if (!closing.signal.aborted) nextAttempt = setTimeout(beginAttempt, delay)
+      })
       connection.on('error', () => {}) // seen in setUpConnection, and followed by 'disconnect'
       connection.on('disconnect', error => {
         model = undefined
         if (closing.signal.aborted) return
-        lastError = error
+        fail(error)
         enter('connecting', 'warn')
       })
       const refused = new Promise<never>((_resolve, reject) => {
         connection.on('connect-failed', error => {
+          endAttempt()
           if (closing.signal.aborted) return
           // A line for each new reason, not for each try.
-          if (lastError === undefined || reason(error) !== reason(lastError)) {
+          if (last === undefined || reason(error) !== reason(last.error)) {
             log.warn({ broker, purpose, err: error }, `broker ${purpose} cannot connect`)
           }
-          lastError = error
-          // Credentials don't become right by trying them again.
+          fail(error)
           if (isRefusal(error)) reject(error)
         })
       })
@@ -175,7 +225,7 @@ export function createBrokerConnection<C extends Channel> (
       if (!mustConnect) return
       try {
         if (!await within(timeout, Promise.race([connection.waitForConnect(), refused]))) {
-          throw lastError ?? new Error(`no answer within ${timeout} ms`)
+          throw last?.error ?? new Error(`no answer within ${timeout} ms`)
         }
       } catch (error) {
         const CodedError = isRefusal(error) ? errors.BrokerRefused : errors.BrokerUnreachable
@@ -201,76 +251,26 @@ export function createBrokerConnection<C extends Channel> (
       return since
     },
 
-    get lastError (): Error | undefined {
-      return lastError
+    /** What went wrong last; it stays after it was mended. */
+    get lastError (): BrokerError | undefined {
+      return last
     },
 
-    /** Closes the channel, and with it whatever it still has to send, then the connection, within a time limit in milliseconds. */
+    /**
+     * Closes the channel, with whatever it still has to send, then the connection.
+     * @param timeout how long that may take in all, in milliseconds
+     */
     async close (timeout: number): Promise<void> {
+      closeDeadline = Date.now() + timeout
       closing.abort()
-      const open = model
-      model = undefined
-      if (open !== undefined) {
-        if (channel !== undefined) await within(timeout, channel.close()).catch(() => {})
-        await closeModel(open, timeout)
-      }
-      await recovering?.close()
+      interruptSetUp()
+      clearTimeout(nextAttempt)
+      // Stopped in the middle of a try, amqplib would open the connection and hand it to nobody, and its next error
+      // would be an uncaught one. So the try is let come to its end, if need be after this has returned.
+      const ended = attempt?.ended
+      if (ended === undefined || await within(timeout, ended)) await finish()
+      else ended.then(finish)
       enter('closed')
     }
   }
-}
-
-function withHeartbeat (amqpUrl: string): string {
-  const url = new URL(amqpUrl)
-  if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(HEARTBEAT_SECONDS))
-  return url.href
-}
-
-/** What amqplib says when the broker closes the connection instead of opening the virtual host. */
-const NO_VIRTUAL_HOST = /^Expected ConnectionOpenOk; got <ConnectionClose/
-
-/** Credentials (AMQP 0-9-1 §1.1: 403 access-refused) and virtual hosts don't become right by trying them again. */
-function isRefusal (error: unknown): error is Error {
-  return error instanceof Error && (/ACCESS[-_]REFUSED/.test(error.message) || NO_VIRTUAL_HOST.test(error.message))
-}
-
-/** An error in words, also where Node gathers several addresses' errors into one without a message. */
-export function reason (error: unknown): string {
-  const { message, code } = error as { message?: string, code?: string }
-  if (message !== undefined && NO_VIRTUAL_HOST.test(message)) return 'the virtual host is not there, or not for this user'
-  return message || code || String(error)
-}
-
-/** Whether a promise was fulfilled within a time limit in milliseconds. */
-async function within (timeout: number, promise: Promise<unknown>): Promise<boolean> {
-  const timer = new AbortController()
-  try {
-    return await Promise.race([
-      promise.then(() => true),
-      delay(timeout, false, { signal: timer.signal })
-    ])
-  } finally {
-    timer.abort()
-  }
-}
-
-/** Closes a connection in an orderly way; where the peer doesn't answer in time, ends it. */
-async function closeModel (model: ChannelModel, timeout: number): Promise<void> {
-  const closed = new Promise<void>(resolve => model.once('close', () => resolve()))
-  const answered = Promise.race([model.close().catch(() => {}), closed])
-  if (await within(timeout, answered)) return
-  model.on('error', () => {})
-  socketOf(model).destroy(new Error('the broker did not answer'))
-}
-
-/** After a connection's end amqplib waits for the peer's: a frozen one would keep the process alive for minutes. */
-function destroyAfterLinger (model: ChannelModel): void {
-  const socket = socketOf(model)
-  const timer = setTimeout(() => socket.destroy(), LINGER)
-  socket.once('close', () => clearTimeout(timer))
-}
-
-/** amqplib's types leave out the connection's socket. */
-function socketOf (model: ChannelModel): Socket {
-  return (model.connection as unknown as { stream: Socket }).stream
 }

@@ -20,6 +20,6 @@ export const MAX_REASON_BYTES = 123
  * @param code any number
  */
 export function isSendableCloseCode (code: number): boolean {
-  return code === 1000 || code === 1001 || (code >= 1007 && code <= 1014 && code !== 1010) ||
-    (Number.isInteger(code) && code >= 3000 && code <= 4999)
+  return Number.isInteger(code) &&
+    (code === 1000 || code === 1001 || (code >= 1007 && code <= 1014 && code !== 1010) || (code >= 3000 && code <= 4999))
 }

@@ -1,14 +1,18 @@
+import { setMaxListeners } from 'node:events'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import { closeChannel, within } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
 import type { BrokerOptions } from './options.js'
 import { ensureQueue } from './queue.js'
 import { createSettlement, type Settlement } from './settlement.js'
+import type { Stats } from './stats.js'
 
 export type Consumer = ReturnType<typeof createConsumer>
 
 export interface ConsumerOptions {
   options: BrokerOptions
+  stats: Stats
   log: FastifyBaseLogger
   /**
    * Takes a message over; done, or fulfilled, when its outcome is known. Rejected, the message stays unsettled.
@@ -18,14 +22,12 @@ export interface ConsumerOptions {
 }
 
 /** Consumes the queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, log, handle }: ConsumerOptions) {
+export function createConsumer ({ options, stats, log, handle }: ConsumerOptions) {
   const { queue, prefetch } = options
   let settlement: Settlement | undefined
   let gone = new AbortController()
   let consumerTag: string | undefined
   let drainingSince: Date | undefined
-  /** Settlements that came to nothing, as their channel had died: those messages are delivered again. */
-  let abandoned = 0
 
   const connection = createBrokerConnection<Channel>({
     options,
@@ -35,28 +37,35 @@ export function createConsumer ({ options, log, handle }: ConsumerOptions) {
     async setup (channel, model) {
       await ensureQueue(model, queue)
       await channel.prefetch(prefetch)
-      settlement = createSettlement(channel)
+      settlement = createSettlement(channel, prefetch)
       gone = new AbortController()
+      setMaxListeners(0, gone.signal) // each dead letter that waits listens to it
       const onMessage = receive.bind(undefined, channel, settlement, gone.signal)
       consumerTag = (await channel.consume(queue, onMessage)).consumerTag
     },
-    lost () {
-      settlement?.abandon()
-      gone.abort()
-      settlement = undefined
-      consumerTag = undefined
-    }
+    lost
   })
+
+  /** What was delivered and not acked is delivered again. */
+  function lost (): void {
+    settlement?.abandon()
+    gone.abort()
+    settlement = undefined
+    consumerTag = undefined
+  }
 
   function receive (channel: Channel, own: Settlement, gone: AbortSignal, message: ConsumeMessage | null): void {
     if (message === null) {
       // The broker cancelled the consumer: the queue was deleted, or its node went away.
       log.warn({ queue }, 'consumer cancelled by the broker')
-      channel.close().catch(() => {}) // it was closed at the same time
+      lost()
+      closeChannel(channel) // another is opened in its place
       return
     }
+    // What comes now goes back to the queue: the sockets that it might be for are about to close.
+    if (drainingSince !== undefined) return
     own.track(message)
-    const settle = () => { if (!own.settle(message)) abandoned++ }
+    const settle = () => { if (!own.settle(message)) stats.count('abandoned') }
     try {
       const outcome = handle(message, gone)
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
@@ -76,13 +85,14 @@ export function createConsumer ({ options, log, handle }: ConsumerOptions) {
   return {
     connection,
 
+    /** Whether there is a consumer; not so between its end and the end of its channel, too. */
+    get consuming (): boolean {
+      return consumerTag !== undefined && connection.channel !== undefined
+    },
+
     /** Messages whose outcome isn't known yet. */
     get unsettled (): number {
       return settlement?.unsettled ?? 0
-    },
-
-    get abandoned (): number {
-      return abandoned
     },
 
     /** When {@link drain} was called. */
@@ -96,11 +106,9 @@ export function createConsumer ({ options, log, handle }: ConsumerOptions) {
       const { channel } = connection
       if (channel === undefined || consumerTag === undefined || settlement === undefined) return
       const own = settlement
-      let timer: NodeJS.Timeout | undefined
-      const expired = new Promise<void>(resolve => { timer = setTimeout(resolve, timeout) })
       const settled = channel.cancel(consumerTag).then(() => own.settled(), () => {}) // rejected: the channel died
-      await Promise.race([settled, expired])
-      clearTimeout(timer)
+      await within(timeout, settled)
+      own.flush()
     }
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import { errors } from './errors.js'
 import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
 import type { Publisher } from './publisher.js'
@@ -19,6 +20,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
     try {
       await publisher.publish(deadLetterQueue, content, properties)
     } catch (err) {
+      if (!isPublishError(err)) throw err
       if (!failing) log.warn({ err, queue: deadLetterQueue }, 'dead letters cannot be published')
       failing = true
       throw err
@@ -43,17 +45,22 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
         'x-notification-exchange': exchange,
         'x-notification-routing-key': routingKey
       }
-      let properties = { ...originalProperties(message), headers: { ...originalHeaders(message), ...headers } }
+      // What was received need not be publishable (headers that fill amqplib's 64 KiB without ours, types that it
+      // decodes and can't encode): then without the original's headers, then without any of its properties.
+      const original = originalProperties(message)
+      const forms = [{ ...original, headers: { ...originalHeaders(message), ...headers } }, { ...original, headers }, { headers }]
 
       for (let wait = reconnect.initialDelay; ; wait = Math.min(wait * 2, reconnect.maxDelay)) {
         gone.throwIfAborted()
         try {
-          await publish(message.content, properties)
+          await publish(message.content, forms[0]!)
           log.warn({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
           return
         } catch (error) {
-          // amqplib can't encode headers of over 64 KiB, which the original's may be with ours added.
-          if (error instanceof RangeError || error instanceof TypeError) properties = { headers }
+          if (!isPublishError(error) && forms.length > 1) {
+            forms.shift()
+            continue
+          }
           await delay(wait, undefined, { signal: gone })
           await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
         }
@@ -69,6 +76,10 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
       await publish(message, { contentType: 'application/json', headers: reasonHeaders(why, detail) })
     }
   }
+}
+
+function isPublishError (error: unknown): boolean {
+  return error instanceof errors.PublishFailed || error instanceof errors.PublishTimeout
 }
 
 function reasonHeaders (why: DeadLetterReason, detail: string): Record<string, unknown> {

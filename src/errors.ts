@@ -29,8 +29,8 @@ export const errors = {
   /** The broker could not be reached at start, in a few tries. */
   BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not start consuming from %s: %s', 503),
 
-  /** The broker refused the credentials or the virtual host at start. */
-  BrokerRefused: createError('FST_NOTIFICATION_BROKER_REFUSED', '%s refused the connection: %s', 500),
+  /** The broker refused the credentials, the virtual host or the permissions at start. */
+  BrokerRefused: createError('FST_NOTIFICATION_BROKER_REFUSED', '%s refused: %s', 500),
 
   /** A publish was refused by the broker, returned as unroutable, or there was no connection to send it on. */
   PublishFailed: createError('FST_NOTIFICATION_PUBLISH_FAILED', "could not publish to '%s': %s", 503),

@@ -1,3 +1,5 @@
+import { reason } from './amqp.js'
+import type { BrokerError } from './broker-connection.js'
 import type { Consumer } from './consumer.js'
 import type { Publisher } from './publisher.js'
 
@@ -14,12 +16,12 @@ export type HealthState = 'no-broker' | 'connecting' | 'consuming' | 'blocked' |
 
 export interface Health {
   readonly state: HealthState
-  /** Whether messages get through: what a readiness probe needs. */
+  /** Whether messages get through, that is, are consumed and there is room for more: what a readiness probe needs. */
   readonly ready: boolean
   /** When the state began. */
   readonly since: Date
   /** The last thing that went wrong with the broker; it stays after it was mended. */
-  readonly lastError: { readonly message: string, readonly code: string | number | undefined } | undefined
+  readonly lastError: { readonly message: string, readonly code: string | number | undefined, readonly at: Date } | undefined
   /** Messages that the broker has delivered and whose outcome isn't known yet. */
   readonly unsettled: number
 }
@@ -38,17 +40,23 @@ export function createHealth (prefetch: number, consumer: Consumer | undefined, 
   function state (): HealthState {
     if (connection.state === 'closed') return 'stopped'
     if (consumer!.drainingSince !== undefined) return 'draining'
-    if (connection.state === 'connecting') return 'connecting'
+    if (!consumer!.consuming) return 'connecting'
     return publisher!.connection.state === 'blocked' ? 'blocked' : 'consuming'
   }
 
   return () => {
     const now = state()
     const { unsettled } = consumer
-    const ready = now === 'consuming' || (now === 'blocked' && unsettled < prefetch)
+    const ready = (now === 'consuming' || now === 'blocked') && unsettled < prefetch
     const since = now === 'draining' ? consumer.drainingSince! : now === 'blocked' ? publisher.connection.since : connection.since
-    const error = connection.lastError ?? publisher.connection.lastError
-    const lastError = error && { message: error.message, code: (error as { code?: string | number }).code }
-    return { state: now, ready, since, lastError, unsettled }
+    return { state: now, ready, since, lastError: describe(latest(connection.lastError, publisher.connection.lastError)), unsettled }
   }
+}
+
+function latest (a: BrokerError | undefined, b: BrokerError | undefined): BrokerError | undefined {
+  return b === undefined || (a !== undefined && a.at >= b.at) ? a : b
+}
+
+function describe (last: BrokerError | undefined): Health['lastError'] {
+  return last && { message: reason(last.error), code: (last.error as { code?: string | number }).code, at: last.at }
 }

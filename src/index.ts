@@ -35,7 +35,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   function createBroker (options: BrokerOptions) {
     const publisher = createPublisher(options, log)
     const deadLetters = createDeadLetters(options, publisher, log)
-    const consumer = createConsumer({ options, log, handle: receive })
+    const consumer = createConsumer({ options, stats, log, handle: receive })
 
     /** The one way in for what the queue delivers. */
     function receive (message: ConsumeMessage, gone: AbortSignal): unknown {
@@ -65,7 +65,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   async function shutDown (): Promise<void> {
     const deadline = Date.now() + options.drainTimeout
     const timeLeft = () => Math.max(0, deadline - Date.now())
-    await broker?.consumer.drain(timeLeft())
+    // What can't be settled must not use up the time in which clients are told to come back.
+    await broker?.consumer.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
     await closeBroker(timeLeft())
   }

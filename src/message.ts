@@ -83,6 +83,12 @@ export function compose (userId: string, content: unknown, id: string = randomUU
   return { id, userId, content, text: encode(content) }
 }
 
+/** A notification as the message that it might have been. */
+export function toMessage ({ id, userId, content, text }: Notification): Buffer {
+  const json = typeof content === 'string' ? JSON.stringify(content) : text
+  return Buffer.from(`{"userId":${JSON.stringify(userId)},"content":${json},"id":${JSON.stringify(id)}}`)
+}
+
 /** @throws FST_NOTIFICATION_INVALID_USER_ID */
 export function assertUserId (userId: unknown): asserts userId is string {
   if (!isId(userId)) throw new errors.InvalidUserId(ID_RULE, kind(userId))
@@ -110,5 +116,5 @@ function toText (content: unknown): string {
 /** What a wrong value is, without quoting it: it may be somebody's data. */
 function kind (value: unknown): string {
   if (typeof value === 'string') return `a string of ${Buffer.byteLength(value)} bytes`
-  return value === null ? 'null' : typeof value
+  return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
 }

@@ -134,19 +134,20 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
   }
 
   return {
-    async notify (userId, content, { id } = {}) {
-      const notification = compose(userId, content, id)
+    async notify (userId, content, options) {
+      const notification = compose(userId, content, options?.id)
       return { id: notification.id, ...await router.route(notification) }
     },
 
-    async notifyMany (userIds, content, { id } = {}) {
+    async notifyMany (userIds, content, options) {
+      assertUserIds(userIds)
       const unique = new Set(userIds)
       unique.forEach(assertUserId)
-      return await routeToEach(unique, content, id)
+      return await routeToEach(unique, content, options?.id)
     },
 
-    async broadcast (content, { id } = {}) {
-      return await routeToEach([...registry.users.keys()], content, id)
+    async broadcast (content, options) {
+      return await routeToEach([...registry.users.keys()], content, options?.id)
     },
 
     register (userId, socket, request) {
@@ -156,12 +157,16 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
 
     unregister (userId, socket) {
       const connection = registry.find(userId, socket)
-      return connection !== undefined && registry.delete(connection)
+      if (connection === undefined) return false
+      sockets.release(connection)
+      return true
     },
 
     disconnect (userId, code = closeCodes.disconnected, reason = 'disconnected by the application') {
       if (!isSendableCloseCode(code)) throw new errors.InvalidClose('code', '1000, 1001, 1007 to 1014 (but 1010), or 3000 to 4999', String(code))
-      if (Buffer.byteLength(reason) > MAX_REASON_BYTES) throw new errors.InvalidClose('reason', `at most ${MAX_REASON_BYTES} bytes`, `${Buffer.byteLength(reason)} bytes`)
+      if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
+        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, typeof reason === 'string' ? `${Buffer.byteLength(reason)} bytes` : typeof reason)
+      }
       const connections = [...registry.of(userId)]
       for (const connection of connections) sockets.close(connection, code, reason)
       return connections.length
@@ -182,4 +187,10 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
     health,
     stats
   }
+}
+
+/** A string is iterable too, one character after the other, and never what was meant. */
+function assertUserIds (userIds: unknown): void {
+  if (typeof userIds === 'object' && userIds !== null && Symbol.iterator in userIds) return
+  throw new errors.InvalidUserId('several, in an array, a set or another iterable', userIds === null ? 'null' : typeof userIds)
 }

@@ -110,7 +110,7 @@ export const OptionsSchema = Type.Object({
 /** The options with their defaults filled in. */
 export type Options = Readonly<Static<typeof OptionsSchema>>
 
-type Input<T> = { [K in keyof T]?: T[K] extends object ? Partial<T[K]> : T[K] }
+type Input<T> = { [K in keyof T]?: (T[K] extends object ? Input<T[K]> : T[K]) | undefined }
 
 /** What `register` takes. */
 export type NotificationPluginOptions = Input<Static<typeof OptionsSchema>>
@@ -129,7 +129,7 @@ export function parseOptions (input: NotificationPluginOptions): Options {
   const wrong = Value.Errors(OptionsSchema, options).First()
   if (wrong !== undefined) {
     const name = wrong.path.slice(1).replaceAll('/', '.')
-    throw new errors.InvalidOption(name, allowed(wrong), name === 'amqpUrl' ? redactUrl(wrong.value) : show(wrong.value))
+    throw new errors.InvalidOption(name, allowed(wrong), shown(wrong, name))
   }
   assertConsistent(options as Options)
   return Object.freeze(withDeadLetterQueue(options as Options))
@@ -150,7 +150,7 @@ function assertConsistent (options: Options): void {
   const { amqpUrl, queue, deadLetterQueue, offline, reconnect } = options
   if (amqpUrl !== undefined) {
     const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
-    if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '') {
+    if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
       throw new errors.InvalidOption('amqpUrl', 'an amqp:// or amqps:// URL', redactUrl(amqpUrl))
     }
   }
@@ -175,6 +175,15 @@ function assertConsistent (options: Options): void {
   }
 }
 
+function isDecodable ({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function withDeadLetterQueue (options: Options): Options {
   return options.queue === undefined ? options : { deadLetterQueue: `${options.queue}.dead`, ...options }
 }
@@ -191,9 +200,17 @@ function allowed ({ type, schema }: ValueError): string {
   return schema.allowed ?? 'an object'
 }
 
-/** A wrong value, short enough for a log line. */
+/** What was given. What an option that doesn't exist holds is nobody's to show: it may be a password. */
+function shown ({ type, value }: ValueError, name: string): string {
+  if (type === ValueErrorType.ObjectAdditionalProperties) return `a ${typeof value}`
+  return name === 'amqpUrl' ? redactUrl(value) : show(value)
+}
+
+/** A wrong value, short enough for a log line, and no URL, which might hold a password. */
 function show (value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : typeof value === 'object' ? JSON.stringify(value) : String(value)
+  if (typeof value === 'string' && value.includes('://')) return redactUrl(value)
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  const text = typeof value === 'string' ? `'${value}'` : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
 }
 

@@ -1,6 +1,7 @@
-import type { ConfirmChannel, Options as AmqpOptions } from 'amqplib'
+import { IllegalOperationError, type ConfirmChannel, type Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import { createBrokerConnection, reason } from './broker-connection.js'
+import { reason } from './amqp.js'
+import { createBrokerConnection } from './broker-connection.js'
 import { errors } from './errors.js'
 import type { BrokerOptions } from './options.js'
 import { ensureQueue } from './queue.js'
@@ -16,6 +17,7 @@ export type Publisher = ReturnType<typeof createPublisher>
  */
 export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger) {
   let sequence = 0
+  let ensuring: Promise<void> | undefined
   /** How to fail each publish that isn't confirmed yet. */
   const inFlight = new Map<number, (why: string) => void>()
 
@@ -42,7 +44,8 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger)
     /**
      * Publishes a message to a queue, through the default exchange.
      * @returns when the broker has confirmed it: from then on it is the broker's
-     * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
+     * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT, and amqplib's own error where it can't
+     *   encode the properties
      */
     async publish (queue: string, content: Buffer, properties: AmqpOptions.Publish): Promise<void> {
       const { channel, state } = connection
@@ -62,6 +65,9 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger)
             else fail(reason(error))
           })
         })
+      } catch (error) {
+        if (error instanceof IllegalOperationError) throw new errors.PublishFailed(queue, 'the connection is closing')
+        throw error
       } finally {
         clearTimeout(timer)
         inFlight.delete(id)
@@ -71,7 +77,10 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger)
     /** Makes sure once more that the dead-letter queue is there: it may have been deleted meanwhile. */
     async ensureDeadLetterQueue (): Promise<void> {
       const { model } = connection
-      if (model !== undefined) await ensureQueue(model, options.deadLetterQueue)
+      if (model === undefined) return
+      // Once for all the letters that wait for it.
+      ensuring ??= ensureQueue(model, options.deadLetterQueue).finally(() => { ensuring = undefined })
+      await ensuring
     }
   }
 }

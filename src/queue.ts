@@ -1,4 +1,5 @@
-import type { ChannelModel } from 'amqplib'
+import type { Channel, ChannelModel } from 'amqplib'
+import { closeChannel } from './amqp.js'
 
 /** AMQP 0-9-1 §1.2: the reply code for a queue that doesn't exist. */
 const NOT_FOUND = 404
@@ -21,14 +22,12 @@ export async function ensureQueue (model: ChannelModel, queue: string): Promise<
   }
 }
 
-async function onOwnChannel (model: ChannelModel, use: (channel: Awaited<ReturnType<ChannelModel['createChannel']>>) => Promise<unknown>): Promise<void> {
+async function onOwnChannel (model: ChannelModel, use: (channel: Channel) => Promise<unknown>): Promise<void> {
   const channel = await model.createChannel()
-  let open = true
   channel.on('error', () => {}) // the call that caused it rejects with the same
-  channel.on('close', () => { open = false })
   try {
     await use(channel)
   } finally {
-    if (open) await channel.close()
+    await closeChannel(channel)
   }
 }

@@ -1,7 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from './errors.js'
-import { Id, ID_RULE, isId } from './ids.js'
+import { Id } from './ids.js'
+import { assertUserId } from './message.js'
 import type { Sockets } from './sockets.js'
 
 const QuerySchema = Type.Object({ userId: Id })
@@ -32,9 +33,12 @@ export function addRoute (app: FastifyInstance, path: string, sockets: Sockets):
 }
 
 function validateQuery (query: Query): { value: Query } | { error: Error } {
-  if (isId(query.userId)) return { value: query }
-  const given = Array.isArray(query.userId) ? 'several' : query.userId === undefined ? 'none' : `${Buffer.byteLength(query.userId)} bytes`
-  return { error: new errors.InvalidUserId(ID_RULE, given) }
+  try {
+    assertUserId(query.userId)
+    return { value: query }
+  } catch (error) {
+    return { error: error as Error }
+  }
 }
 
 function describeWithoutQuery ({ method, url, host, ip }: FastifyRequest): Record<string, unknown> {

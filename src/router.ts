@@ -1,7 +1,7 @@
 import type { ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import type { DeadLetters } from './dead-letters.js'
-import type { Notification } from './message.js'
+import { toMessage, type Notification } from './message.js'
 import type { Options } from './options.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
@@ -63,10 +63,10 @@ export function createRouter ({ options, registry, deadLetters, stats, log }: Ro
     return OFFLINE
   }
 
-  async function deadLetter (letters: DeadLetters, { id, userId, content }: Notification, origin: Origin | undefined): Promise<Routed> {
+  async function deadLetter (letters: DeadLetters, notification: Notification, origin: Origin | undefined): Promise<Routed> {
     const detail = 'the user had no connection'
     if (origin !== undefined) await letters.add(origin.message, 'offline', detail, origin.gone)
-    else await letters.addOwn(Buffer.from(JSON.stringify({ userId, content, id })), 'offline', detail)
+    else await letters.addOwn(toMessage(notification), 'offline', detail)
     stats.count('dead-lettered', 'offline')
     return DEAD_LETTERED
   }

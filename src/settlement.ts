@@ -10,29 +10,65 @@ export type Settlement = ReturnType<typeof createSettlement>
  *
  * Acks go out once in a turn of the event loop, one for the longest settled prefix: an ack for each message costs
  * more processor time than the rest of the whole path.
+ *
+ * @param prefetch how many messages the broker delivers without an ack
  */
-export function createSettlement (channel: Channel) {
+export function createSettlement (channel: Channel, prefetch: number) {
   /** The oldest unsettled tag. The tags of a channel are 1, 2, 3, … (AMQP 0-9-1 §1.1: delivery-tag). */
   let oldest = 1
   let newest = 0
+  /** The newest tag of the settled prefix that needs an ack, and the newest that had one. */
+  let due = 0
   let acked = 0
   let live = true
   let scheduled: NodeJS.Immediate | undefined
-  /** Settled, but behind an unsettled one. */
+  /** Settled behind an unsettled one: to be acked with the prefix, and acked already, each by itself. */
   const ahead = new Set<number>()
+  const ackedAhead = new Set<number>()
   let whenSettled: (() => void) | undefined
 
-  function flush (): void {
+  /** Whether the broker waits for acks, some of which could be sent. */
+  function isStalled (): boolean {
+    return ahead.size > 0 && newest - oldest + 1 - ackedAhead.size >= prefetch
+  }
+
+  /** @param all whether to ack singly what is settled behind an unsettled one */
+  function flush (all: boolean): void {
+    clearImmediate(scheduled)
     scheduled = undefined
-    if (!live || acked === oldest - 1) return
-    acked = oldest - 1
-    channel.ack({ fields: { deliveryTag: acked } } as ConsumeMessage, true)
+    if (!live) return
+    try {
+      if (due > acked) ack(acked = due, true)
+      if (all) {
+        for (const tag of ahead) {
+          ack(tag, false)
+          ackedAhead.add(tag)
+        }
+        ahead.clear()
+      }
+    } catch {
+      // The channel is closing, and amqplib sends nothing more on it: the broker delivers the messages again.
+      abandon()
+    }
+  }
+
+  function ack (deliveryTag: number, multiple: boolean): void {
+    channel.ack({ fields: { deliveryTag } } as ConsumeMessage, multiple)
+  }
+
+  function abandon (): void {
+    live = false
+    clearImmediate(scheduled)
+    ahead.clear()
+    ackedAhead.clear()
+    whenSettled?.()
   }
 
   return {
     /** A message was delivered. */
     track ({ fields }: ConsumeMessage): void {
       newest = fields.deliveryTag
+      if (isStalled()) scheduled ??= setImmediate(() => flush(isStalled()))
     },
 
     /**
@@ -43,32 +79,35 @@ export function createSettlement (channel: Channel) {
       if (!live) return false
       if (deliveryTag !== oldest) {
         ahead.add(deliveryTag)
+        if (isStalled()) scheduled ??= setImmediate(() => flush(isStalled()))
         return true
       }
-      do oldest++; while (ahead.delete(oldest))
-      scheduled ??= setImmediate(flush)
+      due = oldest++
+      while (true) {
+        // A tag that was acked must not be named again: the broker would close the channel.
+        if (ahead.delete(oldest)) due = oldest
+        else if (!ackedAhead.delete(oldest)) break
+        oldest++
+      }
+      scheduled ??= setImmediate(() => flush(isStalled()))
       if (oldest > newest) whenSettled?.()
       return true
     },
 
     /** How many messages have no outcome yet. */
     get unsettled (): number {
-      return live ? newest - oldest + 1 - ahead.size : 0
+      return live ? newest - oldest + 1 - ahead.size - ackedAhead.size : 0
     },
 
-    /** Resolves, with the acks sent, when everything delivered is settled or the channel is dead. */
+    /** Resolves when everything delivered is settled or the channel is dead. */
     async settled (): Promise<void> {
       if (live && oldest <= newest) await new Promise<void>(resolve => { whenSettled = resolve })
-      clearImmediate(scheduled)
-      flush()
     },
 
+    /** Sends every ack that can be sent, now. */
+    flush: () => flush(true),
+
     /** The channel is dead: nothing of it is acked any more. */
-    abandon (): void {
-      live = false
-      clearImmediate(scheduled)
-      ahead.clear()
-      whenSettled?.()
-    }
+    abandon
   }
 }

@@ -14,6 +14,9 @@ const CLOSE_INTERVAL = 50
 /** How long a client gets to answer a close frame at shutdown, in milliseconds. */
 const CLOSE_GRACE = 2_000
 
+/** Takes the listeners off a socket. */
+type Unlisten = () => void
+
 export type Sockets = ReturnType<typeof createSockets>
 
 /**
@@ -22,9 +25,15 @@ export type Sockets = ReturnType<typeof createSockets>
  */
 export function createSockets (registry: Registry, server: WebSocketServer, log: FastifyBaseLogger) {
   /** Those whose socket has not ended yet, though they may have left the registry. */
-  const open = new Set<Connection>()
+  const open = new Map<Connection, Unlisten>()
   const events = new EventEmitter<{ empty: [] }>()
   let closing = false
+
+  function forget (connection: Connection): void {
+    open.delete(connection)
+    registry.delete(connection)
+    if (open.size === 0) events.emit('empty')
+  }
 
   function close (connection: Connection, code: number, reason: string): void {
     registry.delete(connection)
@@ -43,20 +52,27 @@ export function createSockets (registry: Registry, server: WebSocketServer, log:
 
       const connection = new Connection(userId, socket)
       const { id: connectionId } = connection
-      socket.on('error', err => log.debug({ connectionId, userId, err }, 'client connection failed'))
-      socket.once('close', code => {
-        open.delete(connection)
-        registry.delete(connection)
+      const onError = (err: Error) => log.debug({ connectionId, userId, err }, 'client connection failed')
+      const onClose = (code: number) => {
+        forget(connection)
         log.info({ connectionId, userId, code }, 'client disconnected')
-        if (open.size === 0) events.emit('empty')
-      })
-      open.add(connection)
+      }
+      socket.on('error', onError).once('close', onClose)
+      open.set(connection, () => socket.off('error', onError).off('close', onClose))
       registry.add(connection)
       // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
-      server.clients.delete(socket)
+      // It has none where its application set `clientTracking: false`.
+      server.clients?.delete(socket)
       log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
       if (closing) close(connection, closeCodes.goingAway, 'server shutting down')
       return connection
+    },
+
+    /** Lets go of a connection whose socket is the application's again. */
+    release (connection: Connection): void {
+      open.get(connection)?.()
+      forget(connection)
+      server.clients?.add(connection.socket)
     },
 
     /** Closes a connection, which is sent nothing more. */
@@ -70,7 +86,7 @@ export function createSockets (registry: Registry, server: WebSocketServer, log:
       closing = true
       const deadline = Date.now() + timeout
       const batches = Math.max(1, Math.floor(timeout / 2 / CLOSE_INTERVAL))
-      const connections = [...open]
+      const connections = [...open.keys()]
       const size = Math.max(CLOSE_BATCH, Math.ceil(connections.length / batches))
       for (let from = 0; from < connections.length; from += size) {
         if (from > 0) await delay(CLOSE_INTERVAL)
@@ -80,15 +96,15 @@ export function createSockets (registry: Registry, server: WebSocketServer, log:
         const grace = Math.max(0, Math.min(CLOSE_GRACE, deadline - Date.now()))
         await once(events, 'empty', { signal: AbortSignal.timeout(grace) }).catch(() => {})
       }
-      for (const { socket } of open) socket.terminate()
+      for (const { socket } of open.keys()) socket.terminate()
     }
   }
 }
 
 /** @throws FST_NOTIFICATION_INVALID_SOCKET */
 function assertOpen (socket: WebSocket): void {
-  const { readyState, OPEN } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof readyState !== 'number') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
+  const { readyState, OPEN, send, terminate } = (socket ?? {}) as Partial<WebSocket>
+  if (typeof send !== 'function' || typeof terminate !== 'function') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
   if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 

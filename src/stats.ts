@@ -8,6 +8,8 @@ export interface StatsSnapshot {
   offline: number
   /** Messages put in the dead-letter queue, by reason. */
   deadLettered: Record<DeadLetterReason, number>
+  /** Outcomes known only after the broker's channel had died: those messages are delivered, and counted, again. */
+  abandoned: number
 }
 
 export type Stats = ReturnType<typeof createStats>
@@ -17,11 +19,12 @@ export function createStats () {
   const counts: StatsSnapshot = {
     sent: 0,
     offline: 0,
-    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0 }
+    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0 },
+    abandoned: 0
   }
 
   return {
-    count (...[outcome, reason]: ['sent' | 'offline'] | ['dead-lettered', DeadLetterReason]): void {
+    count (...[outcome, reason]: ['sent' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
       if (outcome === 'dead-lettered') counts.deadLettered[reason]++
       else counts[outcome]++
     },

@@ -1,7 +1,9 @@
+import { connect } from 'amqplib'
 import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { useBroker, type Body } from './support/broker.js'
 import { connectClient } from './support/client.js'
+import { publishWithNestedHeaders } from './support/frames.js'
 
 const json = (value: unknown) => JSON.stringify(value)
 
@@ -108,6 +110,40 @@ test('headers that leave no room for the reason do not keep a message out of the
   const { large, ...headers } = letter?.properties.headers ?? {}
   t.match(headers, { 'x-notification-reason': 'invalid-json' })
   t.ok(large === undefined)
+})
+
+test('headers that amqplib receives and cannot send do not either', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { log } = await startApp(t, { amqpUrl: broker.url, queue })
+  // Arrives as { '!': 'timestamp', value: 'abc' }, which amqplib takes for a timestamp of its own.
+  const headers = { when: { '!': 'object', value: { '!': 'timestamp', value: 'abc' } } }
+  await broker.publishWith({ messageId: 'm-1', headers }, queue, 'nonsense')
+  await log.line('message dead-lettered')
+  const [letter] = await broker.takeAll(`${queue}.dead`)
+  t.match(letter?.properties, { messageId: 'm-1', headers: { 'x-notification-reason': 'invalid-json', when: undefined } })
+})
+
+test('a message with headers that amqplib cannot decode is delivered without them, and ends no connection', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue })
+  const client = await connectClient(t, notifications('123'))
+
+  const connection = await connect(broker.url)
+  t.teardown(() => connection.close())
+  await connection.createChannel()
+  const { stream } = connection.connection as unknown as { stream: NodeJS.WritableStream }
+  await broker.publish(queue, { userId: '123', content: 'before' })
+  stream.write(publishWithNestedHeaders(queue, '{"userId":"123","content":"deep"}', 11_000))
+  stream.write(publishWithNestedHeaders(queue, 'nonsense', 11_000))
+  await client.received(2)
+  await broker.publish(queue, { userId: '123', content: 'after' })
+
+  t.same(await client.received(3), ['before', 'deep', 'after'])
+  await log.line('message dead-lettered')
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+  t.match(app.notifier.health(), { state: 'consuming', lastError: undefined })
 })
 
 test('the dead-letter queue is an option', async t => {

@@ -49,6 +49,9 @@ test('bad input is refused with a coded error that quotes nothing, and nothing i
     await t.rejects(notifier.notify('a', content), { code: 'FST_NOTIFICATION_INVALID_CONTENT', statusCode: 400 }, typeof content)
     await t.rejects(notifier.broadcast(content), { code: 'FST_NOTIFICATION_INVALID_CONTENT' })
   }
+  for (const userIds of ['abc', undefined, null, 5, {}] as unknown as string[][]) {
+    await t.rejects(notifier.notifyMany(userIds, 'x'), { code: 'FST_NOTIFICATION_INVALID_USER_ID', message: /several/ })
+  }
   await t.rejects(notifier.notify('a', 'x', { id: '' }), { code: 'FST_NOTIFICATION_INVALID_ID' })
   await t.rejects(notifier.notifyMany(['a'], 'x', { id: 'a\u0000' }), { code: 'FST_NOTIFICATION_INVALID_ID' })
   const error = await notifier.notify('secret\n', 'x').catch((error: Error) => error)
@@ -109,10 +112,18 @@ test('a route of the application can register sockets of its own', async t => {
   t.equal(notifier.unregister('me', socket), true)
   t.equal(notifier.unregister('me', socket), false)
   t.equal((await notifier.notify('me', 'not any more')).outcome, 'offline')
+  const listeners = () => socket.listenerCount('close') + socket.listenerCount('error')
+  const before = listeners()
+  for (let times = 0; times < 20; times++) {
+    notifier.register('me', socket)
+    notifier.unregister('me', socket)
+  }
+  t.equal(listeners(), before, 'it leaves no listener behind')
+  t.ok(app.websocketServer.clients.has(socket), "it is @fastify/websocket's to close again")
   t.equal(socket.readyState, socket.OPEN, 'the socket stays open')
 
   t.throws(() => notifier.register('', socket), { code: 'FST_NOTIFICATION_INVALID_USER_ID' })
-  for (const wrong of [null, undefined, {}, 'socket'] as unknown as WebSocket[]) {
+  for (const wrong of [null, undefined, {}, 'socket', { readyState: 1, OPEN: 1 }] as unknown as WebSocket[]) {
     t.throws(() => notifier.register('me', wrong), { code: 'FST_NOTIFICATION_INVALID_SOCKET' })
   }
   await client.close()
@@ -134,8 +145,9 @@ test('disconnect() closes every connection of a user at once', async t => {
   t.equal(app.notifier.disconnect('456', 4123, 'bye'), 1)
   t.same(await other.closed, { code: 4123, reason: 'bye' })
 
-  for (const code of [0, 999, 1004, 1005, 1006, 1010, 1015, 2999, 5000, 1.5, NaN]) {
+  for (const code of [0, 999, 1004, 1005, 1006, 1010, 1015, 2999, 5000, 1.5, NaN, 1007.5, '1008' as unknown as number]) {
     t.throws(() => app.notifier.disconnect('x', code), { code: 'FST_NOTIFICATION_INVALID_CLOSE' }, String(code))
   }
+  t.throws(() => app.notifier.disconnect('x', 1008, null as unknown as string), { code: 'FST_NOTIFICATION_INVALID_CLOSE' })
   t.throws(() => app.notifier.disconnect('x', 1008, '€'.repeat(42)), { code: 'FST_NOTIFICATION_INVALID_CLOSE' })
 })

@@ -9,6 +9,7 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ amqpUrl: 'http://localhost', queue }, 'amqpUrl', /amqp:\/\/ or amqps:\/\/ URL; got http:\/\/localhost/],
   [{ amqpUrl: 'localhost', queue }, 'amqpUrl', /no URL/],
   [{ amqpUrl: 'amqp://', queue }, 'amqpUrl', /no URL of a host/],
+  [{ amqpUrl: 'amqp://user:%zz@localhost', queue }, 'amqpUrl', /got amqp:\/\/user:\*\*\*@localhost/],
   [{ amqpUrl: 5672, queue }, 'amqpUrl', /got number/],
   [{ amqpUrl: null, queue }, 'amqpUrl', /got null/],
   [{ amqpUrl }, 'queue', /given together with amqpUrl/],
@@ -56,11 +57,17 @@ test('a password is never part of an error', async t => {
     t.match(error, { code: 'FST_NOTIFICATION_INVALID_OPTION' }, amqpUrl)
     t.notMatch(error?.message, 'hush')
   }
+  for (const options of [{ url: 'amqp://user:hush@localhost' }, { password: 'hush' }, { amqpUrl, queue: 7, path: 'amqp://user:hush@x' }, { path: 'amqp://user:hush@x' }]) {
+    const { app } = createApp(t)
+    const error = await app.register(notificationPlugin, options as object).then(() => undefined, (error: Error) => error)
+    t.match(error, { code: 'FST_NOTIFICATION_INVALID_OPTION' }, JSON.stringify(options))
+    t.notMatch(error?.message, 'hush')
+  }
 })
 
 test('undefined is as good as absent, and frozen options are taken', async t => {
   const { app } = createApp(t)
   const options: NotificationPluginOptions = Object.freeze({ path: '/x', limits: Object.freeze({}) })
-  await app.register(notificationPlugin, { ...options, amqpUrl: undefined, queue: undefined } as unknown as NotificationPluginOptions)
+  await app.register(notificationPlugin, { ...options, amqpUrl: undefined, queue: undefined })
   t.ok(app.hasRoute({ method: 'GET', url: '/x' }))
 })

@@ -1,7 +1,8 @@
 import websocket from '@fastify/websocket'
+import Fastify from 'fastify'
 import { test } from 'tap'
 import notificationPlugin from '../src/index.js'
-import { createApp, listen, startApp } from './support/app.js'
+import { createApp, createLog, listen, startApp } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 
 test('a missing, empty, repeated or oversized userId is refused with 400 before the upgrade', async t => {
@@ -52,6 +53,22 @@ test('an application may have registered @fastify/websocket, and validate by ano
   await app.close()
   t.equal((await client.closed).code, 1001, 'closed by the plugin, not by @fastify/websocket')
   t.equal((await echo.closed).code, 1005)
+})
+
+test("an application's own settings of @fastify/websocket and of its query parser are borne", async t => {
+  const log = createLog()
+  const app = Fastify({
+    logger: { stream: log.stream },
+    routerOptions: { querystringParser: query => query === 'nested' ? { userId: { a: '1' } } : Object.fromEntries(new URLSearchParams(query)) }
+  })
+  t.teardown(() => app.close())
+  await app.register(websocket, { options: { clientTracking: false } })
+  await app.register(notificationPlugin, {})
+  const { at, notifications } = await listen(app)
+  t.equal((await refusal(at('/notification?nested'))).statusCode, 400)
+  const client = await connectClient(t, notifications('123'))
+  await app.notifier.notify('123', 'hi')
+  t.same(await client.received(1), ['hi'])
 })
 
 test("a frame that breaks the protocol ends its own connection with the protocol's code", async t => {

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'tap'
 import notificationPlugin from '../src/index.js'
-import { createApp } from './support/app.js'
+import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
+import { startBroker } from './support/private-broker.js'
 
 test('a broker that is not there fails ready() in a few tries, with a coded error', async t => {
   const server = createServer().listen(0, '127.0.0.1')
@@ -31,7 +32,7 @@ for (const [name, change] of Object.entries({
     const { app, log } = createApp(t)
     await app.register(notificationPlugin, { amqpUrl: url.href, queue: broker.queueName() })
     const error = await app.ready().then(() => undefined, (error: Error) => error)
-    t.match(error, { code: 'FST_NOTIFICATION_BROKER_REFUSED', message: /guest:\*\*\*@.* refused the connection: / })
+    t.match(error, { code: 'FST_NOTIFICATION_BROKER_REFUSED', message: /guest:\*\*\*@.* refused: / })
     t.notMatch(JSON.stringify([log.lines, error?.message]), 'hush')
     t.equal(app.notifier.health().state, 'stopped')
   })
@@ -45,4 +46,12 @@ test('a peer that accepts and stays silent fails ready() within the time that Fa
   const { app } = createApp(t)
   await app.register(notificationPlugin, { amqpUrl: `amqp://127.0.0.1:${port}`, queue: 'hello', connectTimeout: 100 })
   await t.rejects(async () => { await app.ready() }, { code: 'FST_NOTIFICATION_BROKER_UNREACHABLE', message: /ETIMEDOUT/ })
+})
+
+test('a password in UTF-8 is a password', async t => {
+  const node = await startBroker(t)
+  await node.ctl('add_user', 'änn', 'pässwörd:/@')
+  await node.ctl('set_permissions', 'änn', '.*', '.*', '.*')
+  const { app } = await startApp(t, { amqpUrl: `amqp://${encodeURIComponent('änn')}:${encodeURIComponent('pässwörd:/@')}@127.0.0.1:${node.port}`, queue: 'hello' })
+  t.ok(app.notifier.health().ready)
 })

@@ -1,0 +1,135 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Test } from 'tap'
+
+/** Which of the plugin's two connections a fault is for. */
+export type Purpose = 'consumer' | 'publisher'
+
+/** A TCP proxy between the plugin and a broker, with faults on demand: for one of its connections, or for both. */
+export interface Proxy {
+  readonly port: number
+  /** The same URL with the proxy's address in it. */
+  through (url: string): string
+  /** How many connections are open. */
+  readonly connections: number
+  /** How many connections there have been. */
+  readonly accepted: number
+  /** Ends every connection with a reset (RST). */
+  reset (purpose?: Purpose): void
+  /** Ends every connection in an orderly way (FIN). */
+  end (purpose?: Purpose): void
+  /** Forwards nothing more in either direction, and says nothing: what is on the wire is held until {@link forward}. */
+  blackhole (purpose?: Purpose): void
+  forward (): void
+  /** Sends bytes to the broker as if the plugin had. */
+  inject (bytes: Buffer, purpose: Purpose): void
+  /** Resets each new connection after so many bytes from the broker; undefined, never. */
+  resetAfter (bytes: number | undefined): void
+  /** Forwards nothing more of each new connection after so many bytes from the broker. */
+  holdAfter (bytes: number): void
+  /** How many connections are held. */
+  readonly holding: number
+}
+
+/**
+ * Starts a proxy to the host and port of a URL, which ends with the test.
+ * @param listenOn a port of the loopback interface; any free one where left out
+ */
+export async function startProxy (t: Test, target: string, listenOn = 0): Promise<Proxy> {
+  const { hostname: host, port } = new URL(target)
+  const pairs = new Set<Pair>()
+  let accepted = 0
+  /** Whether new connections are held too. */
+  let holdNew = false
+  let resetLimit: number | undefined
+  let holdLimit: number | undefined
+  const heldPairs = new Set<Pair>()
+
+  const server = createServer({ noDelay: true }, client => {
+    accepted++
+    const upstream = connect({ host, port: Number(port), noDelay: true })
+    const pair: Pair = { client, upstream, purpose: undefined }
+    pairs.add(pair)
+    client.on('data', chunk => {
+      pair.purpose ??= /fastify-notification (consumer|publisher) of/.exec(chunk.toString('latin1'))?.[1] as Purpose
+    })
+    let received = 0
+    upstream.on('data', chunk => {
+      received += chunk.length
+      if (resetLimit !== undefined && received > resetLimit) resetPair(pair)
+      if (holdLimit !== undefined && received > holdLimit) hold(pair)
+    })
+    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        pairs.delete(pair)
+        heldPairs.delete(pair)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+    if (holdNew) hold(pair)
+  })
+  server.listen(listenOn, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const { client, upstream } of pairs) {
+      client.destroy()
+      upstream.destroy()
+    }
+    server.close()
+  })
+
+  function hold (pair: Pair): void {
+    pair.client.unpipe(pair.upstream).pause()
+    pair.upstream.unpipe(pair.client).pause()
+    heldPairs.add(pair)
+  }
+
+  function select (purpose: Purpose | undefined): Pair[] {
+    return [...pairs].filter(pair => purpose === undefined || pair.purpose === purpose)
+  }
+
+  const own = (server.address() as AddressInfo).port
+  return {
+    port: own,
+    through (url) {
+      const proxied = new URL(url)
+      proxied.hostname = '127.0.0.1'
+      proxied.port = String(own)
+      return proxied.href
+    },
+    get connections () { return pairs.size },
+    get accepted () { return accepted },
+    reset (purpose) { select(purpose).forEach(resetPair) },
+    end (purpose) {
+      for (const { client, upstream } of select(purpose)) {
+        client.end()
+        upstream.end()
+      }
+    },
+    blackhole (purpose) {
+      holdNew = purpose === undefined
+      select(purpose).forEach(hold)
+    },
+    forward () {
+      holdNew = false
+      heldPairs.clear()
+      for (const { client, upstream } of pairs) {
+        client.pipe(upstream)
+        upstream.pipe(client)
+      }
+    },
+    inject (bytes, purpose) { for (const { upstream } of select(purpose)) upstream.write(bytes) },
+    resetAfter (bytes) { resetLimit = bytes },
+    holdAfter (bytes) { holdLimit = bytes },
+    get holding () { return heldPairs.size }
+  }
+}
+
+interface Pair { client: Socket, upstream: Socket, purpose: Purpose | undefined }
+
+function resetPair ({ client, upstream }: Pair): void {
+  client.resetAndDestroy()
+  upstream.resetAndDestroy()
+}
