@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { credentials, type Channel, type ChannelModel, type SocketOptions } from 'amqplib'
+import { within } from './within.js'
 
 /**
  * What amqplib leaves to its users: how to log in and to close, and how to bear what would end a connection.
@@ -39,22 +39,6 @@ export function reason (error: unknown): string {
   const { message, code } = error as { message?: string, code?: string }
   if (message !== undefined && NO_VIRTUAL_HOST.test(message)) return 'the virtual host is not there, or not for this user'
   return message || code || String(error)
-}
-
-/**
- * Whether a promise was fulfilled within a time limit in milliseconds.
- * @throws what it is rejected with
- */
-export async function within (timeout: number, promise: Promise<unknown>): Promise<boolean> {
-  const timer = new AbortController()
-  try {
-    return await Promise.race([
-      promise.then(() => true),
-      delay(timeout, false, { signal: timer.signal })
-    ])
-  } finally {
-    timer.abort()
-  }
 }
 
 /** Closes a channel; done too when its connection ends before the broker has answered, of which amqplib says nothing. */

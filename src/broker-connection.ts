@@ -2,10 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Channel, type ChannelModel, type RecoveringChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import {
-  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, reason, surviveUndecodableProperties, withHeartbeat, within
+  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, reason, surviveUndecodableProperties, withHeartbeat
 } from './amqp.js'
 import { errors } from './errors.js'
 import { redactUrl, type BrokerOptions } from './options.js'
+import { within } from './within.js'
 
 /** Tries at start with `startup: 'fail'`, beside the first: with doubled waits from 100 ms, within a second. */
 const STARTUP_RETRIES = 3

@@ -8,6 +8,18 @@
 export const closeCodes = {
   /** The server is shutting down or restarting: connect again. */
   goingAway: 1001,
+  /** The client sent a binary frame. */
+  unsupportedData: 1003,
+  /** The client sent more frames than it may. */
+  policyViolation: 1008,
+  /** The client sent a larger frame than it may. */
+  messageTooBig: 1009,
+  /** The client reads slower than it is sent to: connect again. */
+  slowConsumer: 4000,
+  /** The client did not answer a ping: connect again. */
+  noPong: 4001,
+  /** The credentials have expired: get new ones first. */
+  expired: 4500,
   /** `notifier.disconnect()`: signed out, banned. */
   disconnected: 4502
 } as const

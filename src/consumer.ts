@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import { closeChannel, within } from './amqp.js'
+import { closeChannel } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
 import type { BrokerOptions } from './options.js'
 import { ensureQueue } from './queue.js'
 import { createSettlement, type Settlement } from './settlement.js'
 import type { Stats } from './stats.js'
+import { within } from './within.js'
 
 export type Consumer = ReturnType<typeof createConsumer>
 

@@ -26,6 +26,30 @@ export const errors = {
   /** A plain HTTP request came to the WebSocket route (RFC 9110 §15.5.22). */
   UpgradeRequired: createError('FST_NOTIFICATION_UPGRADE_REQUIRED', 'this route speaks WebSocket: send an upgrade request', 426),
 
+  /** The page that opens the WebSocket is of an origin that is not allowed. */
+  ForbiddenOrigin: createError('FST_NOTIFICATION_FORBIDDEN_ORIGIN', 'pages of this origin may not connect', 403),
+
+  /** `authenticate` threw, or returned nobody, or credentials that have expired. */
+  Unauthenticated: createError('FST_NOTIFICATION_UNAUTHENTICATED', 'not authenticated', 401),
+
+  /** The `userId` of the query is not the verified user. */
+  ForbiddenUser: createError('FST_NOTIFICATION_FORBIDDEN_USER', 'userId is not the authenticated user', 403),
+
+  /** `authenticate` returned neither a user id nor `{ userId, expiresAt }`. */
+  InvalidIdentity: createError('FST_NOTIFICATION_INVALID_IDENTITY', 'authenticate returned an invalid %s', 500, TypeError),
+
+  /** There are `limits.connections` connections. The answer has a `Retry-After`. */
+  TooManyConnections: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS', 'too many connections', 503),
+
+  /** The user has `limits.connectionsPerUser` connections. The answer has a `Retry-After`. */
+  TooManyConnectionsOfUser: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS_OF_USER', 'too many connections of this user', 429),
+
+  /** `limits.pendingUpgrades` upgrades wait in `authenticate`. The answer has a `Retry-After`. */
+  TooManyUpgrades: createError('FST_NOTIFICATION_TOO_MANY_UPGRADES', 'too many connections are being opened', 503),
+
+  /** `authenticate` took longer than `limits.upgradeTimeout`. The answer has a `Retry-After`. */
+  UpgradeTimeout: createError('FST_NOTIFICATION_UPGRADE_TIMEOUT', 'opening the connection took too long', 503),
+
   /** The broker could not be reached at start, in a few tries. */
   BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not start consuming from %s: %s', 503),
 

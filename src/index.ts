@@ -20,17 +20,19 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const { log } = app
 
   // There can be one in an application, and it may have WebSocket routes of its own.
-  if (!app.hasPlugin('@fastify/websocket')) await app.register(websocket, { errorHandler: handleSocketError })
+  if (!app.hasPlugin('@fastify/websocket')) {
+    await app.register(websocket, { errorHandler: handleSocketError, options: { maxPayload: options.limits.frameBytes } })
+  }
 
   const stats = createStats()
   const registry = createRegistry()
-  const sockets = createSockets(registry, app.websocketServer, log)
+  const sockets = createSockets(options, registry, app.websocketServer, log)
   const broker = hasBroker(options) ? createBroker(options) : undefined
   const router = createRouter({ options, registry, deadLetters: broker?.deadLetters, stats, log })
   const health = createHealth(options.prefetch, broker?.consumer, broker?.publisher)
 
   app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
-  addRoute(app, options.path, sockets)
+  addRoute(app, options, registry, sockets)
 
   function createBroker (options: BrokerOptions) {
     const publisher = createPublisher(options, log)
@@ -49,6 +51,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   }
 
   app.addHook('onReady', async () => {
+    if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
     if (broker === undefined) return
     // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
     const { pluginTimeout = 0 } = app.initialConfig
@@ -97,8 +100,10 @@ export default notificationPlugin
 export { closeCodes } from './close-codes.js'
 export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
+export type { Authenticate, Identity } from './identity.js'
 export type { Message } from './message.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options.js'
+export type { AllowedOrigins } from './origin.js'
 export type { Outcome } from './router.js'
 export type { StatsSnapshot } from './stats.js'

@@ -1,6 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from './errors.js'
+import type { Authenticate } from './identity.js'
+import { normalizeOrigin, type AllowedOrigins } from './origin.js'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -10,6 +12,12 @@ const QueueName = Type.String({ minLength: 1, maxLength: 255, allowed: 'a queue 
 
 const milliseconds = (minimum: number, maximum: number, value: number) =>
   Type.Integer({ minimum, maximum, default: value, allowed: `a whole number of milliseconds from ${minimum} to ${maximum}` })
+
+const bytes = (minimum: number, maximum: number, value: number) =>
+  Type.Integer({ minimum, maximum, default: value, allowed: `a number of bytes from ${minimum} to ${maximum}` })
+
+const count = (value: number) =>
+  Type.Integer({ minimum: 1, maximum: 10_000_000, default: value, allowed: 'a whole number from 1 to 10000000' })
 
 /** Every option: its type, its default, its range. The one place that says so. */
 export const OptionsSchema = Type.Object({
@@ -83,6 +91,34 @@ export const OptionsSchema = Type.Object({
    */
   drainTimeout: milliseconds(0, 600_000, 10_000),
 
+  /**
+   * Returns the verified user of an upgrade request, or `{ userId, expiresAt }`; throws to refuse it. Runs after the
+   * application's own hooks. Left out, the `userId` of the query is taken as it stands, and any client can read any
+   * user's notifications.
+   */
+  authenticate: Type.Optional(Type.Unsafe<Authenticate>(Type.Function([], Type.Unknown(), { allowed: 'a function of the request' }))),
+
+  /**
+   * The origins whose pages may connect: strings that are compared exactly, regular expressions that match the whole
+   * origin, a function, or `'*'` for any. A request without an Origin is not from a browser's page, and passes.
+   * @default those of the same host
+   */
+  allowedOrigins: Type.Optional(Type.Unsafe<AllowedOrigins>(Type.Unknown())),
+
+  /** When a connection is asked whether it is still there. */
+  heartbeat: Type.Object({
+    /**
+     * How often a connection is pinged, in milliseconds.
+     * @default 25000
+     */
+    interval: milliseconds(100, 600_000, 25_000), // below the 60 s after which common proxies cut idle connections
+    /**
+     * How long its pong may take, in milliseconds; less than `interval`.
+     * @default 10000
+     */
+    timeout: milliseconds(50, 600_000, 10_000)
+  }, { default: {}, additionalProperties: false, allowed: 'an object with interval and timeout' }),
+
   /** How long to wait between tries to reconnect to the broker: doubled each time, with a fifth of jitter. */
   reconnect: Type.Object({
     /**
@@ -103,14 +139,51 @@ export const OptionsSchema = Type.Object({
      * The largest message accepted from the queue, in bytes; a larger one is dead-lettered.
      * @default 1048576
      */
-    messageBytes: Type.Integer({ minimum: 1, maximum: 128 * MiB, default: MiB, allowed: 'a number of bytes from 1 to 134217728' })
-  }, { default: {}, additionalProperties: false, allowed: 'an object with messageBytes' })
+    messageBytes: bytes(1, 128 * MiB, MiB),
+    /**
+     * Connections in all; one more is refused with 503.
+     * @default 50000
+     */
+    connections: count(50_000),
+    /**
+     * Connections of one user; one more is refused with 429.
+     * @default 50
+     */
+    connectionsPerUser: count(50),
+    /**
+     * Upgrades that wait in `authenticate`; one more is refused with 503.
+     * @default 1000
+     */
+    pendingUpgrades: count(1_000),
+    /**
+     * How long an upgrade may take from its request to its acceptance, in milliseconds; then it is refused with 503.
+     * @default 10000
+     */
+    upgradeTimeout: milliseconds(10, 600_000, 10_000),
+    /**
+     * The largest frame accepted from a client, in bytes; at a larger one the connection is closed with 1009.
+     * @default 4096
+     */
+    frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients hardly send
+    /**
+     * Frames accepted from a client in a second, pings and pongs too; at more the connection is closed with 1008.
+     * @default 50
+     */
+    framesPerSecond: count(50),
+    /**
+     * Bytes that may wait for a client to read them; above it the connection is closed with 4000.
+     * @default 1048576
+     */
+    bufferedBytes: bytes(1, 1_024 * MiB, MiB)
+  }, { default: {}, additionalProperties: false, allowed: 'an object of limits' })
 }, { additionalProperties: false })
 
 /** The options with their defaults filled in. */
 export type Options = Readonly<Static<typeof OptionsSchema>>
 
-type Input<T> = { [K in keyof T]?: (T[K] extends object ? Input<T[K]> : T[K]) | undefined }
+type Groups = 'reconnect' | 'heartbeat' | 'limits'
+
+type Input<T> = { [K in keyof T]?: (K extends Groups ? Input<T[K]> : T[K]) | undefined }
 
 /** What `register` takes. */
 export type NotificationPluginOptions = Input<Static<typeof OptionsSchema>>
@@ -147,7 +220,7 @@ function isGroup (value: unknown): value is object {
 
 /** What the schema of one option can't say: how options go together. */
 function assertConsistent (options: Options): void {
-  const { amqpUrl, queue, deadLetterQueue, offline, reconnect } = options
+  const { amqpUrl, queue, deadLetterQueue, offline, reconnect, heartbeat, allowedOrigins } = options
   if (amqpUrl !== undefined) {
     const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
     if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
@@ -172,6 +245,19 @@ function assertConsistent (options: Options): void {
   }
   if (reconnect.maxDelay < reconnect.initialDelay) {
     throw new errors.InvalidOption('reconnect.maxDelay', 'at least reconnect.initialDelay', show(reconnect.maxDelay))
+  }
+  if (heartbeat.timeout >= heartbeat.interval) {
+    throw new errors.InvalidOption('heartbeat.timeout', 'less than heartbeat.interval', show(heartbeat.timeout))
+  }
+  if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
+}
+
+function assertOrigins (allowed: unknown): void {
+  if (allowed === '*' || typeof allowed === 'function') return
+  if (!Array.isArray(allowed)) throw new errors.InvalidOption('allowedOrigins', "'*', an array of strings and regular expressions, or a function", show(allowed))
+  for (const [n, origin] of allowed.entries()) {
+    if (origin instanceof RegExp || (typeof origin === 'string' && normalizeOrigin(origin) !== undefined)) continue
+    throw new errors.InvalidOption(`allowedOrigins.${n}`, "an origin as in 'https://example.com', or a regular expression", show(origin))
   }
 }
 

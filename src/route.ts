@@ -1,40 +1,98 @@
 import { Type, type Static } from '@sinclair/typebox'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from './errors.js'
+import { identify, type Verified } from './identity.js'
 import { Id } from './ids.js'
+import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
+import type { Options } from './options.js'
+import { isOriginAllowed } from './origin.js'
+import type { Registry } from './registry.js'
 import type { Sockets } from './sockets.js'
+import { within } from './within.js'
+
+/** After so many seconds somebody who was refused for a limit may try again. */
+const RETRY_AFTER = '5'
 
 const QuerySchema = Type.Object({ userId: Id })
-type Query = Static<typeof QuerySchema>
+const AuthenticatedQuerySchema = Type.Partial(QuerySchema)
+type Query = Static<typeof AuthenticatedQuerySchema>
 
-/**
- * The WebSocket route: `GET <path>?userId=…`.
- * @param path where
- */
-export function addRoute (app: FastifyInstance, path: string, sockets: Sockets): void {
+type Request = FastifyRequest<{ Querystring: Query }>
+
+/** The WebSocket route, and what has to be true before a request becomes a connection. */
+export function addRoute (app: FastifyInstance, options: Options, registry: Registry, sockets: Sockets): void {
+  const { path, authenticate, allowedOrigins, limits } = options
+  const verified = new WeakMap<object, Verified>()
+  let pending = 0
+
+  function refuseHttp (request: Request, reply: FastifyReply): void {
+    if (request.ws) return
+    reply.header('upgrade', 'websocket').header('connection', 'upgrade') // RFC 9110 §15.5.22
+    throw new errors.UpgradeRequired()
+  }
+
+  async function checkOrigin (request: Request): Promise<void> {
+    if (!await isOriginAllowed(request, allowedOrigins)) throw new errors.ForbiddenOrigin()
+  }
+
+  async function verify (request: Request, reply: FastifyReply): Promise<void> {
+    const { userId } = request.query
+    if (authenticate === undefined) {
+      verified.set(request, { userId: userId!, expiresAt: Infinity })
+      return
+    }
+    if (pending >= limits.pendingUpgrades) throw busy(reply, new errors.TooManyUpgrades())
+    pending++
+    try {
+      const identified = identify(request, authenticate, userId)
+      if (!await within(limits.upgradeTimeout, identified)) throw busy(reply, new errors.UpgradeTimeout())
+      verified.set(request, await identified)
+    } finally {
+      pending--
+    }
+  }
+
+  /** The last step, in the same turn as the upgrade, so that nobody comes in between. */
+  function checkLimits (request: Request, reply: FastifyReply, done: (error?: Error) => void): void {
+    const { userId } = verified.get(request)!
+    if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
+    else if (registry.of(userId).size >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
+    else {
+      // Offered compression is passed over: for short messages it costs memory, and secrets (BREACH).
+      delete request.raw.headers['sec-websocket-extensions']
+      done()
+    }
+  }
+
   app.route<{ Querystring: Query }>({
     method: 'GET',
     url: path,
     exposeHeadRoute: false,
-    schema: { querystring: QuerySchema },
+    schema: { querystring: authenticate === undefined ? QuerySchema : AuthenticatedQuerySchema },
     // Its own, as the application may validate its routes by another kind of schema.
-    validatorCompiler: () => validateQuery,
+    validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     // The URL of a WebSocket may carry what only its user should know.
     logSerializers: { req: describeWithoutQuery },
-    handler: async (_request, reply) => {
-      reply.header('upgrade', 'websocket').header('connection', 'upgrade') // RFC 9110 §15.5.22
-      throw new errors.UpgradeRequired()
-    },
+    onRequest: [async (request, reply) => refuseHttp(request, reply), checkOrigin],
+    preHandler: [verify, checkLimits],
+    handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
     wsHandler: (socket, request) => {
-      sockets.open(request.query.userId, socket, request)
+      const { userId, expiresAt } = verified.get(request)!
+      policeInbound(sockets.open(userId, socket, request, expiresAt), limits, sockets.close)
     }
   })
 }
 
-function validateQuery (query: Query): { value: Query } | { error: Error } {
+/** Somebody who is refused for a limit may come back (RFC 9110 §10.2.3). */
+function busy (reply: FastifyReply, error: Error): Error {
+  reply.header('retry-after', RETRY_AFTER)
+  return error
+}
+
+function validateQuery (query: Query, required: boolean): { value: Query } | { error: Error } {
   try {
-    assertUserId(query.userId)
+    if (required || query.userId !== undefined) assertUserId(query.userId)
     return { value: query }
   } catch (error) {
     return { error: error as Error }

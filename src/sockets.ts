@@ -3,15 +3,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
 import { closeCodes } from './close-codes.js'
-import { Connection } from './connection.js'
+import { Connection, type ConnectionRules } from './connection.js'
 import { errors } from './errors.js'
+import { createHeartbeat } from './heartbeat.js'
+import type { Options } from './options.js'
 import type { Registry } from './registry.js'
 
 /** At shutdown so many sockets are closed each so many milliseconds: 10,000 clients come back over 5 s, not in one instant. */
 const CLOSE_BATCH = 100
 const CLOSE_INTERVAL = 50
 
-/** How long a client gets to answer a close frame at shutdown, in milliseconds. */
+/** How long a client gets to answer a close frame, in milliseconds. */
 const CLOSE_GRACE = 2_000
 
 /** Takes the listeners off a socket. */
@@ -20,46 +22,79 @@ type Unlisten = () => void
 export type Sockets = ReturnType<typeof createSockets>
 
 /**
- * The lives of the sockets: opened into the registry, closed out of it, all closed at the end.
+ * The lives of the sockets: opened into the registry, kept, closed out of it, all closed at the end.
  * @param server the WebSocket server of @fastify/websocket
  */
-export function createSockets (registry: Registry, server: WebSocketServer, log: FastifyBaseLogger) {
+export function createSockets (options: Options, registry: Registry, server: WebSocketServer, log: FastifyBaseLogger) {
   /** Those whose socket has not ended yet, though they may have left the registry. */
   const open = new Map<Connection, Unlisten>()
+  /** Those that have been sent a close frame, and when they are ended if they don't answer; the oldest first. */
+  const ending = new Map<Connection, number>()
   const events = new EventEmitter<{ empty: [] }>()
   let closing = false
 
+  const rules: ConnectionRules = {
+    bufferedBytes: options.limits.bufferedBytes,
+    onSlow: connection => close(connection, closeCodes.slowConsumer, 'too slow')
+  }
+  const heartbeat = createHeartbeat({
+    ...options.heartbeat,
+    onSilent: connection => close(connection, closeCodes.noPong, 'no pong'),
+    onExpired: connection => close(connection, closeCodes.expired, 'credentials expired'),
+    onTick: endSilent
+  })
+
+  function endSilent (): void {
+    const now = Date.now()
+    for (const [{ socket }, at] of ending) {
+      if (at > now) return
+      socket.terminate()
+    }
+  }
+
   function forget (connection: Connection): void {
     open.delete(connection)
+    ending.delete(connection)
+    heartbeat.delete(connection)
     registry.delete(connection)
     if (open.size === 0) events.emit('empty')
   }
 
   function close (connection: Connection, code: number, reason: string): void {
+    if (!connection.isOpen) return
     registry.delete(connection)
+    ending.set(connection, Date.now() + CLOSE_GRACE)
     connection.close(code, reason)
   }
 
   return {
+    /** How many sockets have not ended yet. */
+    get size (): number {
+      return open.size
+    },
+
     /**
      * Begins to send a user's notifications to a socket, until it closes.
+     * @param expiresAt when the user's credentials expire, in milliseconds since 1970
      * @throws FST_NOTIFICATION_INVALID_SOCKET
      */
-    open (userId: string, socket: WebSocket, request?: FastifyRequest): Connection {
+    open (userId: string, socket: WebSocket, request?: FastifyRequest, expiresAt = Infinity): Connection {
       assertOpen(socket)
       const registered = registry.find(userId, socket)
       if (registered !== undefined) return registered
 
-      const connection = new Connection(userId, socket)
+      const connection = new Connection(userId, socket, expiresAt, rules)
       const { id: connectionId } = connection
       const onError = (err: Error) => log.debug({ connectionId, userId, err }, 'client connection failed')
+      const onPong = () => { connection.awaitsPong = false }
       const onClose = (code: number) => {
         forget(connection)
         log.info({ connectionId, userId, code }, 'client disconnected')
       }
-      socket.on('error', onError).once('close', onClose)
-      open.set(connection, () => socket.off('error', onError).off('close', onClose))
+      socket.on('error', onError).on('pong', onPong).once('close', onClose)
+      open.set(connection, () => socket.off('error', onError).off('pong', onPong).off('close', onClose))
       registry.add(connection)
+      heartbeat.add(connection)
       // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
       // It has none where its application set `clientTracking: false`.
       server.clients?.delete(socket)
@@ -75,7 +110,7 @@ export function createSockets (registry: Registry, server: WebSocketServer, log:
       server.clients?.add(connection.socket)
     },
 
-    /** Closes a connection, which is sent nothing more. */
+    /** Closes a connection, which is sent nothing more, and ends it if it doesn't answer. */
     close,
 
     /**

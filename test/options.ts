@@ -35,6 +35,14 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ limits: 7 }, 'limits', /an object/],
   [{ reconnect: { initialDelay: 0 } }, 'reconnect.initialDelay', /from 1 to/],
   [{ reconnect: { initialDelay: 500, maxDelay: 100 } }, 'reconnect.maxDelay', /at least reconnect.initialDelay/],
+  [{ authenticate: 'yes' }, 'authenticate', /a function of the request; got 'yes'/],
+  [{ allowedOrigins: true }, 'allowedOrigins', /an array of strings/],
+  [{ allowedOrigins: ['example.com'] }, 'allowedOrigins.0', /as in 'https:\/\/example.com'/],
+  [{ allowedOrigins: ['https://example.com', 'https://example.com/'] }, 'allowedOrigins.1', /an origin/],
+  [{ allowedOrigins: [7] }, 'allowedOrigins.0', /an origin/],
+  [{ heartbeat: { interval: 1_000, timeout: 1_000 } }, 'heartbeat.timeout', /less than heartbeat.interval/],
+  [{ limits: { frameBytes: 0 } }, 'limits.frameBytes', /from 125/],
+  [{ limits: { connectionsPerUser: 0 } }, 'limits.connectionsPerUser', /from 1/],
   [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/],
   [{ prefix: '/v1' }, 'prefix', /no such option/]
 ]

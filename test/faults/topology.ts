@@ -24,6 +24,7 @@ test('fault 5: the connection is lost while the topology is being declared, at a
     const before = proxy.accepted
     proxy.resetAfter(bytes)
     proxy.reset()
+    await eventually(() => !app.notifier.health().ready, 'lost')
     // At more bytes than a set-up takes, it comes through.
     await eventually(() => proxy.accepted >= before + 4 || app.notifier.health().ready, `tries again after a reset at byte ${bytes}`)
   }

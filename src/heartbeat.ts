@@ -1,0 +1,62 @@
+import type { Connection } from './connection.js'
+
+/** Into so many parts an interval is divided: by default, one each second. */
+const SLOTS = 25
+
+export type Heartbeat = ReturnType<typeof createHeartbeat>
+
+export interface HeartbeatOptions {
+  /** How often each connection is pinged, and how long its pong may take, in milliseconds. */
+  interval: number
+  timeout: number
+  /** No pong came in time. */
+  onSilent (connection: Connection): void
+  /** Its credentials have expired. */
+  onExpired (connection: Connection): void
+  /** Called at each tick of the one timer. */
+  onTick (): void
+}
+
+/**
+ * One timer for all connections, which pings a part of them at each tick, spread over the interval: a timer for each
+ * would cost more than the pings, and pings of all at once would be a spike of work and of traffic.
+ */
+export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTick }: HeartbeatOptions) {
+  const tickLength = interval / SLOTS
+  const timeoutTicks = Math.max(1, Math.ceil(timeout / tickLength))
+  const slots = Array.from({ length: SLOTS }, () => new Set<Connection>())
+  const slotOf = new Map<Connection, Set<Connection>>()
+  let timer: NodeJS.Timeout | undefined
+  let now = 0
+  let next = 0
+
+  function tick (): void {
+    now++
+    for (const connection of slots[(now + SLOTS - timeoutTicks) % SLOTS]!) if (connection.awaitsPong) onSilent(connection)
+    for (const connection of slots[now % SLOTS]!) connection.ping()
+    const time = Date.now()
+    for (const connection of expiring) if (connection.expiresAt <= time) onExpired(connection)
+    onTick()
+  }
+
+  const expiring = new Set<Connection>()
+
+  return {
+    add (connection: Connection): void {
+      const slot = slots[next++ % SLOTS]!
+      slot.add(connection)
+      slotOf.set(connection, slot)
+      if (connection.expiresAt !== Infinity) expiring.add(connection)
+      timer ??= setInterval(tick, tickLength)
+    },
+
+    delete (connection: Connection): void {
+      slotOf.get(connection)?.delete(connection)
+      slotOf.delete(connection)
+      expiring.delete(connection)
+      if (slotOf.size > 0) return
+      clearInterval(timer)
+      timer = undefined
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import type { FastifyRequest } from 'fastify'
+import { errors } from './errors.js'
+import { isId } from './ids.js'
+
+/** Who a request comes from, as the application has verified it. */
+export type Identity = string | {
+  userId: string
+  /** When the credentials expire: a Date, or milliseconds since 1970. The connection is closed then. */
+  expiresAt?: Date | number | undefined
+}
+
+/** Returns the verified user of an upgrade request, or throws to refuse it. */
+export type Authenticate = (request: FastifyRequest) => Identity | Promise<Identity>
+
+/** Whose a connection is, and until when (milliseconds since 1970). */
+export interface Verified {
+  readonly userId: string
+  readonly expiresAt: number
+}
+
+/**
+ * Asks the application who a request comes from.
+ * @param named the `userId` of the query, if there is one
+ * @throws FST_NOTIFICATION_UNAUTHENTICATED, or what `authenticate` throws where that has a `statusCode`;
+ *   FST_NOTIFICATION_FORBIDDEN_USER; FST_NOTIFICATION_INVALID_IDENTITY
+ */
+export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined): Promise<Verified> {
+  const { userId, expiresAt } = parse(await ask(request, authenticate))
+  if (expiresAt <= Date.now()) throw new errors.Unauthenticated()
+  if (named !== undefined && named !== userId) throw new errors.ForbiddenUser()
+  return { userId, expiresAt }
+}
+
+async function ask (request: FastifyRequest, authenticate: Authenticate): Promise<unknown> {
+  try {
+    return await authenticate(request)
+  } catch (error) {
+    if (typeof (error as { statusCode?: unknown } | undefined)?.statusCode === 'number') throw error
+    // What went wrong is for the log, not for the one who asks.
+    throw new errors.Unauthenticated({ cause: error })
+  }
+}
+
+function parse (identity: unknown): Verified {
+  // Nobody: `return session.userId`, where there is none.
+  if (identity === undefined || identity === null || identity === '') throw new errors.Unauthenticated()
+  const { userId, expiresAt } = (typeof identity === 'object' ? identity : { userId: identity }) as { userId?: unknown, expiresAt?: unknown }
+  if (!isId(userId)) throw new errors.InvalidIdentity('userId')
+  if (expiresAt === undefined) return { userId, expiresAt: Infinity }
+  const at = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt
+  if (typeof at !== 'number' || Number.isNaN(at)) throw new errors.InvalidIdentity('expiresAt')
+  return { userId, expiresAt: at }
+}

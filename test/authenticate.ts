@@ -1,0 +1,127 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { test } from 'tap'
+import type { Authenticate } from '../src/index.js'
+import { startApp } from './support/app.js'
+import { connectClient, refusal } from './support/client.js'
+import { eventually } from './support/eventually.js'
+
+const byHeader: Authenticate = request => {
+  const { authorization } = request.headers
+  if (authorization === undefined) throw new Error('no credentials: hush')
+  return authorization
+}
+const as = (authorization: string) => ({ headers: { authorization } })
+
+test('without authenticate, one warning at start says what that means', async t => {
+  const { log } = await startApp(t, {})
+  const warnings = log.lines.filter(({ level }) => level === 40)
+  t.match(warnings, [{ msg: /any client can read the notifications of any user/ }])
+  t.equal(warnings.length, 1)
+  const secure = await startApp(t, { authenticate: byHeader })
+  t.notOk(secure.log.lines.some(({ level }) => level >= 40))
+})
+
+test('fault 27: the verified user is served, and nobody else; others are refused before the upgrade', async t => {
+  const { app, at, notifications, log } = await startApp(t, { authenticate: byHeader })
+  const named = await connectClient(t, notifications('123'), as('123'))
+  const unnamed = await connectClient(t, at('/notification'), as('123'))
+  await app.notifier.notify('123', 'yours')
+  t.same(await named.received(1), ['yours'])
+  t.same(await unnamed.received(1), ['yours'])
+
+  const refused = async (url: string, authorization?: string) => {
+    const { statusCode, body } = await refusal(url, authorization === undefined ? {} : as(authorization))
+    t.notMatch(body, 'hush')
+    return { statusCode, code: JSON.parse(body).code }
+  }
+  t.same(await refused(notifications('123')), { statusCode: 401, code: 'FST_NOTIFICATION_UNAUTHENTICATED' })
+  t.same(await refused(notifications('123'), '456'), { statusCode: 403, code: 'FST_NOTIFICATION_FORBIDDEN_USER' })
+  t.same(await refused(at('/notification?userId='), '456'), { statusCode: 400, code: 'FST_NOTIFICATION_INVALID_USER_ID' })
+  t.equal(app.notifier.size, 2)
+  t.ok(log.lines.some(({ msg }) => msg === 'client connected'))
+})
+
+for (const [what, identity, statusCode, code] of [
+  ['undefined', undefined, 401, 'FST_NOTIFICATION_UNAUTHENTICATED'],
+  ['null', null, 401, 'FST_NOTIFICATION_UNAUTHENTICATED'],
+  ['an empty string', '', 401, 'FST_NOTIFICATION_UNAUTHENTICATED'],
+  ['a number', 7, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['an object without a user', {}, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['an invalid user id', 'a\n', 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['an invalid time', { userId: '123', expiresAt: 'tomorrow' }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['an invalid Date', { userId: '123', expiresAt: new Date(NaN) }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['credentials that have expired', { userId: '123', expiresAt: new Date(0) }, 401, 'FST_NOTIFICATION_UNAUTHENTICATED']
+] as const) {
+  test(`authenticate returns ${what}: refused with ${statusCode}`, async t => {
+    const { app, notifications } = await startApp(t, { authenticate: async () => identity as unknown as string })
+    const answer = await refusal(notifications('123'))
+    t.equal(answer.statusCode, statusCode)
+    t.equal(JSON.parse(answer.body).code, code)
+    t.equal(app.notifier.size, 0)
+  })
+}
+
+test('an error with a status of its own keeps it', async t => {
+  const { notifications } = await startApp(t, {
+    authenticate () { throw Object.assign(new Error('not in this country'), { statusCode: 451 }) }
+  })
+  t.equal((await refusal(notifications('123'))).statusCode, 451)
+})
+
+test("the application's hooks run before, as on any route", async t => {
+  const { app, at } = await startApp(t, { authenticate: request => (request as unknown as { who: string }).who }, app => {
+    app.decorateRequest('who', '')
+    app.addHook('preValidation', async (request, reply) => {
+      if (request.headers.authorization === undefined) return await reply.code(402).send({ pay: 'first' })
+      Object.assign(request, { who: request.headers.authorization })
+    })
+  })
+  t.equal((await refusal(at('/notification'))).statusCode, 402)
+  const client = await connectClient(t, at('/notification'), as('123'))
+  await app.notifier.notify('123', 'hi')
+  t.same(await client.received(1), ['hi'])
+})
+
+test('fault 28: when the credentials expire the connection is closed with 4500, and nothing arrives after', async t => {
+  let expiresAt = 0
+  const { app, at } = await startApp(t, {
+    authenticate: () => ({ userId: '123', expiresAt }), heartbeat: { interval: 500, timeout: 400 }
+  })
+  expiresAt = Date.now() + 1_000
+  const client = await connectClient(t, at('/notification'))
+  const sending = setInterval(() => app.notifier.notify('123', String(Date.now())), 5)
+  t.teardown(() => clearInterval(sending))
+  t.same(await client.closed, { code: 4500, reason: 'credentials expired' })
+  const ended = Date.now()
+  t.ok(client.messages.length > 0, 'it was served before')
+  t.ok(client.messages.every(time => Number(time) < expiresAt))
+  t.ok(ended >= expiresAt && ended < expiresAt + 2_000, `closed ${ended - expiresAt} ms after`)
+})
+
+test('fault 25: who leaves while authenticate is pending is never registered', async t => {
+  const pending: Array<() => void> = []
+  const { app, notifications } = await startApp(t, { authenticate: () => new Promise(resolve => pending.push(() => resolve('123'))) })
+  const { port, pathname, search } = new URL(notifications('123'))
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(`GET ${pathname}${search} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`)
+  await eventually(() => pending.length === 1, 'authenticate is asked')
+  const gone = new Promise(resolve => app.server.getConnections((_error, count) => resolve(count)))
+  t.equal(await gone, 1)
+  socket.resetAndDestroy()
+  await once(socket, 'close')
+  await eventually(() => new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'the server has seen it')
+  pending[0]!()
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(app.notifier.size, 0)
+})
+
+test('an authenticate that hangs is given up with 503, and few wait in it at a time', async t => {
+  const { app, notifications } = await startApp(t, { authenticate: () => new Promise(() => {}), limits: { pendingUpgrades: 2, upgradeTimeout: 300 } })
+  const answers = await Promise.all([1, 2, 3, 4].map(() => refusal(notifications('123'))))
+  const codes = answers.map(({ body }) => JSON.parse(body).code).sort()
+  t.same(codes, ['FST_NOTIFICATION_TOO_MANY_UPGRADES', 'FST_NOTIFICATION_TOO_MANY_UPGRADES', 'FST_NOTIFICATION_UPGRADE_TIMEOUT', 'FST_NOTIFICATION_UPGRADE_TIMEOUT'])
+  for (const { statusCode, headers } of answers) t.match({ statusCode, headers }, { statusCode: 503, headers: { 'retry-after': '5' } })
+  t.equal(app.notifier.size, 0)
+})
