@@ -8,7 +8,7 @@ import { errors } from './errors.js'
 import { redactUrl, type BrokerOptions } from './options.js'
 import { within } from './within.js'
 
-/** Tries at start with `startup: 'fail'`, beside the first: with doubled waits from 100 ms, within a second. */
+/** Tries at start with `startup: 'fail'`, beside the first: by default within a second, where the broker answers at once. */
 const STARTUP_RETRIES = 3
 
 export type BrokerState = 'connecting' | 'open' | 'blocked' | 'closed'
@@ -54,11 +54,13 @@ export function createBrokerConnection<C extends Channel> (
   let channel: C | undefined
   let state: BrokerState = 'closed'
   let blocked = false
+  let unblocked: Date | undefined
   let since = new Date()
   let last: BrokerError | undefined
 
   function enter (next: BrokerState, level: 'info' | 'warn' = 'info'): void {
     if (state === next) return
+    if (state === 'blocked') unblocked = new Date()
     state = next
     since = new Date()
     log[level]({ broker, purpose, state, ...(level === 'warn' && { err: last?.error }) }, `broker ${purpose} ${state}`)
@@ -250,6 +252,11 @@ export function createBrokerConnection<C extends Channel> (
 
     get since (): Date {
       return since
+    },
+
+    /** When the broker last took publishes again. */
+    get unblocked (): Date | undefined {
+      return unblocked
     },
 
     /** What went wrong last; it stays after it was mended. */

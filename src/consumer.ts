@@ -28,7 +28,7 @@ export function createConsumer ({ options, stats, log, handle }: ConsumerOptions
   let settlement: Settlement | undefined
   let gone = new AbortController()
   let consumerTag: string | undefined
-  let drainingSince: Date | undefined
+  let draining = false
 
   const connection = createBrokerConnection<Channel>({
     options,
@@ -64,7 +64,7 @@ export function createConsumer ({ options, stats, log, handle }: ConsumerOptions
       return
     }
     // What comes now goes back to the queue: the sockets that it might be for are about to close.
-    if (drainingSince !== undefined) return
+    if (draining) return
     own.track(message)
     const settle = () => { if (!own.settle(message)) stats.count('abandoned') }
     try {
@@ -96,14 +96,9 @@ export function createConsumer ({ options, stats, log, handle }: ConsumerOptions
       return settlement?.unsettled ?? 0
     },
 
-    /** When {@link drain} was called. */
-    get drainingSince (): Date | undefined {
-      return drainingSince
-    },
-
     /** Takes no more messages, and resolves when what is in flight is settled, at the latest after a time in milliseconds. */
     async drain (timeout: number): Promise<void> {
-      drainingSince = new Date()
+      draining = true
       const { channel } = connection
       if (channel === undefined || consumerTag === undefined || settlement === undefined) return
       const own = settlement

@@ -54,7 +54,8 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
         gone.throwIfAborted()
         try {
           await publish(message.content, forms[0]!)
-          log.warn({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
+          // That a user is offline is nothing to be warned of.
+          log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
           return
         } catch (error) {
           if (!isPublishError(error) && forms.length > 1) {

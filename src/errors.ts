@@ -8,10 +8,10 @@ export const errors = {
   /** An option is wrong: names the option, what is allowed and what was given. Thrown by `register`. */
   InvalidOption: createError('FST_NOTIFICATION_INVALID_OPTION', "option '%s' must be %s; got %s", 500, TypeError),
 
-  /** A user id is not 1 to 255 bytes of UTF-8 without control characters. */
+  /** A user id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */
   InvalidUserId: createError('FST_NOTIFICATION_INVALID_USER_ID', 'userId must be %s; got %s', 400, TypeError),
 
-  /** A notification id is not 1 to 255 bytes of UTF-8 without control characters. */
+  /** A notification id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */
   InvalidId: createError('FST_NOTIFICATION_INVALID_ID', 'id must be %s; got %s', 400, TypeError),
 
   /** A content has no JSON form: `undefined`, a function, a symbol, a `BigInt`, a cycle. */
@@ -51,7 +51,7 @@ export const errors = {
   UpgradeTimeout: createError('FST_NOTIFICATION_UPGRADE_TIMEOUT', 'opening the connection took too long', 503),
 
   /** The broker could not be reached at start, in a few tries. */
-  BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not start consuming from %s: %s', 503),
+  BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not connect to %s: %s', 503),
 
   /** The broker refused the credentials, the virtual host or the permissions at start. */
   BrokerRefused: createError('FST_NOTIFICATION_BROKER_REFUSED', '%s refused: %s', 500),

@@ -29,27 +29,35 @@ export interface Health {
 /**
  * Tells how the broker side is.
  * @param prefetch how many messages may be unsettled
+ * @param broker its two connections, if there is one
+ * @param closing since when the application closes, and since when it is closed
  */
-export function createHealth (prefetch: number, consumer: Consumer | undefined, publisher: Publisher | undefined): () => Health {
+export function createHealth (
+  prefetch: number,
+  broker: { consumer: Consumer, publisher: Publisher } | undefined,
+  closing: { since?: Date, done?: Date }
+): () => Health {
   const created = new Date()
-  if (consumer === undefined || publisher === undefined) {
-    return () => ({ state: 'no-broker', ready: true, since: created, lastError: undefined, unsettled: 0 })
-  }
-  const { connection } = consumer
 
-  function state (): HealthState {
-    if (connection.state === 'closed') return 'stopped'
-    if (consumer!.drainingSince !== undefined) return 'draining'
-    if (!consumer!.consuming) return 'connecting'
-    return publisher!.connection.state === 'blocked' ? 'blocked' : 'consuming'
+  function current (): Pick<Health, 'state' | 'since'> {
+    if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
+    if (closing.since !== undefined) return { state: 'draining', since: closing.since }
+    if (broker === undefined) return { state: 'no-broker', since: created }
+    const { consumer, publisher } = broker
+    const { state, since } = consumer.connection
+    if (state === 'closed') return { state: 'stopped', since }
+    if (!consumer.consuming) return { state: 'connecting', since }
+    if (publisher.connection.state === 'blocked') return { state: 'blocked', since: publisher.connection.since }
+    const { unblocked } = publisher.connection
+    return { state: 'consuming', since: unblocked !== undefined && unblocked > since ? unblocked : since }
   }
 
   return () => {
-    const now = state()
-    const { unsettled } = consumer
-    const ready = (now === 'consuming' || now === 'blocked') && unsettled < prefetch
-    const since = now === 'draining' ? consumer.drainingSince! : now === 'blocked' ? publisher.connection.since : connection.since
-    return { state: now, ready, since, lastError: describe(latest(connection.lastError, publisher.connection.lastError)), unsettled }
+    const { state, since } = current()
+    const unsettled = broker?.consumer.unsettled ?? 0
+    const ready = (state === 'no-broker' || state === 'consuming' || state === 'blocked') && unsettled < prefetch
+    const lastError = broker && describe(latest(broker.consumer.connection.lastError, broker.publisher.connection.lastError))
+    return { state, ready, since, lastError, unsettled }
   }
 }
 

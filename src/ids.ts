@@ -4,7 +4,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 const MAX_BYTES = 255
 
 /** What an id has to be, in the words of an error message. */
-export const ID_RULE = '1 to 255 bytes of UTF-8 without control characters'
+export const ID_RULE = "1 to 255 bytes of UTF-8 without control characters, and not '__proto__'"
 
 /** The part of the rule that JSON Schema can say; {@link isId} is the whole. */
 export const Id = Type.String({
@@ -20,7 +20,7 @@ const check = TypeCompiler.Compile(Id)
 /**
  * Whether a value can be a user id or a notification id.
  * @param value anything
- * @returns true for 1 to 255 bytes of well-formed UTF-8 without control characters
+ * @returns true for 1 to 255 bytes of well-formed UTF-8 without control characters, other than `__proto__`
  */
 export function isId (value: unknown): value is string {
   if (!check.Check(value)) return false

@@ -24,12 +24,13 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     await app.register(websocket, { errorHandler: handleSocketError, options: { maxPayload: options.limits.frameBytes } })
   }
 
+  const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
   const sockets = createSockets(options, registry, app.websocketServer, log)
   const broker = hasBroker(options) ? createBroker(options) : undefined
   const router = createRouter({ options, registry, deadLetters: broker?.deadLetters, stats, log })
-  const health = createHealth(options.prefetch, broker?.consumer, broker?.publisher)
+  const health = createHealth(options.prefetch, broker, closing)
 
   app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
   addRoute(app, options, registry, sockets)
@@ -66,12 +67,14 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   let closed: Promise<void> | undefined
   async function shutDown (): Promise<void> {
+    closing.since = new Date()
     const deadline = Date.now() + options.drainTimeout
     const timeLeft = () => Math.max(0, deadline - Date.now())
     // What can't be settled must not use up the time in which clients are told to come back.
     await broker?.consumer.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
     await closeBroker(timeLeft())
+    closing.done = new Date()
   }
 
   async function closeBroker (timeout: number): Promise<void> {

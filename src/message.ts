@@ -16,7 +16,7 @@ export type Message = Static<typeof MessageSchema>
 
 const message = TypeCompiler.Compile(MessageSchema)
 
-/** A valid message: `content` for the user `userId`, under an `id` by which a repetition can be recognised. */
+/** A valid message: `content` for the user `userId`, under an `id` by which it can be found in logs and dead letters. */
 export interface Notification {
   readonly id: string
   readonly userId: string
@@ -114,7 +114,7 @@ function toText (content: unknown): string {
 }
 
 /** What a wrong value is, without quoting it: it may be somebody's data. */
-function kind (value: unknown): string {
+export function kind (value: unknown): string {
   if (typeof value === 'string') return `a string of ${Buffer.byteLength(value)} bytes`
   return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
 }

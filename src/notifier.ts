@@ -5,7 +5,7 @@ import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes
 import { errors } from './errors.js'
 import type { Health } from './health.js'
 import { ID_RULE, isId } from './ids.js'
-import { assertUserId, compose, encode } from './message.js'
+import { assertUserId, compose, encode, kind } from './message.js'
 import type { Registry } from './registry.js'
 import type { Outcome, Routed, Router } from './router.js'
 import type { Sockets } from './sockets.js'
@@ -33,9 +33,9 @@ export interface NotifyManyResult {
 export interface Notifier {
   /**
    * Sends a content to every connection of a user: the path of a queue message, without the queue.
-   * @param userId 1 to 255 bytes of UTF-8 without control characters
+   * @param userId 1 to 255 bytes of UTF-8 without control characters, and not `__proto__`
    * @param content a string, sent as it is, or any value with a JSON form, sent as JSON
-   * @param options `id`: by which a repetition can be recognised, like `userId`; a fresh UUID where left out
+   * @param options `id`: appears in results, logs and dead letters, like `userId`; a fresh UUID where left out
    * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT;
    *   with `offline: 'dead-letter'` also FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
    */
@@ -44,13 +44,14 @@ export interface Notifier {
   /**
    * Sends one content to many users, encoded once. A user named twice gets it once.
    * @param userIds any iterable of user ids
-   * @throws as {@link notify}; nothing is sent when one of the ids is invalid
+   * @throws as {@link notify}: nothing is sent when one of the ids is invalid; where a dead letter can't be published,
+   *   the others are sent all the same
    */
   notifyMany (userIds: Iterable<string>, content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
 
   /**
-   * Sends one content to everybody who is connected, encoded once.
-   * @throws FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
+   * Sends one content to everybody who is connected, encoded once. Who leaves at that moment counts as offline.
+   * @throws as {@link notify}
    */
   broadcast (content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
 
@@ -112,7 +113,7 @@ interface NotifierParts {
 /** The public face of the registry and the router. */
 export function createNotifier ({ registry, router, sockets, health, stats }: NotifierParts): Notifier {
   async function routeToEach (userIds: Iterable<string>, content: unknown, id: string = randomUUID()): Promise<NotifyManyResult> {
-    if (!isId(id)) throw new errors.InvalidId(ID_RULE, typeof id)
+    if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
     const text = encode(content)
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
@@ -192,5 +193,5 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
 /** A string is iterable too, one character after the other, and never what was meant. */
 function assertUserIds (userIds: unknown): void {
   if (typeof userIds === 'object' && userIds !== null && Symbol.iterator in userIds) return
-  throw new errors.InvalidUserId('several, in an array, a set or another iterable', userIds === null ? 'null' : typeof userIds)
+  throw new errors.InvalidUserId('several, in an array, a set or another iterable', kind(userIds))
 }

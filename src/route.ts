@@ -76,12 +76,21 @@ export function addRoute (app: FastifyInstance, options: Options, registry: Regi
     logSerializers: { req: describeWithoutQuery },
     onRequest: [async (request, reply) => refuseHttp(request, reply), checkOrigin],
     preHandler: [verify, checkLimits],
+    onResponse: async request => endRefused(request),
     handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
     wsHandler: (socket, request) => {
       const { userId, expiresAt } = verified.get(request)!
       policeInbound(sockets.open(userId, socket, request, expiresAt), limits, sockets.close)
     }
   })
+}
+
+/**
+ * A hook of the application that refuses an upgrade before @fastify/websocket has seen it leaves the socket open, which
+ * would keep the server from closing.
+ */
+function endRefused (request: FastifyRequest): void {
+  if (request.headers.upgrade !== undefined && !request.ws) request.raw.socket.destroy()
 }
 
 /** Somebody who is refused for a limit may come back (RFC 9110 §10.2.3). */

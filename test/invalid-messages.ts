@@ -30,7 +30,7 @@ const invalid: Array<[name: string, body: Body, reason: string]> = [
   ['a body over the limit', Buffer.alloc(16 * 1024 * 1024, '{"userId":"123","content":"secret"}'), 'too-large']
 ]
 
-test('what can\'t be used goes to the dead-letter queue with its reason; the rest arrives in order', async t => {
+test('fault 14: what can\'t be used goes to the dead-letter queue with its reason; the rest arrives in order', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue })

@@ -13,6 +13,15 @@ test('without amqpUrl there is no broker, and notify() works alone', async t => 
   t.notOk(log.lines.some(({ msg }) => msg.startsWith('broker')))
 })
 
+test('without a broker too, health() says that the application is closing', async t => {
+  const { app } = await startApp(t, {})
+  const closed = app.close()
+  await new Promise(resolve => setImmediate(resolve))
+  t.match(app.notifier.health(), { ready: false })
+  await closed
+  t.match(app.notifier.health(), { state: 'stopped', ready: false })
+})
+
 test("an application's own tests need neither a broker nor a port", async t => {
   const app = Fastify()
   await app.register(notificationPlugin, {})

@@ -25,7 +25,7 @@ const existing = {
 }
 
 for (const [name, declaration] of Object.entries(existing)) {
-  test(`${name} is used as it is`, async t => {
+  test(`fault 9: ${name} is used as it is`, async t => {
     const broker = await useBroker(t)
     const queue = broker.queueName()
     await broker.channel.assertQueue(queue, declaration)

@@ -55,6 +55,22 @@ test('an application may have registered @fastify/websocket, and validate by ano
   t.equal((await echo.closed).code, 1005)
 })
 
+test('an upgrade that a hook of the application refuses, wherever it stands, does not keep the application from closing', async t => {
+  for (const hook of ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const) {
+    for (const before of [true, false]) {
+      const { app } = createApp(t)
+      const refuse = async () => { throw Object.assign(new Error('no'), { statusCode: 418 }) }
+      if (before) app.addHook(hook, refuse)
+      await app.register(notificationPlugin, { path: before ? '/before' : '/after' })
+      if (!before) app.addHook(hook, refuse)
+      const { at } = await listen(app)
+      if (before) t.equal((await refusal(at('/before?userId=123'))).statusCode, 418, hook)
+      await app.close()
+    }
+  }
+  t.pass('closed')
+})
+
 test("an application's own settings of @fastify/websocket and of its query parser are borne", async t => {
   const log = createLog()
   const app = Fastify({

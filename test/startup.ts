@@ -5,8 +5,9 @@ import notificationPlugin from '../src/index.js'
 import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { startBroker } from './support/private-broker.js'
+import { startProxy } from './support/proxy.js'
 
-test('a broker that is not there fails ready() in a few tries, with a coded error', async t => {
+test('fault 3: a broker that is not there fails ready() in a few tries, with a coded error', async t => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -16,7 +17,7 @@ test('a broker that is not there fails ready() in a few tries, with a coded erro
   const { app, log } = createApp(t)
   await app.register(notificationPlugin, { amqpUrl: `amqp://user:hush@127.0.0.1:${port}/shop`, queue: 'hello' })
   const error = await app.ready().then(() => undefined, (error: Error) => error)
-  t.match(error, { code: 'FST_NOTIFICATION_BROKER_UNREACHABLE', message: `could not start consuming from amqp://user:***@127.0.0.1:${port}/shop: connect ECONNREFUSED` })
+  t.match(error, { code: 'FST_NOTIFICATION_BROKER_UNREACHABLE', message: `could not connect to amqp://user:***@127.0.0.1:${port}/shop: connect ECONNREFUSED` })
   t.equal(app.notifier.health().state, 'stopped')
   t.notMatch(JSON.stringify([log.lines, error?.message]), 'hush')
 })
@@ -25,9 +26,10 @@ for (const [name, change] of Object.entries({
   'wrong credentials': (url: URL) => { url.password = 'hush' },
   'a virtual host that is not there': (url: URL) => { url.pathname = '/nowhere' }
 })) {
-  test(`${name}: refused at once, with a coded error and no password in it`, async t => {
+  test(`fault 13: ${name}: refused at once, with a coded error and no password in it`, async t => {
     const broker = await useBroker(t)
-    const url = new URL(broker.url)
+    const proxy = await startProxy(t, broker.url)
+    const url = new URL(proxy.through(broker.url))
     change(url)
     const { app, log } = createApp(t)
     await app.register(notificationPlugin, { amqpUrl: url.href, queue: broker.queueName() })
@@ -35,10 +37,11 @@ for (const [name, change] of Object.entries({
     t.match(error, { code: 'FST_NOTIFICATION_BROKER_REFUSED', message: /guest:\*\*\*@.* refused: / })
     t.notMatch(JSON.stringify([log.lines, error?.message]), 'hush')
     t.equal(app.notifier.health().state, 'stopped')
+    t.ok(proxy.accepted <= 2, 'each connection tried once')
   })
 }
 
-test('a peer that accepts and stays silent fails ready() within the time that Fastify allows', async t => {
+test('fault 3: a peer that accepts and stays silent fails ready() within the time that Fastify allows', async t => {
   const server = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())

@@ -47,6 +47,25 @@ for (const [name, fault] of [['resets', 'reset'], ['ends', 'end'], ['swallows', 
   })
 }
 
+test('close() during the handshake, which then comes to its end, and the connection with it', async t => {
+  const broker = await useBroker(t)
+  // What the broker says up to the open connection has some 500 bytes; then it answers our close.
+  for (let bytes = 440; bytes < 640; bytes += 10) {
+    const proxy = await startProxy(t, broker.url)
+    proxy.holdAfter(1)
+    const { app } = await startApp(t, {
+      amqpUrl: proxy.through(broker.url), queue: broker.queueName(), startup: 'background', reconnect, drainTimeout: 200
+    })
+    await eventually(() => proxy.holding === 2, 'in the middle of it')
+    const closed = app.close()
+    proxy.resetAfter(bytes)
+    proxy.forward()
+    await closed
+    await eventually(() => proxy.connections === 0, 'all connections have ended')
+  }
+  t.pass('no error was left without a listener')
+})
+
 test('close() takes no longer than drainTimeout where the broker is silent', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)
@@ -69,5 +88,7 @@ test('clients are told to come back in their own time, though a dead letter cann
 
   await app.close()
   for (const { closed } of clients) t.equal((await closed).code, 1001)
+  const ends = log.lines.filter(({ msg }) => msg === 'client disconnected')
+  t.same(ends.map(({ code }) => code), Array(10).fill(1001), 'each was given the time to answer')
   await eventually(async () => (await broker.channel.checkQueue('hello')).messageCount === 1, 'the one without an outcome is back, the other is not')
 })

@@ -114,6 +114,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     },
     forward () {
       holdNew = false
+      holdLimit = undefined
       heldPairs.clear()
       for (const { client, upstream } of pairs) {
         client.pipe(upstream)
