@@ -1,4 +1,4 @@
-import Fastify from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import notificationPlugin, {
   closeCodes, notificationPlugin as named,
   type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot
@@ -20,6 +20,22 @@ describe('register', () => {
     expect<NotificationPluginOptions>().type.toBeAssignableFrom({ limits: {}, reconnect: { maxDelay: 1 } })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ prefetch: '10' })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ offline: 'keep' as const })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ amqpUrl: undefined, limits: undefined })
+  })
+
+  test('authenticate returns a user id, or one with a time, at once or later', () => {
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: () => '123' })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: async () => ({ userId: '123', expiresAt: new Date() }) })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: (request: FastifyRequest) => ({ userId: request.id, expiresAt: 1 }) })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => 123 })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => ({ user: '123' }) })
+  })
+
+  test('origins are strings, expressions, a function, or any', () => {
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ allowedOrigins: ['https://example.com', /./] })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ allowedOrigins: '*' as const })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ allowedOrigins: (origin: string) => origin === 'null' })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ allowedOrigins: 'https://example.com' })
   })
 })
 

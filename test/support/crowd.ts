@@ -1,0 +1,30 @@
+// Many clients in one process: node --import tsx crowd.ts <url up to the userId> <count>. Each is a user of its own.
+import { WebSocket } from 'ws'
+
+const [url, count] = process.argv.slice(2) as [string, string]
+const wanted = Number(count)
+let connected = 0
+let errors = 0
+let received = 0
+
+function tell (): void {
+  if (connected + errors === wanted) console.log(`${connected} connected, ${errors} errors`)
+}
+
+for (let n = 0; n < wanted; n++) {
+  const socket = new WebSocket(url + n)
+  let opened = false
+  socket.on('open', () => {
+    opened = true
+    connected++
+    tell()
+  })
+  socket.on('error', () => {
+    if (opened) return
+    errors++
+    tell()
+  })
+  socket.on('message', () => {
+    if (++received === wanted) console.log(`${received} received`)
+  })
+}
