@@ -5,7 +5,8 @@ import {
   closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, reason, surviveUndecodableProperties, withHeartbeat
 } from './amqp.js'
 import { errors } from './errors.js'
-import { redactUrl, type BrokerOptions } from './options.js'
+import type { BrokerOptions } from './options.js'
+import { redactUrl } from './redact-url.js'
 import { within } from './within.js'
 
 /** Tries at start with `startup: 'fail'`, beside the first: by default within a second, where the broker answers at once. */

@@ -32,6 +32,9 @@ export const errors = {
   /** `authenticate` threw, or returned nobody, or credentials that have expired. */
   Unauthenticated: createError('FST_NOTIFICATION_UNAUTHENTICATED', 'not authenticated', 401),
 
+  /** `authenticate` threw an error with a `statusCode` of 500 or more, which the answer has. */
+  AuthenticateFailed: createError('FST_NOTIFICATION_AUTHENTICATE_FAILED', 'could not authenticate', 503),
+
   /** The `userId` of the query is not the verified user. */
   ForbiddenUser: createError('FST_NOTIFICATION_FORBIDDEN_USER', 'userId is not the authenticated user', 403),
 

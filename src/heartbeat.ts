@@ -1,7 +1,8 @@
 import type { Connection } from './connection.js'
 
-/** Into so many parts an interval is divided: by default, one each second. */
-const SLOTS = 25
+/** An interval is divided into so many parts at least, and a part is at most so long, in milliseconds. */
+const MIN_SLOTS = 25
+const MAX_TICK = 1_000
 
 export type Heartbeat = ReturnType<typeof createHeartbeat>
 
@@ -22,9 +23,10 @@ export interface HeartbeatOptions {
  * would cost more than the pings, and pings of all at once would be a spike of work and of traffic.
  */
 export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTick }: HeartbeatOptions) {
-  const tickLength = interval / SLOTS
+  const slotCount = Math.max(MIN_SLOTS, Math.ceil(interval / MAX_TICK))
+  const tickLength = interval / slotCount
   const timeoutTicks = Math.max(1, Math.ceil(timeout / tickLength))
-  const slots = Array.from({ length: SLOTS }, () => new Set<Connection>())
+  const slots = Array.from({ length: slotCount }, () => new Set<Connection>())
   const slotOf = new Map<Connection, Set<Connection>>()
   let timer: NodeJS.Timeout | undefined
   let now = 0
@@ -32,8 +34,8 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
 
   function tick (): void {
     now++
-    for (const connection of slots[(now + SLOTS - timeoutTicks) % SLOTS]!) if (connection.awaitsPong) onSilent(connection)
-    for (const connection of slots[now % SLOTS]!) connection.ping()
+    for (const connection of slots[(now + slotCount - timeoutTicks) % slotCount]!) if (connection.awaitsPong) onSilent(connection)
+    for (const connection of slots[now % slotCount]!) connection.ping()
     const time = Date.now()
     for (const connection of expiring) if (connection.expiresAt <= time) onExpired(connection)
     onTick()
@@ -43,7 +45,7 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
 
   return {
     add (connection: Connection): void {
-      const slot = slots[next++ % SLOTS]!
+      const slot = slots[next++ % slotCount]!
       slot.add(connection)
       slotOf.set(connection, slot)
       if (connection.expiresAt !== Infinity) expiring.add(connection)

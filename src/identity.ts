@@ -21,7 +21,8 @@ export interface Verified {
 /**
  * Asks the application who a request comes from.
  * @param named the `userId` of the query, if there is one
- * @throws FST_NOTIFICATION_UNAUTHENTICATED, or what `authenticate` throws where that has a `statusCode`;
+ * @throws FST_NOTIFICATION_UNAUTHENTICATED, or what `authenticate` throws where that has a `statusCode` of 400 to 499;
+ *   FST_NOTIFICATION_AUTHENTICATE_FAILED with that of 500 and more;
  *   FST_NOTIFICATION_FORBIDDEN_USER; FST_NOTIFICATION_INVALID_IDENTITY
  */
 export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined): Promise<Verified> {
@@ -31,13 +32,16 @@ export async function identify (request: FastifyRequest, authenticate: Authentic
   return { userId, expiresAt }
 }
 
+/** What went wrong inside is neither for the one who asks nor, as it may quote a token, for the log. */
 async function ask (request: FastifyRequest, authenticate: Authenticate): Promise<unknown> {
   try {
     return await authenticate(request)
   } catch (error) {
-    if (typeof (error as { statusCode?: unknown } | undefined)?.statusCode === 'number') throw error
-    // What went wrong is for the log, not for the one who asks.
-    throw new errors.Unauthenticated({ cause: error })
+    const { statusCode, name, code } = (error ?? {}) as { statusCode?: unknown, name?: unknown, code?: unknown }
+    request.log.debug({ name, code }, 'authenticate threw')
+    if (typeof statusCode !== 'number' || !(statusCode >= 400)) throw new errors.Unauthenticated()
+    if (statusCode < 500) throw error
+    throw Object.assign(new errors.AuthenticateFailed(), { statusCode })
   }
 }
 

@@ -10,7 +10,7 @@ import type { Options } from './options.js'
 export function policeInbound (
   connection: Connection,
   { frameBytes, framesPerSecond }: Options['limits'],
-  close: (connection: Connection, code: number, reason: string) => void
+  close: (connection: Connection, code: number, reason: string) => unknown
 ): void {
   let second = 0
   let frames = 0
@@ -21,7 +21,10 @@ export function policeInbound (
       second = now
       frames = 0
     }
-    if (++frames > framesPerSecond && connection.isOpen) close(connection, closeCodes.policyViolation, 'too many frames')
+    if (++frames <= framesPerSecond) return
+    close(connection, closeCodes.policyViolation, 'too many frames')
+    // It has been told. To read what else it sends would be at the cost of the others.
+    connection.socket.pause()
   }
 
   function onMessage (data: RawData, isBinary: boolean): void {

@@ -7,13 +7,15 @@ import { createDeadLetters } from './dead-letters.js'
 import { createHealth } from './health.js'
 import { decode, InvalidMessage } from './message.js'
 import { createNotifier } from './notifier.js'
-import { hasBroker, parseOptions, type BrokerOptions, type NotificationPluginOptions } from './options.js'
+import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from './options.js'
+import { parseOptions } from './parse-options.js'
 import { createPublisher } from './publisher.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter } from './router.js'
-import { createSockets, handleSocketError } from './sockets.js'
+import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
+import { watchUpgrades } from './upgrades.js'
 
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
@@ -21,9 +23,10 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   // There can be one in an application, and it may have WebSocket routes of its own.
   if (!app.hasPlugin('@fastify/websocket')) {
-    await app.register(websocket, { errorHandler: handleSocketError, options: { maxPayload: options.limits.frameBytes } })
+    await app.register(websocket, { errorHandler: handleSocketError, options: serverOptions(options) })
   }
 
+  const endUpgrades = watchUpgrades(app, options.limits)
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
@@ -33,7 +36,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const health = createHealth(options.prefetch, broker, closing)
 
   app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
-  addRoute(app, options, registry, sockets)
+  addRoute(app, options, sockets)
 
   function createBroker (options: BrokerOptions) {
     const publisher = createPublisher(options, log)
@@ -53,6 +56,10 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
+    const { maxPayload = 0 } = app.websocketServer.options
+    if (maxPayload > options.limits.frameBytes) {
+      log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
+    }
     if (broker === undefined) return
     // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
     const { pluginTimeout = 0 } = app.initialConfig
@@ -73,6 +80,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     // What can't be settled must not use up the time in which clients are told to come back.
     await broker?.consumer.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
+    endUpgrades()
     await closeBroker(timeLeft())
     closing.done = new Date()
   }

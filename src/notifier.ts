@@ -168,9 +168,7 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
       if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
         throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, typeof reason === 'string' ? `${Buffer.byteLength(reason)} bytes` : typeof reason)
       }
-      const connections = [...registry.of(userId)]
-      for (const connection of connections) sockets.close(connection, code, reason)
-      return connections.length
+      return [...registry.of(userId)].filter(connection => sockets.close(connection, code, reason)).length
     },
 
     connections: userId => registry.of(userId).size,

@@ -7,7 +7,6 @@ import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
 import type { Options } from './options.js'
 import { isOriginAllowed } from './origin.js'
-import type { Registry } from './registry.js'
 import type { Sockets } from './sockets.js'
 import { within } from './within.js'
 
@@ -21,7 +20,7 @@ type Query = Static<typeof AuthenticatedQuerySchema>
 type Request = FastifyRequest<{ Querystring: Query }>
 
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, options: Options, registry: Registry, sockets: Sockets): void {
+export function addRoute (app: FastifyInstance, options: Options, sockets: Sockets): void {
   const { path, authenticate, allowedOrigins, limits } = options
   const verified = new WeakMap<object, Verified>()
   let pending = 0
@@ -32,8 +31,23 @@ export function addRoute (app: FastifyInstance, options: Options, registry: Regi
     throw new errors.UpgradeRequired()
   }
 
-  async function checkOrigin (request: Request): Promise<void> {
-    if (!await isOriginAllowed(request, allowedOrigins)) throw new errors.ForbiddenOrigin()
+  /** Waits for what the application decides, as few and as long as the limits allow. */
+  async function limited<T> (reply: FastifyReply, decision: () => Promise<T>): Promise<T> {
+    if (pending >= limits.pendingUpgrades) throw busy(reply, new errors.TooManyUpgrades())
+    pending++
+    try {
+      const decided = decision()
+      if (!await within(limits.upgradeTimeout, decided)) throw busy(reply, new errors.UpgradeTimeout())
+      return await decided
+    } finally {
+      pending--
+    }
+  }
+
+  async function checkOrigin (request: Request, reply: FastifyReply): Promise<void> {
+    const decide = () => isOriginAllowed(request, allowedOrigins)
+    const allowed = typeof allowedOrigins === 'function' ? await limited(reply, decide) : await decide()
+    if (!allowed) throw new errors.ForbiddenOrigin()
   }
 
   async function verify (request: Request, reply: FastifyReply): Promise<void> {
@@ -42,22 +56,14 @@ export function addRoute (app: FastifyInstance, options: Options, registry: Regi
       verified.set(request, { userId: userId!, expiresAt: Infinity })
       return
     }
-    if (pending >= limits.pendingUpgrades) throw busy(reply, new errors.TooManyUpgrades())
-    pending++
-    try {
-      const identified = identify(request, authenticate, userId)
-      if (!await within(limits.upgradeTimeout, identified)) throw busy(reply, new errors.UpgradeTimeout())
-      verified.set(request, await identified)
-    } finally {
-      pending--
-    }
+    verified.set(request, await limited(reply, () => identify(request, authenticate, userId)))
   }
 
   /** The last step, in the same turn as the upgrade, so that nobody comes in between. */
   function checkLimits (request: Request, reply: FastifyReply, done: (error?: Error) => void): void {
     const { userId } = verified.get(request)!
     if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
-    else if (registry.of(userId).size >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
+    else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
     else {
       // Offered compression is passed over: for short messages it costs memory, and secrets (BREACH).
       delete request.raw.headers['sec-websocket-extensions']

@@ -16,6 +16,14 @@ const CLOSE_INTERVAL = 50
 /** How long a client gets to answer a close frame, in milliseconds. */
 const CLOSE_GRACE = 2_000
 
+/** A message from a client may have so many fragments: it is small, and not each frame of it is counted. */
+const MAX_FRAGMENTS = 16
+
+/** How the WebSocket server is set up where the plugin registers it. */
+export function serverOptions ({ limits }: Options) {
+  return { maxPayload: limits.frameBytes, maxFragments: MAX_FRAGMENTS, closeTimeout: CLOSE_GRACE }
+}
+
 /** Takes the listeners off a socket. */
 type Unlisten = () => void
 
@@ -30,6 +38,8 @@ export function createSockets (options: Options, registry: Registry, server: Web
   const open = new Map<Connection, Unlisten>()
   /** Those that have been sent a close frame, and when they are ended if they don't answer; the oldest first. */
   const ending = new Map<Connection, number>()
+  /** How many sockets of a user have not ended yet. */
+  const ofUser = new Map<string, number>()
   const events = new EventEmitter<{ empty: [] }>()
   let closing = false
 
@@ -53,24 +63,37 @@ export function createSockets (options: Options, registry: Registry, server: Web
   }
 
   function forget (connection: Connection): void {
-    open.delete(connection)
+    if (!open.delete(connection)) return
+    const rest = ofUser.get(connection.userId)! - 1
+    if (rest === 0) ofUser.delete(connection.userId)
+    else ofUser.set(connection.userId, rest)
     ending.delete(connection)
     heartbeat.delete(connection)
     registry.delete(connection)
     if (open.size === 0) events.emit('empty')
   }
 
-  function close (connection: Connection, code: number, reason: string): void {
-    if (!connection.isOpen) return
+  function end (connection: Connection): void {
     registry.delete(connection)
-    ending.set(connection, Date.now() + CLOSE_GRACE)
+    if (!ending.has(connection)) ending.set(connection, Date.now() + CLOSE_GRACE)
+  }
+
+  function close (connection: Connection, code: number, reason: string): boolean {
+    if (!connection.isOpen) return false
+    end(connection)
     connection.close(code, reason)
+    return true
   }
 
   return {
-    /** How many sockets have not ended yet. */
+    /** How many sockets have not ended yet: those that are closing hold theirs too. */
     get size (): number {
       return open.size
+    },
+
+    /** How many of a user. */
+    sizeOf (userId: string): number {
+      return ofUser.get(userId) ?? 0
     },
 
     /**
@@ -85,7 +108,10 @@ export function createSockets (options: Options, registry: Registry, server: Web
 
       const connection = new Connection(userId, socket, expiresAt, rules)
       const { id: connectionId } = connection
-      const onError = (err: Error) => log.debug({ connectionId, userId, err }, 'client connection failed')
+      const onError = (err: Error) => {
+        end(connection) // `ws` has begun to close it
+        log.debug({ connectionId, userId, err }, 'client connection failed')
+      }
       const onPong = () => { connection.awaitsPong = false }
       const onClose = (code: number) => {
         forget(connection)
@@ -93,6 +119,7 @@ export function createSockets (options: Options, registry: Registry, server: Web
       }
       socket.on('error', onError).on('pong', onPong).once('close', onClose)
       open.set(connection, () => socket.off('error', onError).off('pong', onPong).off('close', onClose))
+      ofUser.set(userId, (ofUser.get(userId) ?? 0) + 1)
       registry.add(connection)
       heartbeat.add(connection)
       // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
@@ -110,7 +137,10 @@ export function createSockets (options: Options, registry: Registry, server: Web
       server.clients?.add(connection.socket)
     },
 
-    /** Closes a connection, which is sent nothing more, and ends it if it doesn't answer. */
+    /**
+     * Closes a connection, which is sent nothing more, and ends it if it doesn't answer.
+     * @returns false if it was closing already
+     */
     close,
 
     /**
@@ -138,8 +168,8 @@ export function createSockets (options: Options, registry: Registry, server: Web
 
 /** @throws FST_NOTIFICATION_INVALID_SOCKET */
 function assertOpen (socket: WebSocket): void {
-  const { readyState, OPEN, send, terminate } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof send !== 'function' || typeof terminate !== 'function') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
+  const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
+  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
   if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 

@@ -69,6 +69,17 @@ test('an error with a status of its own keeps it', async t => {
   t.equal((await refusal(notifications('123'))).statusCode, 451)
 })
 
+test('what goes wrong in authenticate is told neither to who asks nor to the log', async t => {
+  const thrown = [new Error('token hush'), 'token hush', Object.assign(new Error('token hush'), { statusCode: 502 }), undefined]
+  const { log, notifications } = await startApp(t, { authenticate () { throw thrown.shift() } })
+  for (const status of [401, 401, 502, 401]) {
+    const { statusCode, body } = await refusal(notifications('123'))
+    t.equal(statusCode, status)
+    t.notMatch(body, 'hush')
+  }
+  t.notMatch(JSON.stringify(log.lines), 'hush')
+})
+
 test("the application's hooks run before, as on any route", async t => {
   const { app, at } = await startApp(t, { authenticate: request => (request as unknown as { who: string }).who }, app => {
     app.decorateRequest('who', '')
@@ -125,3 +136,35 @@ test('an authenticate that hangs is given up with 503, and few wait in it at a t
   for (const { statusCode, headers } of answers) t.match({ statusCode, headers }, { statusCode: 503, headers: { 'retry-after': '5' } })
   t.equal(app.notifier.size, 0)
 })
+
+test('so is a decision about the origin', async t => {
+  const { notifications } = await startApp(t, { allowedOrigins: () => new Promise(() => {}), limits: { pendingUpgrades: 1, upgradeTimeout: 200 } })
+  const answers = await Promise.all([1, 2].map(() => refusal(notifications('123'), { headers: { origin: 'https://example.com' } })))
+  t.same(answers.map(({ statusCode }) => statusCode), [503, 503])
+})
+
+const headers = 'Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
+
+for (const [what, request] of [
+  ['with a malformed URL', `GET /%ZZ HTTP/1.1\r\n${headers}`],
+  ['behind another request', `GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /notification?userId=1 HTTP/1.1\r\n${headers}`]
+] as const) {
+  test(`an upgrade ${what} holds its socket no longer than others, and does not keep the application from closing`, async t => {
+    const { app, at } = await startApp(t, { limits: { upgradeTimeout: 100, pendingUpgrades: 2 } }, app => {
+      app.get('/slow', async () => { await new Promise(resolve => setTimeout(resolve, 50)) })
+    })
+    const { port } = new URL(at('/'))
+    const open = () => {
+      const socket = connect(Number(port), '127.0.0.1')
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => {}).write(request)
+      return socket
+    }
+    const first = open()
+    await Promise.all([once(first, 'close'), first.resume()])
+    const more = Array.from({ length: 10 }, open)
+    await Promise.all(more.slice(0, 6).map(socket => socket.resume()))
+    await app.close()
+    t.pass('closed')
+  })
+}

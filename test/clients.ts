@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { test } from 'tap'
 import websocket from '@fastify/websocket'
 import { startApp } from './support/app.js'
@@ -40,6 +42,10 @@ const hostile: Array<[name: string, code: number, attack: (send: Awaited<ReturnT
   ['fault 30: a frame of 1 MiB', 1009, send => send(TEXT, Buffer.alloc(2 ** 20, 'x'))],
   ['fault 30: 10,000 frames at once', 1008, send => { for (let n = 0; n < 10_000; n++) send(TEXT, 'x') }],
   ['fault 30: 10,000 pings at once', 1008, send => { for (let n = 0; n < 10_000; n++) send(PING, 'x') }],
+  ['fault 30: a message of 10,000 fragments', 1008, send => {
+    send(TEXT, '', { fin: false })
+    for (let n = 0; n < 10_000; n++) send(0, '', { fin: false })
+  }],
   ['fault 32: an unmasked frame', 1002, send => send(TEXT, 'x', { masked: false })],
   ['fault 32: reserved bits', 1002, send => send(TEXT, 'x', { rsv: 4 })],
   ['fault 32: a reserved opcode', 1002, send => send(3, 'x')],
@@ -55,7 +61,8 @@ for (const own of [false, true]) {
   test(`hostile clients, @fastify/websocket registered by ${own ? 'the application' : 'the plugin'}`, async t => {
     const { app, notifications, log } = await startApp(t, { limits }, async app => { if (own) await app.register(websocket) })
     const good = await connectClient(t, notifications('good'))
-    for (const [n, [name, code, attack]] of hostile.entries()) {
+    // How many fragments there may be is for who registers it to say.
+    for (const [n, [name, code, attack]] of hostile.filter(([name]) => !own || !name.includes('fragments')).entries()) {
       const client = await connectRaw(t, notifications(`bad-${n}`))
       attack(client.send)
       t.equal(await client.closed, code, name)
@@ -66,6 +73,43 @@ for (const own of [false, true]) {
     if (!own) t.notOk(log.lines.some(({ level, msg }) => level >= 40 && !msg.startsWith('no authenticate')))
   })
 }
+
+test('fault 30: a flood that goes on after the close frame is not read', async t => {
+  const { app, notifications } = await startApp(t, { limits })
+  const accepted = once(app.server, 'connection')
+  const client = await connectRaw(t, notifications('123'))
+  const [server] = await accepted as [Socket]
+  for (let n = 0; n < 200_000; n++) client.send(PING, Buffer.alloc(100))
+  t.equal(await client.closed, 1008)
+  await new Promise(resolve => client.socket.once('close', resolve))
+  t.ok(server.bytesRead < 5_000_000, `${server.bytesRead} of 21,200,000 bytes were read`)
+})
+
+test('fault 29: connections that are closing count for their user', async t => {
+  const { notifications } = await startApp(t, { limits: { connections: 10, connectionsPerUser: 2 } })
+  for (let n = 0; n < 2; n++) {
+    const client = await connectRaw(t, notifications('mallory')) // answers no close frame
+    client.send(BINARY, 'x')
+    t.equal(await client.closed, 1003)
+  }
+  t.equal((await refusal(notifications('mallory'))).statusCode, 429)
+  await connectClient(t, notifications('somebody else'))
+})
+
+test('fault 32: who breaks the protocol and keeps the connection open is gone all the same', async t => {
+  const { app, notifications } = await startApp(t, {})
+  const client = await connectRaw(t, notifications('123'))
+  client.send(3, 'x')
+  t.equal(await client.closed, 1002)
+  t.equal(app.notifier.connections('123'), 0)
+  t.equal(app.notifier.disconnect('123'), 0)
+  await eventually(() => new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'its socket is ended', 10_000)
+})
+
+test("a warning where the application's @fastify/websocket takes larger frames than the plugin would", async t => {
+  const { log } = await startApp(t, {}, async app => { await app.register(websocket) })
+  t.match(log.lines.find(({ msg }) => msg.includes('maxPayload')), { level: 40, frameBytes: 4_096 })
+})
 
 test('fault 30: a little text is taken and ignored', async t => {
   const { app, notifications } = await startApp(t, {})

@@ -1,0 +1,109 @@
+import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
+import { errors } from './errors.js'
+import { OptionsSchema, type NotificationPluginOptions, type Options } from './options.js'
+import { normalizeOrigin } from './origin.js'
+import { redactUrl } from './redact-url.js'
+
+/**
+ * Checks the options and fills in the defaults; what was given is left as it was.
+ * @param input what `register` was given
+ * @returns new options, frozen
+ * @throws FST_NOTIFICATION_INVALID_OPTION
+ */
+export function parseOptions (input: NotificationPluginOptions): Options {
+  const options: unknown = Value.Default(OptionsSchema, copy(input))
+  const wrong = Value.Errors(OptionsSchema, options).First()
+  if (wrong !== undefined) {
+    const name = wrong.path.slice(1).replaceAll('/', '.')
+    throw new errors.InvalidOption(name, allowed(wrong), shown(wrong, name))
+  }
+  assertConsistent(options as Options)
+  return Object.freeze(withDeadLetterQueue(options as Options))
+}
+
+/** Groups of options are copied one level down, so that defaults are never written into the caller's. `undefined` is as good as absent. */
+function copy (input: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, isGroup(value) ? copy(value) : value]))
+}
+
+function isGroup (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+}
+
+/** What the schema of one option can't say: how options go together. */
+function assertConsistent (options: Options): void {
+  const { amqpUrl, queue, deadLetterQueue, offline, reconnect, heartbeat, allowedOrigins } = options
+  if (amqpUrl !== undefined) {
+    const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
+    if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
+      throw new errors.InvalidOption('amqpUrl', 'an amqp:// or amqps:// URL', redactUrl(amqpUrl))
+    }
+  }
+  for (const name of ['queue', 'deadLetterQueue'] as const) {
+    const value = options[name]
+    if (value === undefined) continue
+    if (Buffer.byteLength(value) > 255) throw new errors.InvalidOption(name, 'a queue name of 1 to 255 bytes', `${Buffer.byteLength(value)} bytes`)
+    if (amqpUrl === undefined) throw new errors.InvalidOption(name, 'left out where there is no amqpUrl', show(value))
+  }
+  if (amqpUrl !== undefined && queue === undefined) throw new errors.InvalidOption('queue', 'given together with amqpUrl', 'undefined')
+  if (deadLetterQueue !== undefined && deadLetterQueue === queue) {
+    throw new errors.InvalidOption('deadLetterQueue', 'another queue than queue, or dead letters would go round for ever', show(deadLetterQueue))
+  }
+  if (queue !== undefined && deadLetterQueue === undefined && Buffer.byteLength(queue) > 250) {
+    throw new errors.InvalidOption('deadLetterQueue', "given where queue has over 250 bytes: '<queue>.dead' would be too long", 'undefined')
+  }
+  if (offline === 'dead-letter' && amqpUrl === undefined) {
+    throw new errors.InvalidOption('offline', "'drop' where there is no amqpUrl", show(offline))
+  }
+  if (reconnect.maxDelay < reconnect.initialDelay) {
+    throw new errors.InvalidOption('reconnect.maxDelay', 'at least reconnect.initialDelay', show(reconnect.maxDelay))
+  }
+  if (heartbeat.timeout >= heartbeat.interval) {
+    throw new errors.InvalidOption('heartbeat.timeout', 'less than heartbeat.interval', show(heartbeat.timeout))
+  }
+  if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
+}
+
+function assertOrigins (allowed: unknown): void {
+  if (allowed === '*' || typeof allowed === 'function') return
+  if (!Array.isArray(allowed)) throw new errors.InvalidOption('allowedOrigins', "'*', an array of strings and regular expressions, or a function", show(allowed))
+  for (const [n, origin] of allowed.entries()) {
+    if (origin instanceof RegExp || (typeof origin === 'string' && normalizeOrigin(origin) !== undefined)) continue
+    throw new errors.InvalidOption(`allowedOrigins.${n}`, "an origin as in 'https://example.com', or a regular expression", show(origin))
+  }
+}
+
+function isDecodable ({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function withDeadLetterQueue (options: Options): Options {
+  return options.queue === undefined ? options : { deadLetterQueue: `${options.queue}.dead`, ...options }
+}
+
+function allowed ({ type, schema }: ValueError): string {
+  if (type === ValueErrorType.ObjectAdditionalProperties) {
+    return `left out: there is no such option. Options are ${Object.keys(schema.properties).join(', ')}`
+  }
+  return schema.allowed ?? 'an object'
+}
+
+/** What was given. What an option that doesn't exist holds is nobody's to show: it may be a password. */
+function shown ({ type, value }: ValueError, name: string): string {
+  if (type === ValueErrorType.ObjectAdditionalProperties) return `a ${typeof value}`
+  return name === 'amqpUrl' ? redactUrl(value) : show(value)
+}
+
+/** A wrong value, short enough for a log line, and no URL, which might hold a password. */
+function show (value: unknown): string {
+  if (typeof value === 'string' && value.includes('://')) return redactUrl(value)
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
+  const text = typeof value === 'string' ? `'${value}'` : String(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
