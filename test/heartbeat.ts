@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import websocket from '@fastify/websocket'
 import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { connectClient } from './support/client.js'
@@ -17,7 +18,8 @@ test('a client that answers stays', async t => {
 })
 
 test('fault 21: a client that vanishes without a word is gone within a ping and its time limit', async t => {
-  const { app, log, notifications } = await startApp(t, { heartbeat })
+  // With its own WebSocket server, which ends silent clients after 30 s.
+  const { app, log, notifications } = await startApp(t, { heartbeat }, async app => { await app.register(websocket) })
   const url = notifications('123')
   const proxy = await startProxy(t, url)
   await connectClient(t, proxy.through(url))
@@ -28,6 +30,7 @@ test('fault 21: a client that vanishes without a word is gone within a ping and 
   t.equal((await app.notifier.notify('123', 'x')).outcome, 'offline')
   // Its socket is ended too, though it answers no close frame.
   t.match(await log.line('client disconnected'), { code: 1006 })
+  t.ok(Date.now() - began < 10_000, `after ${Date.now() - began} ms`)
 })
 
 test('fault 22: so is a client whose process is frozen', async t => {
