@@ -41,13 +41,12 @@ test('close() in mid-stream: each message is delivered or still in the queue, no
 test('many sockets are closed in batches, not in one instant', async t => {
   const { app, notifications } = await startApp(t, {})
   const clients = await Promise.all(Array.from({ length: 250 }, (_, n) => connectClient(t, notifications(String(n)))))
-  const times = await Promise.all([
-    app.close(),
-    ...clients.map(async ({ closed }) => ({ ...await closed, at: performance.now() }))
-  ]).then(([, ...ends]) => ends)
-  t.ok(times.every(({ code }) => code === 1001))
-  const [first, last] = [times.map(({ at }) => at)].map(at => [Math.min(...at), Math.max(...at)])[0]!
-  t.ok(last! - first! >= 80, `the third batch ends ${last! - first!} ms after the first`)
+  const closed = app.close()
+  t.equal((await Promise.race(clients.map(client => client.closed))).code, 1001)
+  // By the first client's end no more than two batches of a hundred have begun, however busy the machine.
+  t.ok(app.notifier.size >= 50, `${app.notifier.size} are still open when the first one ends`)
+  for (const client of clients) t.equal((await client.closed).code, 1001)
+  await closed
 })
 
 test('a client that does not answer does not hold up close()', async t => {
