@@ -32,8 +32,6 @@ export interface BrokerConnectionOptions<C extends Channel> {
   lost (): void
 }
 
-export type BrokerConnection = ReturnType<typeof createBrokerConnection>
-
 /**
  * One connection to the broker with one channel on it, both opened again for as long as it takes.
  *

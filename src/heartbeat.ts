@@ -28,6 +28,7 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
   const timeoutTicks = Math.max(1, Math.ceil(timeout / tickLength))
   const slots = Array.from({ length: slotCount }, () => new Set<Connection>())
   const slotOf = new Map<Connection, Set<Connection>>()
+  const expiring = new Set<Connection>()
   let timer: NodeJS.Timeout | undefined
   let now = 0
   let next = 0
@@ -40,8 +41,6 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
     for (const connection of expiring) if (connection.expiresAt <= time) onExpired(connection)
     onTick()
   }
-
-  const expiring = new Set<Connection>()
 
   return {
     add (connection: Connection): void {

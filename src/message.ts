@@ -79,7 +79,7 @@ function describe (value: unknown): string {
  */
 export function compose (userId: string, content: unknown, id: string = randomUUID()): Notification {
   assertUserId(userId)
-  if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
+  assertId(id)
   return { id, userId, content, text: encode(content) }
 }
 
@@ -87,6 +87,11 @@ export function compose (userId: string, content: unknown, id: string = randomUU
 export function toMessage ({ id, userId, content, text }: Notification): Buffer {
   const json = typeof content === 'string' ? JSON.stringify(content) : text
   return Buffer.from(`{"userId":${JSON.stringify(userId)},"content":${json},"id":${JSON.stringify(id)}}`)
+}
+
+/** @throws FST_NOTIFICATION_INVALID_ID */
+export function assertId (id: unknown): asserts id is string {
+  if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
 }
 
 /** @throws FST_NOTIFICATION_INVALID_USER_ID */

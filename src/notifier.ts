@@ -4,8 +4,7 @@ import type { WebSocket } from 'ws'
 import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
 import { errors } from './errors.js'
 import type { Health } from './health.js'
-import { ID_RULE, isId } from './ids.js'
-import { assertUserId, compose, encode, kind } from './message.js'
+import { assertId, assertUserId, compose, encode, kind } from './message.js'
 import type { Registry } from './registry.js'
 import type { Outcome, Routed, Router } from './router.js'
 import type { Sockets } from './sockets.js'
@@ -113,7 +112,7 @@ interface NotifierParts {
 /** The public face of the registry and the router. */
 export function createNotifier ({ registry, router, sockets, health, stats }: NotifierParts): Notifier {
   async function routeToEach (userIds: Iterable<string>, content: unknown, id: string = randomUUID()): Promise<NotifyManyResult> {
-    if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
+    assertId(id)
     const text = encode(content)
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
@@ -166,7 +165,7 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
     disconnect (userId, code = closeCodes.disconnected, reason = 'disconnected by the application') {
       if (!isSendableCloseCode(code)) throw new errors.InvalidClose('code', '1000, 1001, 1007 to 1014 (but 1010), or 3000 to 4999', String(code))
       if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
-        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, typeof reason === 'string' ? `${Buffer.byteLength(reason)} bytes` : typeof reason)
+        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, kind(reason))
       }
       return [...registry.of(userId)].filter(connection => sockets.close(connection, code, reason)).length
     },

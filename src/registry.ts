@@ -38,13 +38,12 @@ export function createRegistry () {
       size++
     },
 
-    /** @returns false if it was not there, or no longer */
-    delete (connection: Connection): boolean {
+    /** Of what is not there, or no longer, nothing is deleted. */
+    delete (connection: Connection): void {
       const connections = byUser.get(connection.userId)
-      if (connections === undefined || !connections.delete(connection)) return false
+      if (connections === undefined || !connections.delete(connection)) return
       if (connections.size === 0) byUser.delete(connection.userId)
       size--
-      return true
     }
   }
 }

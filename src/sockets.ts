@@ -6,6 +6,7 @@ import { closeCodes } from './close-codes.js'
 import { Connection, type ConnectionRules } from './connection.js'
 import { errors } from './errors.js'
 import { createHeartbeat } from './heartbeat.js'
+import { kind } from './message.js'
 import type { Options } from './options.js'
 import type { Registry } from './registry.js'
 
@@ -169,7 +170,7 @@ export function createSockets (options: Options, registry: Registry, server: Web
 /** @throws FST_NOTIFICATION_INVALID_SOCKET */
 function assertOpen (socket: WebSocket): void {
   const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(socket === null ? 'null' : typeof socket)
+  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(kind(socket))
   if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 
