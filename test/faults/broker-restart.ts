@@ -20,7 +20,12 @@ async function declare (node: PrivateRabbitMQ, queue: string, type: 'classic' | 
 async function survive (t: Test, type: 'classic' | 'quorum', node: PrivateRabbitMQ, fault: () => Promise<void>, times = 2): Promise<void> {
   await declare(node, 'hello', type)
   const { app, log, notifications } = await startApp(t, { amqpUrl: node.url, queue: 'hello', prefetch, reconnect })
-  const result = await runLoad(t, { url: node.url, queue: 'hello', notifications, users: 10, count: 4_000, faults: Array(times).fill(fault) })
+  // Struck again before it is back, it would not have come back in between.
+  const strike = async () => {
+    await fault()
+    await eventually(() => app.notifier.health().ready, 'ready again')
+  }
+  const result = await runLoad(t, { url: node.url, queue: 'hello', notifications, users: 10, count: 4_000, faults: Array(times).fill(strike) })
 
   checkLoad(t, result, times * prefetch)
   await eventually(() => app.notifier.health().ready && app.notifier.health().unsettled === 0, 'everything settled')
