@@ -1,0 +1,80 @@
+import { once } from 'node:events'
+import { WebSocket, type RawData } from 'ws'
+
+/** How many upgrades wait for their answer at a time. */
+const CONCURRENCY = 200
+
+/** How a contender is spoken to. */
+export interface Dialect {
+  /** Path and query of a user's WebSocket. */
+  path (userId: string): string
+  /** What has to be said before anything arrives. */
+  greet? (socket: WebSocket): Promise<void>
+  /** The content of a frame; undefined where it has none. */
+  content (frame: Buffer, socket: WebSocket): string | undefined
+}
+
+export const plain: Dialect = {
+  path: userId => `/notification?userId=${userId}`,
+  content: frame => frame.toString('latin1')
+}
+
+/** Engine.IO 4 and Socket.IO 5, as much of them as is needed. */
+export const socketIO: Dialect = {
+  path: userId => `/socket.io/?EIO=4&transport=websocket&userId=${userId}`,
+  async greet (socket) {
+    await once(socket, 'message') // 0: open
+    socket.send('40') // connect to the default namespace
+    await once(socket, 'message') // 40: connected
+  },
+  content (frame, socket) {
+    const text = frame.toString('latin1')
+    if (text === '2') socket.send('3') // ping, pong
+    return text.startsWith('42') ? (JSON.parse(text.slice(2)) as [string, string])[1] : undefined
+  }
+}
+
+/** Many users' WebSockets in this process. */
+export interface Clients {
+  close (): Promise<void>
+}
+
+/**
+ * Connects a WebSocket for each user.
+ * @param url of the server, http:
+ * @param onContent called with each content, and the user's place in `userIds`
+ * @returns when all are connected
+ */
+export async function connectClients (
+  url: string, userIds: string[], dialect: Dialect, onContent: (user: number, content: string) => void
+): Promise<Clients> {
+  const origin = url.replace(/^http/, 'ws')
+  const sockets: WebSocket[] = []
+
+  async function connect (user: number): Promise<void> {
+    const socket = new WebSocket(origin + dialect.path(userIds[user]!), { perMessageDeflate: false, skipUTF8Validation: true })
+    sockets.push(socket)
+    const greeted = dialect.greet?.(socket)
+    await once(socket, 'open')
+    await greeted
+    socket.on('message', (data: RawData) => {
+      const content = dialect.content(data as Buffer, socket)
+      if (content !== undefined) onContent(user, content)
+    })
+  }
+
+  let next = 0
+  async function connectSome (): Promise<void> {
+    while (next < userIds.length) await connect(next++)
+  }
+  await Promise.all(Array.from({ length: CONCURRENCY }, connectSome))
+
+  return {
+    async close () {
+      await Promise.all(sockets.map(async socket => {
+        socket.terminate()
+        await once(socket, 'close')
+      }))
+    }
+  }
+}

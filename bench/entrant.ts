@@ -1,0 +1,65 @@
+import type { Channel } from 'amqplib'
+import { connectClients } from './clients.js'
+import type { Contender } from './contenders.js'
+import { createLedger, type Ledger } from './ledger.js'
+import { startServer, type Server } from './server.js'
+import type { Traffic } from './traffic.js'
+
+/** The usual interval of heartbeats, in milliseconds. */
+const HEARTBEAT = 25_000
+
+export interface EntrantOptions {
+  readonly contender: Contender
+  readonly amqpUrl: string
+  readonly channel: Channel
+  /** How many users, each with one connection. */
+  readonly connections: number
+  /** How many of them are written to. */
+  readonly addressed?: number
+  /** Characters of a content. */
+  readonly length?: number
+  readonly queueType?: 'classic' | 'quorum'
+  /** A folder for profiles of the processor time. */
+  readonly profile?: string | undefined
+  /** Milliseconds between two pings of a connection. */
+  readonly heartbeat?: number
+}
+
+/** A contender's server, its queue and its clients. */
+export interface Entrant {
+  readonly server: Server
+  readonly traffic: Traffic
+  readonly ledger: Ledger
+  /** Connects the clients. */
+  connect (): Promise<void>
+  /** Ends the clients, then the server. */
+  end (): Promise<void>
+}
+
+let entrants = 0
+
+/** Declares a queue, and starts a contender that consumes it. */
+export async function enter (options: EntrantOptions): Promise<Entrant> {
+  const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, queueType = 'classic', heartbeat = HEARTBEAT, profile } = options
+  const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType } })
+  const server = await startServer(contender.name, { AMQP_URL: amqpUrl, QUEUE: queue, HEARTBEAT: String(heartbeat) }, profile)
+  const userIds = Array.from({ length: connections }, (_, user) => `user-${user}`)
+  const ledger = createLedger(connections)
+  let disconnect = async () => {}
+
+  return {
+    server,
+    ledger,
+    traffic: { channel, queue, ledger, length, userIds: userIds.slice(0, addressed) },
+    async connect () {
+      const clients = await connectClients(server.url, userIds, contender.dialect, ledger.check)
+      disconnect = clients.close
+    },
+    async end () {
+      await disconnect()
+      await server.end()
+      await channel.deleteQueue(queue)
+      await channel.deleteQueue(`${queue}.dead`)
+    }
+  }
+}

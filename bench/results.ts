@@ -1,0 +1,46 @@
+import { summarize, type Summary } from './statistics.js'
+
+/** What can be measured, and in which unit. */
+export const quantities = {
+  cpu: 'µs of processor time per notification',
+  rate: 'notifications a second',
+  p50: 'ms from publish to receipt, median',
+  p99: 'ms from publish to receipt, 99th percentile',
+  upgrades: 'upgrades a second',
+  upgradeCpu: 'µs of processor time per upgrade',
+  memory: 'bytes per connection',
+  idleCpu: 'µs of processor time per connection and minute'
+} as const
+export type Quantity = keyof typeof quantities
+
+export type Measured = Partial<Record<Quantity, number>>
+
+/** What one entrant was measured at, in all rounds that count. */
+export interface Row {
+  readonly workload: string
+  readonly entrant: string
+  readonly quantities: Partial<Record<Quantity, Summary>>
+}
+
+/** Gathers what each round measured. */
+export function createResults () {
+  const rounds = new Map<string, Map<string, Measured[]>>()
+
+  return {
+    add (workload: string, entrant: string, measured: Measured): void {
+      const entrants = rounds.get(workload) ?? new Map<string, Measured[]>()
+      rounds.set(workload, entrants)
+      entrants.set(entrant, [...entrants.get(entrant) ?? [], measured])
+    },
+
+    rows (): Row[] {
+      return [...rounds].flatMap(([workload, entrants]) => [...entrants].map(([entrant, all]) => {
+        const names = Object.keys(all[0]!) as Quantity[]
+        const summaries = names.map(name => [name, summarize(all.map(measured => measured[name]!))] as const)
+        return { workload, entrant, quantities: Object.fromEntries(summaries) }
+      }))
+    }
+  }
+}
+
+export type Results = ReturnType<typeof createResults>

@@ -1,0 +1,46 @@
+// Measures this package against what one would otherwise write or pick: npm run bench [-- --only bursts,large --rounds 5]
+import { writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { connect } from 'amqplib'
+import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
+import { table, verdicts } from './report.js'
+import { createResults } from './results.js'
+import { versions } from './versions.js'
+import { workloads } from './workloads.js'
+
+const { values: { only, rounds, json, profile } } = parseArgs({
+  options: {
+    only: { type: 'string', default: Object.keys(workloads).join(';') },
+    rounds: { type: 'string', default: '5' },
+    profile: { type: 'string' },
+    json: { type: 'string', default: 'bench/results.json' }
+  }
+})
+
+const log = (line: string) => console.error(line)
+const rabbitmq = await startPrivateRabbitMQ({ log })
+try {
+  const connection = await connect(rabbitmq.url, { noDelay: true }) // what waits here would count as theirs
+  const channel = await connection.createChannel()
+  const results = createResults()
+  for (const name of only.split(';')) {
+    const workload = workloads[name]
+    if (workload === undefined) throw new Error(`no workload ${name}; there are: ${Object.keys(workloads).join('; ')}`)
+    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, rounds: Number(rounds), results, log })
+  }
+  await connection.close()
+
+  const rows = results.rows()
+  console.log(`${table(rows)}\n\n${verdicts(rows)}`)
+  const measured = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${cpus().length} × ${cpus()[0]!.model}`,
+    versions: { node: process.versions.node, rabbitmq: (await rabbitmq.ctl('version')).trim(), ...versions() },
+    rounds: Number(rounds),
+    rows
+  }
+  await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
+} finally {
+  await rabbitmq.remove()
+}

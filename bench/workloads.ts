@@ -1,0 +1,171 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { ackPerMessage, autoAck, ours, rooms, type Contender } from './contenders.js'
+import { enter, type Entrant, type EntrantOptions } from './entrant.js'
+import type { Measured, Results } from './results.js'
+import { quantile } from './statistics.js'
+import { flood, pace } from './traffic.js'
+
+export interface Bench {
+  /** What all entrants have in common. */
+  readonly common: Pick<EntrantOptions, 'amqpUrl' | 'channel' | 'profile'>
+  /** How many rounds count; one more comes before, to warm up. */
+  readonly rounds: number
+  readonly results: Results
+  log (line: string): void
+}
+
+const USERS = 1_000
+const MANY_USERS = 10_000
+const FEW_USERS = 10
+const MESSAGES = 20_000
+const PACED_SECONDS = 4
+const FAN_OUTS = 10
+const IDLE_SECONDS = 10
+/** So that 10 s see each connection pinged twice; milliseconds. */
+const IDLE_HEARTBEAT = 5_000
+
+/** One who takes part. */
+type Participant = { readonly title: string } & Omit<EntrantOptions, keyof Bench['common']>
+
+/** What is done to each in a round. */
+type Measure = (entrant: Entrant) => Promise<Measured>
+
+const all = (contenders: Contender[], options: Omit<Participant, 'title' | 'contender'>): Participant[] =>
+  contenders.map(contender => ({ title: contender.title, contender, ...options }))
+
+const everybody = [autoAck, ackPerMessage, rooms, ours]
+
+/** Every workload by its name, in the order in which they run. */
+export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
+  'many users': async bench => {
+    await alternate(bench, all(everybody, { connections: USERS }), { 'many users': flooded, 'many users, fixed rate': pacedAtHalf(bench) })
+  },
+  'many users, quorum queue': async bench => {
+    await alternate(bench, all(everybody, { connections: USERS, queueType: 'quorum' }), { 'many users, quorum queue': flooded })
+  },
+  bursts: async bench => {
+    await alternate(bench, all(everybody, { connections: USERS, addressed: FEW_USERS }), { bursts: flooded })
+  },
+  large: async bench => {
+    await alternate(bench, all(everybody, { connections: USERS, length: 4_096 }), { large: flooded })
+  },
+  '10,000 connections': async bench => {
+    for (const contender of [autoAck, ours]) {
+      await alternate(bench, [
+        { title: `${contender.title}, 1,000`, contender, connections: USERS },
+        { title: `${contender.title}, 10,000`, contender, connections: MANY_USERS }
+      ], { '10,000 connections': flooded })
+    }
+  },
+  'fan-out': async bench => {
+    // One after the other, as a process can't hold the sockets of several.
+    const fanOuts = [
+      { title: 'by hand, a loop of send', contender: autoAck, path: '/broadcast' },
+      { title: 'broadcast()', contender: ours, path: '/broadcast' },
+      { title: 'notifyMany()', contender: ours, path: '/notify-many' }
+    ]
+    await afresh(bench, 'fan-out', fanOuts.map(({ path, ...participant }) => ({
+      ...participant, connections: MANY_USERS, measure: (entrant: Entrant) => fannedOut(entrant, path)
+    })))
+  },
+  'storm, then idle': async bench => {
+    await afresh(bench, 'storm, then idle', [autoAck, ours].map(contender => ({
+      title: contender.title, contender, connections: MANY_USERS, heartbeat: IDLE_HEARTBEAT, measure: idled
+    })))
+  }
+}
+
+/** Starts all, and measures them in turn, A B C A B C …, for each of several workloads. */
+async function alternate (bench: Bench, participants: Participant[], measures: Record<string, Measure>): Promise<void> {
+  const entrants: Array<[title: string, Entrant]> = []
+  try {
+    for (const { title, ...options } of participants) {
+      const entrant = await enter({ ...bench.common, ...options })
+      entrants.push([title, entrant])
+      await entrant.connect()
+    }
+    for (const [workload, measure] of Object.entries(measures)) {
+      for (let round = 0; round <= bench.rounds; round++) {
+        for (const [title, entrant] of entrants) {
+          const measured = await measure(entrant)
+          if (round > 0) bench.results.add(workload, title, measured)
+        }
+        bench.log(`${workload}: round ${round} of ${bench.rounds}`)
+      }
+    }
+  } finally {
+    for (const [, entrant] of entrants) await entrant.end()
+  }
+  for (const [, { ledger }] of entrants) ledger.assertComplete()
+}
+
+/** Measures all in turn, in a new process each time, from the storm of its connections on. */
+async function afresh (bench: Bench, workload: string, participants: Array<Participant & { measure: Measure }>): Promise<void> {
+  for (let round = 0; round <= bench.rounds; round++) {
+    for (const { title, measure, ...options } of participants) {
+      const entrant = await enter({ ...bench.common, ...options })
+      try {
+        const measured = { ...await stormed(entrant, options.connections), ...await measure(entrant) }
+        if (round > 0) bench.results.add(workload, title, measured)
+      } finally {
+        await entrant.end()
+      }
+      entrant.ledger.assertComplete()
+    }
+    bench.log(`${workload}: round ${round} of ${bench.rounds}`)
+  }
+}
+
+async function flooded ({ server, traffic }: Entrant): Promise<Measured> {
+  const cpu = await server.cpu()
+  const begin = performance.now()
+  await flood(traffic, MESSAGES)
+  const seconds = (performance.now() - begin) / 1_000
+  return { cpu: (await server.cpu() - cpu) / MESSAGES, rate: MESSAGES / seconds }
+}
+
+/** The same rate for everybody: half of what the first one reached. */
+function pacedAtHalf ({ results }: Bench): Measure {
+  return async ({ server, traffic, ledger }) => {
+    const rate = results.rows().find(({ workload }) => workload === 'many users')!.quantities.rate!.median / 2
+    const latencies = ledger.measureLatency()
+    const cpu = await server.cpu()
+    await pace(traffic, rate, PACED_SECONDS)
+    const sorted = latencies.sort((a, b) => a - b)
+    return { cpu: (await server.cpu() - cpu) / sorted.length, rate, p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) }
+  }
+}
+
+async function stormed (entrant: Entrant, connections: number): Promise<Measured> {
+  const { server } = entrant
+  const memory = await server.memory()
+  const cpu = await server.cpu()
+  const begin = performance.now()
+  await entrant.connect()
+  const seconds = (performance.now() - begin) / 1_000
+  const upgradeCpu = (await server.cpu() - cpu) / connections
+  return { upgrades: connections / seconds, upgradeCpu, memory: (await server.memory() - memory) / connections }
+}
+
+async function idled ({ server, traffic: { userIds } }: Entrant): Promise<Measured> {
+  const cpu = await server.cpu()
+  await delay(IDLE_SECONDS * 1_000)
+  return { idleCpu: (await server.cpu() - cpu) / userIds.length * 60 / IDLE_SECONDS }
+}
+
+async function fannedOut ({ server, ledger, traffic: { userIds, length } }: Entrant, path: string): Promise<Measured> {
+  const users = userIds.length
+  async function fanOut (): Promise<void> {
+    const arrived = ledger.arrival(ledger.received + users)
+    const response = await fetch(server.url + path, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: ledger.writeToAll(length) })
+    if (!response.ok) throw new Error(`${path}: ${response.status}`)
+    await response.arrayBuffer()
+    await arrived
+  }
+  await fanOut() // to warm up
+  const cpu = await server.cpu()
+  const begin = performance.now()
+  for (let i = 0; i < FAN_OUTS; i++) await fanOut()
+  const seconds = (performance.now() - begin) / 1_000
+  return { cpu: (await server.cpu() - cpu) / FAN_OUTS / users, rate: FAN_OUTS * users / seconds }
+}
