@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { answersAmqp, freePorts } from './network.mjs'
+import { freePorts } from '../network.mjs'
+import { answersAmqp } from './answers-amqp.mjs'
 
 const image = 'rabbitmq:4'
 const startTimeout = 120_000

@@ -1,12 +1,14 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { accepts, answersAmqp, freePorts } from './network.mjs'
-import { killMarked } from './processes.mjs'
+import { launch, logTail, terminate } from '../child.mjs'
+import { accepts, freePorts } from '../network.mjs'
+import { killMarked, markOf } from '../processes.mjs'
+import { answersAmqp } from './answers-amqp.mjs'
 
 const scripts = '/usr/lib/rabbitmq/bin'
 const startTimeout = 60_000 // many times what a busy machine needs
@@ -40,7 +42,7 @@ export function createInstalledNode ({ plugins, config }) {
 
     env = {
       ...withoutBrokerSettings(process.env),
-      PRIVATE_RABBITMQ: folder,
+      ...markOf(folder),
       HOME: folder, // of the Erlang cookie
       ERL_EPMD_PORT: String(epmd),
       ERL_EPMD_ADDRESS: '127.0.0.1',
@@ -101,13 +103,13 @@ export function createInstalledNode ({ plugins, config }) {
     const log = await open(logFile, 'w')
     try {
       goOn()
-      const epmd = launch('epmd', 'epmd', ['-port', String(epmdPort), '-address', '127.0.0.1'], log)
+      const epmd = launch('epmd', 'epmd', ['-port', String(epmdPort), '-address', '127.0.0.1'], { cwd: folder, env, log })
       while (!await accepts(epmdPort)) {
         goOn(epmd)
         await delay(10)
       }
       goOn(epmd)
-      running = launch('the server', join(scripts, 'rabbitmq-server'), [], log)
+      running = launch('the server', join(scripts, 'rabbitmq-server'), [], { cwd: folder, env, log })
       const deadline = Date.now() + startTimeout
       while (!await answersAmqp(amqpPort)) {
         goOn(running)
@@ -116,32 +118,10 @@ export function createInstalledNode ({ plugins, config }) {
       }
       goOn(running)
     } catch (error) {
-      throw new Error(`${error.message}. Its log ends with:\n${await logTail()}`, { cause: error })
+      throw new Error(`${error.message}. Its log ends with:\n${await logTail(logFile)}`, { cause: error })
     } finally {
       await log.close()
     }
-  }
-
-  function launch (label, command, args, log) {
-    const process = spawn(command, args, { cwd: folder, env, stdio: ['ignore', log.fd, log.fd] })
-    const child = { label, process, exited: false, exit: undefined }
-    child.exit = new Promise((resolve) => {
-      const end = () => {
-        child.exited = true
-        resolve()
-      }
-      process.once('exit', end)
-      process.once('error', end)
-    })
-    return child
-  }
-
-  async function logTail () {
-    const text = await readFile(logFile, 'utf8').catch(() => '')
-    const lines = text.trimEnd().split('\n')
-    // The crash reports at the end often push the reason out of sight.
-    const errors = lines.slice(0, -30).filter((line) => line.includes('[error]')).slice(0, 10)
-    return [...errors, ...lines.slice(-30)].join('\n')
   }
 
   function signal (name) {
@@ -151,13 +131,9 @@ export function createInstalledNode ({ plugins, config }) {
 
   async function stop () {
     if (!running || running.exited) return
-    signal('SIGCONT')
-    signal('SIGTERM')
-    const timer = new AbortController()
-    const late = delay(stopTimeout, true, { signal: timer.signal }).catch(() => false)
-    const timedOut = await Promise.race([running.exit, late])
-    timer.abort()
-    if (timedOut) throw new Error(`RabbitMQ did not stop within ${stopTimeout / 1_000} s. Its log ends with:\n${await logTail()}`)
+    if (!await terminate(running, stopTimeout)) {
+      throw new Error(`RabbitMQ did not stop within ${stopTimeout / 1_000} s. Its log ends with:\n${await logTail(logFile)}`)
+    }
     await killMarked(folder)
   }
 

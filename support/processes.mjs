@@ -1,9 +1,17 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /**
- * Kills every process whose environment says `PRIVATE_RABBITMQ=<folder>`: a node, its epmd, and all
- * they started. The mark is inherited, so that it also finds those that left the tree of processes.
+ * What the environment of a private server has more, so that it and all it starts can be found.
+ * @param {string} folder of the server
+ */
+export function markOf (folder) {
+  return { PRIVATE_SERVER: folder }
+}
+
+/**
+ * Kills every process that runs in a folder or whose environment has its mark: a server, and all it started.
+ * Both are inherited, so that it also finds those that left the tree of processes.
  * @param {string} folder
  * @returns {Promise<void>} once none is left
  * @throws where one can't be killed within ten seconds
@@ -22,10 +30,14 @@ export async function killMarked (folder) {
 }
 
 async function marked (folder) {
-  const mark = `PRIVATE_RABBITMQ=${folder}`
+  const [mark] = Object.entries(markOf(folder)).map((pair) => pair.join('='))
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const environments = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')))
-  return pids.filter((_, index) => environments[index].split('\0').includes(mark)).map(Number)
+  const found = await Promise.all(pids.map(async (pid) => {
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    // Redis writes its title over its environment.
+    return environment.split('\0').includes(mark) || await readlink(`/proc/${pid}/cwd`).catch(() => '') === folder
+  }))
+  return pids.filter((_, index) => found[index]).map(Number)
 }
 
 function kill (pid) {

@@ -30,20 +30,6 @@ function isFree (port) {
 }
 
 /**
- * Says whether a broker answers: the protocol header is met by a Connection.Start frame
- * (AMQP 0-9-1 §2.2.4, §4.2.2).
- * @param {number} port
- * @returns {Promise<boolean>}
- */
-export function answersAmqp (port) {
-  return exchange(port, Buffer.from('AMQP\0\0\x09\x01', 'latin1'), (bytes) => {
-    if (bytes.length < 11) return undefined
-    const [type, channel, classId, methodId] = [bytes[0], bytes.readUInt16BE(1), bytes.readUInt16BE(7), bytes.readUInt16BE(9)]
-    return type === 1 && channel === 0 && classId === 10 && methodId === 10
-  })
-}
-
-/**
  * Says whether something listens on a port.
  * @param {number} port
  * @returns {Promise<boolean>}
@@ -52,7 +38,14 @@ export function accepts (port) {
   return exchange(port, undefined, () => undefined)
 }
 
-function exchange (port, request, judge) {
+/**
+ * Sends a request to a port of 127.0.0.1 and judges what comes back.
+ * @param {number} port
+ * @param {Buffer | undefined} request to be sent; undefined asks for a connection alone
+ * @param {(received: Buffer) => boolean | undefined} judge undefined where more bytes are needed
+ * @returns {Promise<boolean>} the judgement; false where none is possible within a second
+ */
+export function exchange (port, request, judge) {
   return new Promise((resolve) => {
     let received = Buffer.alloc(0)
     const socket = connect({ host: '127.0.0.1', port })

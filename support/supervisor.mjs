@@ -1,10 +1,17 @@
-// Owns one private node. Runs as a process of its own, so that the node goes when the process that
+// Owns one private server. Runs as a process of its own, so that the server goes when the process that
 // asked for it goes, however that ends: the channel between them closes. Plain JavaScript, because it
 // must run under any loader and under none.
-import { createDockerNode } from './docker-node.mjs'
-import { createInstalledNode } from './installed-node.mjs'
+import { createDockerNode } from './rabbitmq/docker-node.mjs'
+import { createInstalledNode } from './rabbitmq/installed-node.mjs'
+import { createRedisServer } from './redis/redis-server.mjs'
 
-let node
+const kinds = {
+  'rabbitmq-docker': createDockerNode,
+  'rabbitmq-installed': createInstalledNode,
+  redis: createRedisServer
+}
+
+let server
 let removal
 let queue = Promise.resolve()
 
@@ -15,38 +22,38 @@ function inTurn (step) {
 }
 
 async function start () {
-  if (removal) throw new Error('the node was removed')
-  await node.start()
-  return node.port
+  if (removal) throw new Error('the server was removed')
+  await server.start()
+  return server.port
 }
 
 // Twice: at once, to interrupt a start, and in turn, to end what that start left.
 async function kill () {
-  await node.kill()
-  await inTurn(() => node.kill())
+  await server.kill()
+  await inTurn(() => server.kill())
 }
 
 function remove () {
   removal ??= (async () => {
-    if (!node) return
-    await node.kill().catch(() => {}) // destroy() tries again and says why it can't
-    await inTurn(() => node.destroy())
+    if (!server) return
+    await server.kill().catch(() => {}) // destroy() tries again and says why it can't
+    await inTurn(() => server.destroy())
   })()
   return removal
 }
 
 const commands = {
-  create ({ source, ...options }) {
-    if (removal) throw new Error('the node was removed')
-    node = source === 'docker' ? createDockerNode(options) : createInstalledNode(options)
+  create ({ kind, options }) {
+    if (removal) throw new Error('the server was removed')
+    server = kinds[kind](options)
     return inTurn(start)
   },
   start: () => inTurn(start),
-  stop: () => inTurn(() => node.stop()),
+  stop: () => inTurn(() => server.stop()),
   kill,
-  freeze: () => node.freeze(),
-  resume: () => node.resume(),
-  ctl: (args) => node.ctl(args),
+  freeze: () => server.freeze(),
+  resume: () => server.resume(),
+  ctl: (args) => server.ctl(args),
   remove
 }
 

@@ -1,0 +1,49 @@
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { canInstallDebianPackages, installDebianPackage } from '../apt.js'
+
+/** Thrown where there is no Redis and none can be got. */
+export class RedisUnavailableError extends Error {
+  readonly code = 'REDIS_UNAVAILABLE'
+  override readonly name = 'RedisUnavailableError'
+}
+
+/**
+ * Finds a Redis to start, and installs Debian's package where there is none, we may, and we are root on Debian.
+ * @param options `install: false` forbids the installation; `log` is told of it; `path` is searched for it
+ * @returns the server's command
+ * @throws {RedisUnavailableError} where there is none
+ */
+export async function findRedis ({ install, log, path = process.env.PATH ?? '' }: {
+  install: boolean
+  log?: ((line: string) => void) | undefined
+  path?: string
+}): Promise<string> {
+  let failure: unknown
+  let command = inPath(path)
+  if (command === undefined && install && canInstallDebianPackages()) {
+    try {
+      await installDebianPackage(['redis-server'], { log })
+      command = inPath(path)
+    } catch (error) {
+      failure = error
+    }
+  }
+  if (command !== undefined) return command
+  throw new RedisUnavailableError([
+    'No redis-server here. Install the package, `apt-get install redis-server` on Debian and Ubuntu',
+    '(done for you where you are root).',
+    ...(failure ? [(failure as Error).message] : [])
+  ].join('\n'), { cause: failure })
+}
+
+function inPath (path: string): string | undefined {
+  return path.split(delimiter).filter((folder) => folder !== '').map((folder) => join(folder, 'redis-server')).find((file) => {
+    try {
+      accessSync(file, constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
