@@ -10,7 +10,7 @@ export const closeCodes = {
   goingAway: 1001,
   /** The client sent a binary frame. */
   unsupportedData: 1003,
-  /** The client sent more frames than it may. */
+  /** The client sent more frames than it may, or what is no frame of `notification.v1`. */
   policyViolation: 1008,
   /** The client sent a larger frame than it may. */
   messageTooBig: 1009,
@@ -18,6 +18,8 @@ export const closeCodes = {
   slowConsumer: 4000,
   /** The client did not answer a ping: connect again. */
   noPong: 4001,
+  /** The client did not acknowledge what it was sent: connect again. */
+  ackTimeout: 4002,
   /** The credentials have expired: get new ones first. */
   expired: 4500,
   /** `notifier.disconnect()`: signed out, banned. */

@@ -1,5 +1,15 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { Delivery } from './delivery.js'
+import { joinFrames, TextFrame } from './frames.js'
+import type { Gathering } from './gathering.js'
+import type { Payload } from './payload.js'
+import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
+
+/** So many bytes are written before the end of a turn: memory stays small, and the socket can show that it is slow. */
+const MAX_GATHERED = 65_536
 
 /** What all connections have in common. */
 export interface ConnectionRules {
@@ -9,37 +19,120 @@ export interface ConnectionRules {
   onSlow (connection: Connection): void
 }
 
+const NOTHING: ReadonlyMap<string, Delivery> = new Map()
+
 /** One WebSocket of one user. */
 export class Connection {
-  readonly id = randomUUID()
+  /** 24 hexadecimal digits. A UUID is a rope of twenty strings, 700 bytes for as long as nobody reads it. */
+  readonly id = randomBytes(12).toString('hex')
+  /** Whether its client speaks `notification.v1`. */
+  readonly isRich: boolean
+  /** What it was handed and has not acknowledged, by id, the oldest first. */
+  readonly unacked: ReadonlyMap<string, Delivery>
   /** Whether it has been pinged and has not answered. */
   awaitsPong = false
+  /** Which part of the heartbeat pings it. */
+  slot = 0
+  /** How many ack frames it may send for what it was sent. */
+  private credit = 0
+  private readonly stream: Writable | undefined
+  private frames: TextFrame[] | undefined
+  private bytes = 0
 
-  /** @param expiresAt when its user's credentials expire, in milliseconds since 1970 */
+  /**
+   * @param expiresAt when its user's credentials expire, in milliseconds since 1970
+   * @param gathering left out where somebody else writes to the socket too, whose order would change
+   */
   constructor (
     readonly userId: string,
     readonly socket: WebSocket,
     readonly expiresAt: number,
-    private readonly rules: ConnectionRules
-  ) {}
+    private readonly rules: ConnectionRules,
+    private readonly gathering?: Gathering
+  ) {
+    this.stream = streamOf(socket)
+    this.isRich = gathering !== undefined && socket.protocol === SUBPROTOCOL
+    this.unacked = this.isRich ? new Map() : NOTHING
+  }
 
   get isOpen (): boolean {
     return this.socket.readyState === this.socket.OPEN
   }
 
   /**
-   * Hands a text to the socket.
+   * Hands a payload to the socket.
+   * @param redelivered whether the client may have seen it before
    * @returns false where the socket is no longer open, the credentials have expired, or the client is too slow
    */
-  send (text: string): boolean {
+  send (payload: Payload, redelivered = false): boolean {
     if (!this.isOpen) return false
     if (this.expiresAt !== Infinity && this.expiresAt <= Date.now()) return false
-    if (this.socket.bufferedAmount > this.rules.bufferedBytes) {
+    if (this.waiting > this.rules.bufferedBytes) {
       this.rules.onSlow(this)
       return false
     }
-    this.socket.send(text)
+    if (this.isRich) this.credit++
+    this.write(!this.isRich ? payload.plain : redelivered ? payload.redelivered : payload.rich)
     return true
+  }
+
+  /** Says something about the connection itself to a client that speaks `notification.v1`. */
+  tell (frame: ServerFrame): void {
+    if (this.isRich && this.isOpen && this.waiting <= this.rules.bufferedBytes) this.write(new TextFrame(JSON.stringify(frame)))
+  }
+
+  /** Takes one of the ack frames that it may send; false where there is none left. */
+  spendCredit (): boolean {
+    if (this.credit === 0) return false
+    this.credit--
+    return true
+  }
+
+  /** Bytes that the client has not read yet, as far as is known. */
+  private get waiting (): number {
+    return this.socket.bufferedAmount + this.bytes
+  }
+
+  /** Whether more than the stream would take at once waits for the client. */
+  get isCongested (): boolean {
+    return this.stream !== undefined && this.waiting >= this.stream.writableHighWaterMark
+  }
+
+  /** Resolves when it is not congested any more, or has ended. */
+  async relieved (): Promise<void> {
+    this.flush()
+    if (this.stream?.writableNeedDrain !== true) return
+    const done = new AbortController()
+    const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: done.signal }))
+    await Promise.race(events).catch(() => {})
+    done.abort()
+    await Promise.allSettled(events)
+  }
+
+  private write (frame: TextFrame): void {
+    if (this.stream === undefined) this.socket.send(frame.text)
+    else if (this.gathering === undefined) this.stream.write(frame.buffer)
+    else this.gather(this.gathering, frame)
+  }
+
+  private gather (gathering: Gathering, frame: TextFrame): void {
+    if (this.frames === undefined) {
+      this.frames = [frame]
+      gathering.add(this)
+    } else {
+      this.frames.push(frame)
+    }
+    this.bytes += frame.length
+    if (this.bytes > MAX_GATHERED) this.flush()
+  }
+
+  /** Writes what was gathered. */
+  flush (): void {
+    const { frames, bytes } = this
+    if (frames === undefined) return
+    this.frames = undefined
+    this.bytes = 0
+    if (this.isOpen) this.stream!.write(frames.length === 1 ? frames[0]!.buffer : joinFrames(frames, bytes))
   }
 
   /** Asks the client whether it is still there. */
@@ -51,6 +144,15 @@ export class Connection {
 
   /** Closes the socket with a code of the table and a reason of at most 123 bytes (RFC 6455 §5.5). */
   close (code: number, reason: string): void {
+    this.flush()
     this.socket.close(code, reason)
   }
+}
+
+/**
+ * What `ws` writes its frames to, for frames of our own among them; undefined where its own have to be compressed, or
+ * where it has another name for it.
+ */
+function streamOf (socket: WebSocket): Writable | undefined {
+  return socket.extensions === '' ? (socket as { _socket?: Writable })._socket : undefined
 }

@@ -53,6 +53,15 @@ export const errors = {
   /** `authenticate` took longer than `limits.upgradeTimeout`. The answer has a `Retry-After`. */
   UpgradeTimeout: createError('FST_NOTIFICATION_UPGRADE_TIMEOUT', 'opening the connection took too long', 503),
 
+  /** A client offers subprotocols, and none that is spoken here (RFC 6455 §4.2.2). */
+  UnknownSubprotocol: createError('FST_NOTIFICATION_UNKNOWN_SUBPROTOCOL', "the subprotocol must be '%s', or left out", 400),
+
+  /** A client of `notification.v1` sent something else than an ack. In the error frame before a close with 1008. */
+  InvalidFrame: createError('FST_NOTIFICATION_INVALID_FRAME', 'a frame must be {"type":"ack","ids":["…"]}', 400),
+
+  /** A client sent more frames than `limits.framesPerSecond`. In the error frame before a close with 1008. */
+  TooManyFrames: createError('FST_NOTIFICATION_TOO_MANY_FRAMES', 'at most %s frames a second', 429),
+
   /** The broker could not be reached at start, in a few tries. */
   BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not connect to %s: %s', 503),
 
@@ -63,5 +72,11 @@ export const errors = {
   PublishFailed: createError('FST_NOTIFICATION_PUBLISH_FAILED', "could not publish to '%s': %s", 503),
 
   /** A publish was not confirmed within `publishTimeout`. */
-  PublishTimeout: createError('FST_NOTIFICATION_PUBLISH_TIMEOUT', "the broker did not confirm a publish to '%s' within %s ms", 503)
+  PublishTimeout: createError('FST_NOTIFICATION_PUBLISH_TIMEOUT', "the broker did not confirm a publish to '%s' within %s ms", 503),
+
+  /** The hold could not be reached, did not answer within two seconds, or refused. */
+  HoldFailed: createError('FST_NOTIFICATION_HOLD_FAILED', 'the hold could not be reached: %s', 503),
+
+  /** The hold is in Redis, by a URL, and `ioredis` is not installed. */
+  HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500)
 }

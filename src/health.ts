@@ -1,6 +1,6 @@
 import { reason } from './amqp.js'
-import type { BrokerError } from './broker-connection.js'
 import type { Consumer } from './consumer.js'
+import type { HoldStore } from './hold/index.js'
 import type { Publisher } from './publisher.js'
 
 /**
@@ -9,10 +9,12 @@ import type { Publisher } from './publisher.js'
  * - `consuming`: messages are being consumed
  * - `blocked`: the broker takes no publishes of ours (a memory or disk alarm), so that nothing can be dead-lettered;
  *   messages are consumed until those that wait for it fill the window
+ * - `hold-failing`: the hold can't be reached, so that messages for users who are offline wait with the broker; the others
+ *   are delivered until those that wait fill the window
  * - `draining`: the application is closing; what is in flight is being settled
  * - `stopped`: not started yet, or closed
  */
-export type HealthState = 'no-broker' | 'connecting' | 'consuming' | 'blocked' | 'draining' | 'stopped'
+export type HealthState = 'no-broker' | 'connecting' | 'consuming' | 'blocked' | 'hold-failing' | 'draining' | 'stopped'
 
 export interface Health {
   readonly state: HealthState
@@ -20,28 +22,30 @@ export interface Health {
   readonly ready: boolean
   /** When the state began. */
   readonly since: Date
-  /** The last thing that went wrong with the broker; it stays after it was mended. */
+  /** The last thing that went wrong with the broker or the hold; it stays after it was mended. */
   readonly lastError: { readonly message: string, readonly code: string | number | undefined, readonly at: Date } | undefined
   /** Messages that the broker has delivered and whose outcome isn't known yet. */
   readonly unsettled: number
 }
 
-/**
- * Tells how the broker side is.
- * @param prefetch how many messages may be unsettled
- * @param broker its two connections, if there is one
- * @param closing since when the application closes, and since when it is closed
- */
-export function createHealth (
-  prefetch: number,
-  broker: { consumer: Consumer, publisher: Publisher } | undefined,
+interface HealthParts {
+  /** How many messages may be unsettled. */
+  prefetch: number
+  /** Its two connections, if there is one. */
+  broker: { consumer: Consumer, publisher: Publisher } | undefined
+  store: HoldStore | undefined
+  /** Since when the application closes, and since when it is closed. */
   closing: { since?: Date, done?: Date }
-): () => Health {
+}
+
+/** Tells how the broker side and the hold are. */
+export function createHealth ({ prefetch, broker, store, closing }: HealthParts): () => Health {
   const created = new Date()
 
   function current (): Pick<Health, 'state' | 'since'> {
     if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
     if (closing.since !== undefined) return { state: 'draining', since: closing.since }
+    if (store?.failing === true && (broker === undefined || broker.consumer.consuming)) return { state: 'hold-failing', since: store.lastError!.at }
     if (broker === undefined) return { state: 'no-broker', since: created }
     const { consumer, publisher } = broker
     const { state, since } = consumer.connection
@@ -55,16 +59,22 @@ export function createHealth (
   return () => {
     const { state, since } = current()
     const unsettled = broker?.consumer.unsettled ?? 0
-    const ready = (state === 'no-broker' || state === 'consuming' || state === 'blocked') && unsettled < prefetch
-    const lastError = broker && describe(latest(broker.consumer.connection.lastError, broker.publisher.connection.lastError))
+    const ready = GOING.has(state) && unsettled < prefetch
+    const lastErrors = [broker?.consumer.connection.lastError, broker?.publisher.connection.lastError, store?.lastError]
+    const lastError = describe(lastErrors.reduce<LastError | undefined>(latest, undefined))
     return { state, ready, since, lastError, unsettled }
   }
 }
 
-function latest (a: BrokerError | undefined, b: BrokerError | undefined): BrokerError | undefined {
+/** Messages get through, as long as there is room for more. */
+const GOING: ReadonlySet<HealthState> = new Set(['no-broker', 'consuming', 'blocked', 'hold-failing'])
+
+interface LastError { readonly error: unknown, readonly at: Date }
+
+function latest (a: LastError | undefined, b: LastError | undefined): LastError | undefined {
   return b === undefined || (a !== undefined && a.at >= b.at) ? a : b
 }
 
-function describe (last: BrokerError | undefined): Health['lastError'] {
+function describe (last: LastError | undefined): Health['lastError'] {
   return last && { message: reason(last.error), code: (last.error as { code?: string | number }).code, at: last.at }
 }

@@ -27,11 +27,11 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
   const tickLength = interval / slotCount
   const timeoutTicks = Math.max(1, Math.ceil(timeout / tickLength))
   const slots = Array.from({ length: slotCount }, () => new Set<Connection>())
-  const slotOf = new Map<Connection, Set<Connection>>()
   const expiring = new Set<Connection>()
   let timer: NodeJS.Timeout | undefined
   let now = 0
   let next = 0
+  let size = 0
 
   function tick (): void {
     now++
@@ -44,18 +44,17 @@ export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTic
 
   return {
     add (connection: Connection): void {
-      const slot = slots[next++ % slotCount]!
-      slot.add(connection)
-      slotOf.set(connection, slot)
+      connection.slot = next++ % slotCount
+      slots[connection.slot]!.add(connection)
+      size++
       if (connection.expiresAt !== Infinity) expiring.add(connection)
       timer ??= setInterval(tick, tickLength)
     },
 
     delete (connection: Connection): void {
-      slotOf.get(connection)?.delete(connection)
-      slotOf.delete(connection)
+      if (!slots[connection.slot]!.delete(connection)) return
       expiring.delete(connection)
-      if (slotOf.size > 0) return
+      if (--size > 0) return
       clearInterval(timer)
       timer = undefined
     }

@@ -23,7 +23,11 @@ const check = TypeCompiler.Compile(Id)
  * @returns true for 1 to 255 bytes of well-formed UTF-8 without control characters, other than `__proto__`
  */
 export function isId (value: unknown): value is string {
-  if (!check.Check(value)) return false
+  return check.Check(value) && fitsId(value)
+}
+
+/** Whether a string that the schema admits is an id: the part of the rule that JSON Schema can't say. */
+export function fitsId (value: string): boolean {
   // No UTF-16 code unit takes more than three bytes, so most ids need not be measured.
   // A lone surrogate has no UTF-8 form: two such ids would look the same on the wire.
   return (value.length * 3 <= MAX_BYTES || Buffer.byteLength(value) <= MAX_BYTES) && value.isWellFormed()

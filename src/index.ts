@@ -2,9 +2,12 @@ import websocket from '@fastify/websocket'
 import type { ConsumeMessage } from 'amqplib'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { closeCodes } from './close-codes.js'
 import { createConsumer } from './consumer.js'
 import { createDeadLetters } from './dead-letters.js'
 import { createHealth } from './health.js'
+import { createHoldStore, type HoldStore } from './hold/index.js'
+import { giveBack } from './hold/give-back.js'
 import { decode, InvalidMessage } from './message.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from './options.js'
@@ -16,6 +19,10 @@ import { createRouter } from './router.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { watchUpgrades } from './upgrades.js'
+import { within } from './within.js'
+
+/** How often what has expired is looked for in the hold, in milliseconds. */
+const SWEEP_INTERVAL = 1_000
 
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
@@ -27,16 +34,26 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   }
 
   const endUpgrades = watchUpgrades(app, options.limits)
+  let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
-  const sockets = createSockets(options, registry, app.websocketServer, log)
+  const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped: stats.drop }) : undefined
   const broker = hasBroker(options) ? createBroker(options) : undefined
-  const router = createRouter({ options, registry, deadLetters: broker?.deadLetters, stats, log })
-  const health = createHealth(options.prefetch, broker, closing)
+  const router = createRouter({
+    options,
+    registry,
+    deadLetters: broker?.deadLetters,
+    store,
+    stats,
+    log,
+    onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
+  })
+  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: router })
+  const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
   app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
-  addRoute(app, options, sockets)
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged })
 
   function createBroker (options: BrokerOptions) {
     const publisher = createPublisher(options, log)
@@ -51,7 +68,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       return deadLetters.add(message, reason, detail, gone).then(() => stats.count('dead-lettered', reason))
     }
 
-    return { publisher, deadLetters, consumer }
+    return { queue: options.queue, publisher, deadLetters, consumer }
   }
 
   app.addHook('onReady', async () => {
@@ -59,6 +76,10 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     const { maxPayload = 0 } = app.websocketServer.options
     if (maxPayload > options.limits.frameBytes) {
       log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
+    }
+    if (store?.size !== undefined) {
+      log.warn('offline is \'hold\' without hold.redis: what is held is in memory, and lost in a crash')
+      sweeping = setInterval(store.sweep, SWEEP_INTERVAL)
     }
     if (broker === undefined) return
     // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
@@ -78,11 +99,21 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     const deadline = Date.now() + options.drainTimeout
     const timeLeft = () => Math.max(0, deadline - Date.now())
     // What can't be settled must not use up the time in which clients are told to come back.
+    router.drain()
     await broker?.consumer.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
     endUpgrades()
+    if (store !== undefined) await closeHold(store, timeLeft)
     await closeBroker(timeLeft())
     closing.done = new Date()
+  }
+
+  /** What is in memory goes back to the queue, from which the next process has it. */
+  async function closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
+    clearInterval(sweeping)
+    await within(timeLeft(), router.close())
+    await giveBack(store, broker, timeLeft(), log)
+    await store.close()
   }
 
   async function closeBroker (timeout: number): Promise<void> {
@@ -116,5 +147,6 @@ export type { Message } from './message.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options.js'
 export type { AllowedOrigins } from './origin.js'
-export type { Outcome } from './router.js'
+export type { Outcome } from './delivery.js'
+export type { RedisClient } from './hold/index.js'
 export type { StatsSnapshot } from './stats.js'

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import { randomUUID } from 'node:crypto'
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { ConsumeMessage } from 'amqplib'
 import { errors } from './errors.js'
-import { Id, ID_RULE, isId } from './ids.js'
+import { fitsId, Id, ID_RULE, isId } from './ids.js'
+import { Payload } from './payload.js'
 
 /** What arrives on the queue, as JSON in UTF-8. Other members are ignored. */
 export const MessageSchema = Type.Object({
@@ -16,13 +16,10 @@ export type Message = Static<typeof MessageSchema>
 
 const message = TypeCompiler.Compile(MessageSchema)
 
-/** A valid message: `content` for the user `userId`, under an `id` by which it can be found in logs and dead letters. */
+/** A valid message: what is said, and to whom. */
 export interface Notification {
-  readonly id: string
   readonly userId: string
-  readonly content: unknown
-  /** The content as a WebSocket receives it: a string as it is, anything else as its JSON. */
-  readonly text: string
+  readonly payload: Payload
 }
 
 /** Why a message can't be used; the `x-notification-reason` header of its dead letter. */
@@ -51,8 +48,8 @@ export function decode ({ content, properties }: ConsumeMessage, maxBytes: numbe
     return new InvalidMessage('invalid-json', content.length === 0 ? 'the body is empty' : 'the body is not JSON')
   }
   if (!message.Check(value)) return new InvalidMessage('invalid-message', describe(value))
-  if (!isId(value.userId)) return new InvalidMessage('invalid-message', `userId must be ${ID_RULE}`)
-  if (value.id !== undefined && !isId(value.id)) return new InvalidMessage('invalid-message', `id must be ${ID_RULE}`)
+  if (!fitsId(value.userId)) return new InvalidMessage('invalid-message', `userId must be ${ID_RULE}`)
+  if (value.id !== undefined && !fitsId(value.id)) return new InvalidMessage('invalid-message', `id must be ${ID_RULE}`)
 
   let text: string
   try {
@@ -61,8 +58,8 @@ export function decode ({ content, properties }: ConsumeMessage, maxBytes: numbe
     // The parser has no limit of depth; the serializer ends at that of the stack.
     return new InvalidMessage('invalid-message', 'content is nested too deeply')
   }
-  const id = value.id ?? (isId(properties.messageId) ? properties.messageId : randomUUID())
-  return { id, userId: value.userId, content: value.content, text }
+  const id = value.id ?? (isId(properties.messageId) ? properties.messageId : undefined)
+  return { userId: value.userId, payload: new Payload(value.content, text, id) }
 }
 
 function describe (value: unknown): string {
@@ -77,20 +74,33 @@ function describe (value: unknown): string {
  * @param id like `userId`; a fresh UUID where left out
  * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
  */
-export function compose (userId: string, content: unknown, id: string = randomUUID()): Notification {
+export function compose (userId: string, content: unknown, id?: string): Notification {
   assertUserId(userId)
-  assertId(id)
-  return { id, userId, content, text: encode(content) }
+  return { userId, payload: composePayload(content, id) }
+}
+
+/**
+ * What one or many are to be told.
+ * @throws FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
+ */
+export function composePayload (content: unknown, id?: string): Payload {
+  if (id !== undefined) assertId(id)
+  return new Payload(content, encode(content), id)
 }
 
 /** A notification as the message that it might have been. */
-export function toMessage ({ id, userId, content, text }: Notification): Buffer {
-  const json = typeof content === 'string' ? JSON.stringify(content) : text
+export function toMessage ({ userId, payload: { id, json } }: Notification): Buffer {
   return Buffer.from(`{"userId":${JSON.stringify(userId)},"content":${json},"id":${JSON.stringify(id)}}`)
 }
 
+/** A content that was kept as JSON, as the notification that it was. */
+export function fromJson (userId: string, id: string, json: string): Notification {
+  const content: unknown = JSON.parse(json)
+  return { userId, payload: new Payload(content, toText(content), id) }
+}
+
 /** @throws FST_NOTIFICATION_INVALID_ID */
-export function assertId (id: unknown): asserts id is string {
+function assertId (id: unknown): asserts id is string {
   if (!isId(id)) throw new errors.InvalidId(ID_RULE, kind(id))
 }
 
@@ -103,7 +113,7 @@ export function assertUserId (userId: unknown): asserts userId is string {
  * A content that did not come from JSON, as the text that a WebSocket receives.
  * @throws FST_NOTIFICATION_INVALID_CONTENT
  */
-export function encode (content: unknown): string {
+function encode (content: unknown): string {
   let text: string | undefined
   try {
     text = toText(content)

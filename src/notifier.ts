@@ -1,12 +1,13 @@
-import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
+import type { Outcome, Routed } from './delivery.js'
 import { errors } from './errors.js'
 import type { Health } from './health.js'
-import { assertId, assertUserId, compose, encode, kind } from './message.js'
+import { assertUserId, compose, composePayload, kind } from './message.js'
+import type { Payload } from './payload.js'
 import type { Registry } from './registry.js'
-import type { Outcome, Routed, Router } from './router.js'
+import type { Router } from './router.js'
 import type { Sockets } from './sockets.js'
 import type { StatsSnapshot } from './stats.js'
 
@@ -111,9 +112,7 @@ interface NotifierParts {
 
 /** The public face of the registry and the router. */
 export function createNotifier ({ registry, router, sockets, health, stats }: NotifierParts): Notifier {
-  async function routeToEach (userIds: Iterable<string>, content: unknown, id: string = randomUUID()): Promise<NotifyManyResult> {
-    assertId(id)
-    const text = encode(content)
+  async function routeToEach (userIds: Iterable<string>, payload: Payload): Promise<NotifyManyResult> {
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
     let connections = 0
@@ -125,34 +124,34 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
 
     const pending: Array<Promise<void>> = []
     for (const userId of userIds) {
-      const routed = router.route({ id, userId, content, text })
+      const routed = router.route({ userId, payload })
       if (routed instanceof Promise) pending.push(routed.then(count))
       else count(routed)
     }
     await Promise.all(pending)
-    return { id, users, connections, outcomes }
+    return { id: payload.id, users, connections, outcomes }
   }
 
   return {
     async notify (userId, content, options) {
       const notification = compose(userId, content, options?.id)
-      return { id: notification.id, ...await router.route(notification) }
+      return { id: notification.payload.id, ...await router.route(notification) }
     },
 
     async notifyMany (userIds, content, options) {
       assertUserIds(userIds)
       const unique = new Set(userIds)
       unique.forEach(assertUserId)
-      return await routeToEach(unique, content, options?.id)
+      return await routeToEach(unique, composePayload(content, options?.id))
     },
 
     async broadcast (content, options) {
-      return await routeToEach([...registry.users.keys()], content, options?.id)
+      return await routeToEach([...registry.users.keys()], composePayload(content, options?.id))
     },
 
     register (userId, socket, request) {
       assertUserId(userId)
-      return sockets.open(userId, socket, request).id
+      return sockets.open(userId, socket, { request, isOwn: false }).id
     },
 
     unregister (userId, socket) {
@@ -167,10 +166,10 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
       if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
         throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, kind(reason))
       }
-      return [...registry.of(userId)].filter(connection => sockets.close(connection, code, reason)).length
+      return registry.of(userId).filter(connection => sockets.close(connection, code, reason)).length
     },
 
-    connections: userId => registry.of(userId).size,
+    connections: userId => registry.of(userId).length,
 
     users: {
       get size () { return registry.users.size },

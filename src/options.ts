@@ -1,7 +1,9 @@
 import { Type, type Static } from '@sinclair/typebox'
+import type { RedisClient } from './hold/index.js'
 import type { Authenticate } from './identity.js'
 import type { AllowedOrigins } from './origin.js'
 
+const DAY = 24 * 60 * 60 * 1_000
 const KiB = 1024
 const MiB = 1024 * KiB
 
@@ -42,13 +44,73 @@ export const OptionsSchema = Type.Object({
 
   /**
    * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it
-   * in the dead-letter queue.
+   * in the dead-letter queue, `'hold'` keeps it until the user connects.
    * @default 'drop'
    */
-  offline: Type.Union([Type.Literal('drop'), Type.Literal('dead-letter')], {
+  offline: Type.Union([Type.Literal('drop'), Type.Literal('dead-letter'), Type.Literal('hold')], {
     default: 'drop',
-    allowed: "'drop' or 'dead-letter'"
+    allowed: "'drop', 'dead-letter' or 'hold'"
   }),
+
+  /** With `offline: 'hold'`: where notifications are kept, and how many. The oldest go first where there are more. */
+  hold: Type.Object({
+    /** A `redis://` or `rediss://` URL, or a client of `ioredis`; left out, they are kept in memory. */
+    redis: Type.Optional(Type.Unsafe<string | RedisClient>(Type.Unknown())),
+    /**
+     * What the keys in Redis begin with.
+     * @default 'notification:'
+     */
+    keyPrefix: Type.String({ pattern: '^[^{}]{0,100}$', default: 'notification:', allowed: 'at most 100 characters without braces' }), // braces mean something in a cluster's keys
+    /**
+     * Notifications of one user.
+     * @default 1000
+     */
+    maxCount: count(1_000),
+    /**
+     * How long one is kept, in milliseconds.
+     * @default 604800000
+     */
+    maxAge: milliseconds(1_000, 366 * DAY, 7 * DAY),
+    /**
+     * Bytes of the ids and contents of one user.
+     * @default 1048576
+     */
+    maxBytes: bytes(1, 1_024 * MiB, MiB),
+    /**
+     * Bytes of everybody's in memory, with what the keeping itself takes.
+     * @default 268435456
+     */
+    totalBytes: bytes(1, 1_024 * 1_024 * MiB, 256 * MiB)
+  }, { default: {}, additionalProperties: false, allowed: 'an object with redis, keyPrefix, maxCount, maxAge, maxBytes and totalBytes' }),
+
+  /**
+   * When a notification is settled: `'sent'`, when it was handed to a socket; `'acknowledged'`, when a client that
+   * speaks `notification.v1` has said that it has it. A client that doesn't speak it has it when it was sent.
+   * @default 'sent'
+   */
+  settle: Type.Union([Type.Literal('sent'), Type.Literal('acknowledged')], {
+    default: 'sent',
+    allowed: "'sent' or 'acknowledged'"
+  }),
+
+  /**
+   * With `settle: 'acknowledged'`: how long a client may take to acknowledge a notification, in milliseconds; then its
+   * connection is closed with 4002, and the notification goes to another one, or follows `offline`.
+   * @default 30000
+   */
+  ackTimeout: milliseconds(100, 600_000, 30_000), // well below the 30 minutes after which RabbitMQ closes the channel
+
+  /**
+   * With `settle: 'acknowledged'`: how many notifications a connection may have unacknowledged; more of them wait.
+   * @default 100
+   */
+  maxUnacked: Type.Integer({ minimum: 1, maximum: 10_000, default: 100, allowed: 'a whole number from 1 to 10000' }),
+
+  /**
+   * Whether the other connections of a user are told what one of them has acknowledged.
+   * @default false
+   */
+  dismiss: Type.Boolean({ default: false, allowed: 'true or false' }),
 
   /**
    * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
@@ -179,7 +241,7 @@ export const OptionsSchema = Type.Object({
 /** The options with their defaults filled in. */
 export type Options = Readonly<Static<typeof OptionsSchema>>
 
-type Groups = 'reconnect' | 'heartbeat' | 'limits'
+type Groups = 'hold' | 'reconnect' | 'heartbeat' | 'limits'
 
 type Input<T> = { [K in keyof T]?: (K extends Groups ? Input<T[K]> : T[K]) | undefined }
 

@@ -1,5 +1,6 @@
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from './errors.js'
+import type { RedisClient } from './hold/index.js'
 import { OptionsSchema, type NotificationPluginOptions, type Options } from './options.js'
 import { normalizeOrigin } from './origin.js'
 import { redactUrl } from './redact-url.js'
@@ -33,7 +34,7 @@ function isGroup (value: unknown): value is object {
 
 /** What the schema of one option can't say: how options go together. */
 function assertConsistent (options: Options): void {
-  const { amqpUrl, queue, deadLetterQueue, offline, reconnect, heartbeat, allowedOrigins } = options
+  const { amqpUrl, queue, deadLetterQueue, offline, hold, reconnect, heartbeat, allowedOrigins } = options
   if (amqpUrl !== undefined) {
     const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
     if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
@@ -54,7 +55,7 @@ function assertConsistent (options: Options): void {
     throw new errors.InvalidOption('deadLetterQueue', "given where queue has over 250 bytes: '<queue>.dead' would be too long", 'undefined')
   }
   if (offline === 'dead-letter' && amqpUrl === undefined) {
-    throw new errors.InvalidOption('offline', "'drop' where there is no amqpUrl", show(offline))
+    throw new errors.InvalidOption('offline', "'drop' or 'hold' where there is no amqpUrl", show(offline))
   }
   if (reconnect.maxDelay < reconnect.initialDelay) {
     throw new errors.InvalidOption('reconnect.maxDelay', 'at least reconnect.initialDelay', show(reconnect.maxDelay))
@@ -62,7 +63,14 @@ function assertConsistent (options: Options): void {
   if (heartbeat.timeout >= heartbeat.interval) {
     throw new errors.InvalidOption('heartbeat.timeout', 'less than heartbeat.interval', show(heartbeat.timeout))
   }
+  if (hold.redis !== undefined) assertRedis(hold.redis)
   if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
+}
+
+function assertRedis (redis: unknown): void {
+  if (typeof redis === 'object' && typeof (redis as RedisClient | null)?.defineCommand === 'function') return
+  if (typeof redis === 'string' && /^rediss?:$/.test(URL.canParse(redis) ? new URL(redis).protocol : '')) return
+  throw new errors.InvalidOption('hold.redis', 'a redis:// or rediss:// URL, or a client of ioredis', typeof redis === 'string' ? redactUrl(redis) : show(redis))
 }
 
 function assertOrigins (allowed: unknown): void {

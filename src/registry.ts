@@ -3,11 +3,12 @@ import type { Connection } from './connection.js'
 
 export type Registry = ReturnType<typeof createRegistry>
 
-const NONE: ReadonlySet<Connection> = new Set()
+const NONE: readonly Connection[] = []
 
 /** Who is connected: user → connections, any number for each. */
 export function createRegistry () {
-  const byUser = new Map<string, Set<Connection>>()
+  // Arrays, never changed but replaced: a user mostly has one, of which a set would take more memory than the rest of us.
+  const byUser = new Map<string, readonly Connection[]>()
   let size = 0
 
   return {
@@ -17,32 +18,31 @@ export function createRegistry () {
     },
 
     /** The connected users. */
-    get users (): ReadonlyMap<string, ReadonlySet<Connection>> {
+    get users (): ReadonlyMap<string, readonly Connection[]> {
       return byUser
     },
 
     /** A user's connections; none is no error. */
-    of (userId: string): ReadonlySet<Connection> {
+    of (userId: string): readonly Connection[] {
       return byUser.get(userId) ?? NONE
     },
 
     find (userId: string, socket: WebSocket): Connection | undefined {
-      for (const connection of this.of(userId)) if (connection.socket === socket) return connection
-      return undefined
+      return this.of(userId).find(connection => connection.socket === socket)
     },
 
     add (connection: Connection): void {
-      const connections = byUser.get(connection.userId)
-      if (connections === undefined) byUser.set(connection.userId, new Set([connection]))
-      else connections.add(connection)
+      const { userId } = connection
+      byUser.set(userId, [...this.of(userId), connection])
       size++
     },
 
     /** Of what is not there, or no longer, nothing is deleted. */
     delete (connection: Connection): void {
-      const connections = byUser.get(connection.userId)
-      if (connections === undefined || !connections.delete(connection)) return
-      if (connections.size === 0) byUser.delete(connection.userId)
+      const connections = this.of(connection.userId)
+      if (!connections.includes(connection)) return
+      if (connections.length === 1) byUser.delete(connection.userId)
+      else byUser.set(connection.userId, connections.filter(other => other !== connection))
       size--
     }
   }

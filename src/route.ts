@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Connection } from './connection.js'
 import { errors } from './errors.js'
 import { identify, type Verified } from './identity.js'
 import { Id } from './ids.js'
@@ -7,6 +8,7 @@ import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
 import type { Options } from './options.js'
 import { isOriginAllowed } from './origin.js'
+import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
 import type { Sockets } from './sockets.js'
 import { within } from './within.js'
 
@@ -19,8 +21,15 @@ type Query = Static<typeof AuthenticatedQuerySchema>
 
 type Request = FastifyRequest<{ Querystring: Query }>
 
+interface RouteParts {
+  options: Options
+  sockets: Sockets
+  /** A client says what it has. */
+  acknowledged (connection: Connection, ids: readonly string[]): void
+}
+
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, options: Options, sockets: Sockets): void {
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged }: RouteParts): void {
   const { path, authenticate, allowedOrigins, limits } = options
   const verified = new WeakMap<object, Verified>()
   let pending = 0
@@ -29,6 +38,11 @@ export function addRoute (app: FastifyInstance, options: Options, sockets: Socke
     if (request.ws) return
     reply.header('upgrade', 'websocket').header('connection', 'upgrade') // RFC 9110 §15.5.22
     throw new errors.UpgradeRequired()
+  }
+
+  async function checkSubprotocol (request: Request): Promise<void> {
+    const offered = request.headers['sec-websocket-protocol']
+    if (offered !== undefined && chooseSubprotocol(offered) === undefined) throw new errors.UnknownSubprotocol(SUBPROTOCOL)
   }
 
   /** Waits for what the application decides, as few and as long as the limits allow. */
@@ -66,7 +80,10 @@ export function addRoute (app: FastifyInstance, options: Options, sockets: Socke
     else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
     else {
       // Offered compression is passed over: for short messages it costs memory, and secrets (BREACH).
-      delete request.raw.headers['sec-websocket-extensions']
+      const { headers } = request.raw
+      if (headers['sec-websocket-extensions'] !== undefined) headers['sec-websocket-extensions'] = undefined // deleted, it would take more memory
+      // `ws` answers with the first that is offered; the others may be the application's, a token say.
+      if (headers['sec-websocket-protocol'] !== undefined) headers['sec-websocket-protocol'] = SUBPROTOCOL
       done()
     }
   }
@@ -80,13 +97,15 @@ export function addRoute (app: FastifyInstance, options: Options, sockets: Socke
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     // The URL of a WebSocket may carry what only its user should know.
     logSerializers: { req: describeWithoutQuery },
-    onRequest: [async (request, reply) => refuseHttp(request, reply), checkOrigin],
+    onRequest: [async (request, reply) => refuseHttp(request, reply), checkOrigin, checkSubprotocol],
     preHandler: [verify, checkLimits],
     onResponse: async request => endRefused(request),
     handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
     wsHandler: (socket, request) => {
       const { userId, expiresAt } = verified.get(request)!
-      policeInbound(sockets.open(userId, socket, request, expiresAt), limits, sockets.close)
+      verified.delete(request)
+      const connection = sockets.open(userId, socket, { request, expiresAt, isOwn: true })
+      policeInbound(connection, { limits, acknowledged, close: sockets.close })
     }
   })
 }

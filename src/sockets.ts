@@ -5,6 +5,7 @@ import type { WebSocket, WebSocketServer } from 'ws'
 import { closeCodes } from './close-codes.js'
 import { Connection, type ConnectionRules } from './connection.js'
 import { errors } from './errors.js'
+import { Gathering } from './gathering.js'
 import { createHeartbeat } from './heartbeat.js'
 import { kind } from './message.js'
 import type { Options } from './options.js'
@@ -25,16 +26,41 @@ export function serverOptions ({ limits }: Options) {
   return { maxPayload: limits.frameBytes, maxFragments: MAX_FRAGMENTS, closeTimeout: CLOSE_GRACE }
 }
 
+export interface OpenOptions {
+  /** For the log. */
+  readonly request?: FastifyRequest | undefined
+  /** When the user's credentials expire, in milliseconds since 1970. */
+  readonly expiresAt?: number
+  /** Whether nobody else writes to the socket. */
+  readonly isOwn: boolean
+}
+
+/** What is told of the connections. */
+export interface SocketHooks {
+  /** It is in the registry. */
+  opened (connection: Connection): void
+  /** It has left the registry; may be told again. */
+  ended (connection: Connection): void
+  /** Called about once a second, as long as there is one. */
+  tick (): void
+}
+
 /** Takes the listeners off a socket. */
 type Unlisten = () => void
 
 export type Sockets = ReturnType<typeof createSockets>
 
-/**
- * The lives of the sockets: opened into the registry, kept, closed out of it, all closed at the end.
- * @param server the WebSocket server of @fastify/websocket
- */
-export function createSockets (options: Options, registry: Registry, server: WebSocketServer, log: FastifyBaseLogger) {
+interface SocketsParts {
+  options: Options
+  registry: Registry
+  /** The WebSocket server of @fastify/websocket. */
+  server: WebSocketServer
+  log: FastifyBaseLogger
+  hooks: SocketHooks
+}
+
+/** The lives of the sockets: opened into the registry, kept, closed out of it, all closed at the end. */
+export function createSockets ({ options, registry, server, log, hooks }: SocketsParts) {
   /** Those whose socket has not ended yet, though they may have left the registry. */
   const open = new Map<Connection, Unlisten>()
   /** Those that have been sent a close frame, and when they are ended if they don't answer; the oldest first. */
@@ -42,6 +68,7 @@ export function createSockets (options: Options, registry: Registry, server: Web
   /** How many sockets of a user have not ended yet. */
   const ofUser = new Map<string, number>()
   const events = new EventEmitter<{ empty: [] }>()
+  const gathering = new Gathering()
   let closing = false
 
   const rules: ConnectionRules = {
@@ -52,7 +79,10 @@ export function createSockets (options: Options, registry: Registry, server: Web
     ...options.heartbeat,
     onSilent: connection => close(connection, closeCodes.noPong, 'no pong'),
     onExpired: connection => close(connection, closeCodes.expired, 'credentials expired'),
-    onTick: endSilent
+    onTick () {
+      endSilent()
+      hooks.tick()
+    }
   })
 
   function endSilent (): void {
@@ -71,11 +101,14 @@ export function createSockets (options: Options, registry: Registry, server: Web
     ending.delete(connection)
     heartbeat.delete(connection)
     registry.delete(connection)
+    hooks.ended(connection)
     if (open.size === 0) events.emit('empty')
   }
 
   function end (connection: Connection): void {
     registry.delete(connection)
+    // At the end what it acknowledges until it is closed counts: the rest goes back to the queue.
+    if (!closing) hooks.ended(connection)
     if (!ending.has(connection)) ending.set(connection, Date.now() + CLOSE_GRACE)
   }
 
@@ -99,15 +132,14 @@ export function createSockets (options: Options, registry: Registry, server: Web
 
     /**
      * Begins to send a user's notifications to a socket, until it closes.
-     * @param expiresAt when the user's credentials expire, in milliseconds since 1970
      * @throws FST_NOTIFICATION_INVALID_SOCKET
      */
-    open (userId: string, socket: WebSocket, request?: FastifyRequest, expiresAt = Infinity): Connection {
+    open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, isOwn }: OpenOptions): Connection {
       assertOpen(socket)
       const registered = registry.find(userId, socket)
       if (registered !== undefined) return registered
 
-      const connection = new Connection(userId, socket, expiresAt, rules)
+      const connection = new Connection(userId, socket, expiresAt, rules, isOwn ? gathering : undefined)
       const { id: connectionId } = connection
       const onError = (err: Error) => {
         end(connection) // `ws` has begun to close it
@@ -127,6 +159,8 @@ export function createSockets (options: Options, registry: Registry, server: Web
       // It has none where its application set `clientTracking: false`.
       server.clients?.delete(socket)
       log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
+      connection.tell({ type: 'welcome', connectionId, heartbeatMs: options.heartbeat.interval })
+      hooks.opened(connection)
       if (closing) close(connection, closeCodes.goingAway, 'server shutting down')
       return connection
     },

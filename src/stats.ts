@@ -2,8 +2,16 @@ import type { DeadLetterReason } from './dead-letters.js'
 
 /** What became of everything so far, since the start of this process. */
 export interface StatsSnapshot {
-  /** Notifications handed to a socket. */
+  /** Notifications that a client acknowledged. */
+  acknowledged: number
+  /** Notifications handed to a socket, of which no acknowledgement was expected. */
   sent: number
+  /** Notifications put in the hold, as nobody could take them then. */
+  held: number
+  /** Of those, how many were acknowledged or sent later; they are counted there too. */
+  released: number
+  /** Of those, how many were dropped unseen: for want of room, and because of their age. */
+  dropped: { overflow: number, expired: number }
   /** Notifications dropped, as their user had no connection. */
   offline: number
   /** Messages put in the dead-letter queue, by reason. */
@@ -17,20 +25,29 @@ export type Stats = ReturnType<typeof createStats>
 /** Counts every outcome, by reason. */
 export function createStats () {
   const counts: StatsSnapshot = {
+    acknowledged: 0,
     sent: 0,
+    held: 0,
+    released: 0,
+    dropped: { overflow: 0, expired: 0 },
     offline: 0,
     deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0 },
     abandoned: 0
   }
 
   return {
-    count (...[outcome, reason]: ['sent' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
+    count (...[outcome, reason]: ['acknowledged' | 'sent' | 'held' | 'released' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
       if (outcome === 'dead-lettered') counts.deadLettered[reason]++
       else counts[outcome]++
     },
 
+    /** The hold dropped some unseen. */
+    drop (reason: 'overflow' | 'expired', count: number): void {
+      counts.dropped[reason] += count
+    },
+
     snapshot (): StatsSnapshot {
-      return { ...counts, deadLettered: { ...counts.deadLettered } }
+      return { ...counts, dropped: { ...counts.dropped }, deadLettered: { ...counts.deadLettered } }
     }
   }
 }

@@ -13,11 +13,14 @@ const MARGIN = 1_000
  * @returns ends all that still wait
  */
 export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeTimeout }: Options['limits']): () => void {
-  const waiting = new Map<IncomingMessage, { socket: Duplex, timer: NodeJS.Timeout }>()
+  const waiting = new Map<IncomingMessage, { socket: Duplex, timer: NodeJS.Timeout, onClose (): void }>()
 
   function forget (request: IncomingMessage): void {
-    clearTimeout(waiting.get(request)?.timer)
+    const upgrade = waiting.get(request)
+    if (upgrade === undefined) return
     waiting.delete(request)
+    clearTimeout(upgrade.timer)
+    upgrade.socket.off('close', upgrade.onClose) // which would keep the request as long as its WebSocket
   }
 
   app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex) => {
@@ -27,8 +30,9 @@ export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeT
       return
     }
     const timer = setTimeout(() => socket.destroy(), upgradeTimeout + MARGIN)
-    waiting.set(request, { socket, timer })
-    socket.once('close', () => forget(request))
+    const onClose = () => forget(request)
+    waiting.set(request, { socket, timer, onClose })
+    socket.on('close', onClose)
   })
   app.websocketServer.on('connection', (_socket, request) => forget(request))
 

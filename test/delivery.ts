@@ -74,7 +74,7 @@ test('connecting and disconnecting are logged at info level, with ids and withou
   const { log, at } = await startApp(t, { amqpUrl: broker.url, queue })
   const client = await connectClient(t, at('/notification?userId=123&ticket=hush'))
   const connected = await log.line('client connected')
-  t.match(connected, { level: 30, userId: '123', connectionId: /^[0-9a-f-]{36}$/, remoteAddress: '127.0.0.1' })
+  t.match(connected, { level: 30, userId: '123', connectionId: /^[0-9a-f]{24}$/, remoteAddress: '127.0.0.1' })
 
   await client.close()
   t.match(await log.line('client disconnected'), { level: 30, userId: '123', connectionId: connected.connectionId, code: 1005 })

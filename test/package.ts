@@ -25,6 +25,18 @@ const programs = {
   'default.cjs': `const Fastify = require('fastify')\nconst notificationPlugin = require('fastify-notification').default\n;(async () => {${body}})()`
 }
 
+// A page's project: DOM types, none of Node, and the types of libraries checked.
+const page = {
+  'tsconfig.page.json': JSON.stringify({
+    compilerOptions: { module: 'ES2022', moduleResolution: 'bundler', target: 'ES2022', lib: ['ES2022', 'DOM'], types: [], strict: true, noEmit: true },
+    files: ['page.ts']
+  }),
+  'page.ts': `import { NotificationClient } from 'fastify-notification/client'
+    const client = new NotificationClient<string>('/notification', { WebSocket, onNotification: ({ content }) => { document.title = content } })
+    client.addEventListener('ended', ({ code }) => console.log(code), { once: true })
+    export { client }`
+}
+
 test('the packed package works in an empty project, from TypeScript, import and require()', { timeout: 300_000 }, async t => {
   const project = await mkdtemp(join(tmpdir(), 'fastify-notification-package-'))
   t.teardown(() => rm(project, { recursive: true, force: true }))
@@ -37,9 +49,10 @@ test('the packed package works in an empty project, from TypeScript, import and 
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true }))
   await run('npm', ['install', '--prefer-offline', '--ignore-scripts', `./${packed.filename}`, `fastify@${peerDependencies.fastify}`,
     `typescript@${devDependencies.typescript}`, `@types/node@${devDependencies['@types/node']}`], { cwd: project })
-  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'NodeNext', target: 'ES2022', strict: true, types: ['node'] } }))
-  for (const [name, text] of Object.entries(programs)) await writeFile(join(project, name), text)
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'NodeNext', target: 'ES2022', strict: true, types: ['node'] }, exclude: ['page.ts'] }))
+  for (const [name, text] of Object.entries({ ...programs, ...page })) await writeFile(join(project, name), text)
 
+  await run('npx', ['tsc', '--project', 'tsconfig.page.json'], { cwd: project })
   await run('npx', ['tsc'], { cwd: project }) // types checked, those of our dependencies too
   for (const name of ['index.js', 'named.mjs', 'index.cjs', 'default.cjs']) {
     const { stdout, stderr } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', name], { cwd: project })

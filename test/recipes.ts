@@ -104,9 +104,9 @@ test('a token in Sec-WebSocket-Protocol', async t => {
     authenticate: request => request.headers['sec-websocket-protocol']?.split(', ')[1] === 'token-of-123' ? '123' : ''
   })
   const { at } = await listen(app)
-  const { head } = await connectRaw(t, at('/notification'), { 'Sec-WebSocket-Protocol': 'notifications, token-of-123' })
+  const { head } = await connectRaw(t, at('/notification'), { 'Sec-WebSocket-Protocol': 'notification.v1, token-of-123' })
   t.match(head, /^HTTP\/1.1 101 /)
-  t.match(head, /Sec-WebSocket-Protocol: notifications(\r\n|$)/i, 'the token is not sent back')
+  t.match(head, /Sec-WebSocket-Protocol: notification\.v1(\r\n|$)/i, 'the token is not sent back')
   t.equal(app.notifier.connections('123'), 1)
   t.equal((await refusal(at('/notification'))).statusCode, 401)
 })

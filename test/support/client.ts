@@ -14,8 +14,8 @@ export interface TestClient {
 }
 
 /** Connects a WebSocket client, which is ended after the test. */
-export async function connectClient (t: Test, url: string, options?: ClientOptions): Promise<TestClient> {
-  const socket = new WebSocket(url, options)
+export async function connectClient (t: Test, url: string, options?: ClientOptions, protocols: string | string[] = []): Promise<TestClient> {
+  const socket = new WebSocket(url, protocols, options)
   const messages: string[] = []
   const arrivals = new EventEmitter()
   socket.on('message', (data: Buffer, isBinary) => {
@@ -45,8 +45,8 @@ export async function connectClient (t: Test, url: string, options?: ClientOptio
 }
 
 /** The status and body with which an upgrade is refused. */
-export async function refusal (url: string, options?: ClientOptions): Promise<{ statusCode: number, body: string, headers: NodeJS.Dict<string | string[]> }> {
-  const socket = new WebSocket(url, options)
+export async function refusal (url: string, options?: ClientOptions, protocols: string | string[] = []): Promise<{ statusCode: number, body: string, headers: NodeJS.Dict<string | string[]> }> {
+  const socket = new WebSocket(url, protocols, options)
   const [request, response] = await once(socket, 'unexpected-response')
   const body = (await response.toArray()).join('')
   request.destroy()

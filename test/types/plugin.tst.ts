@@ -52,7 +52,7 @@ describe('fastify.notifier', () => {
     expect(notifier.connections('123')).type.toBe<number>()
     expect(notifier.health()).type.toBe<Health>()
     expect(notifier.stats()).type.toBe<StatsSnapshot>()
-    expect<NotifyResult['outcome']>().type.toBe<'sent' | 'offline' | 'dead-lettered'>()
+    expect<NotifyResult['outcome']>().type.toBe<'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'>()
   })
 
   test('takes a socket of @fastify/websocket', () => {

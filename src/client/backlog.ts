@@ -1,0 +1,79 @@
+import type { ReceivedNotification } from './events.js'
+
+/** Why a notification of the backlog was not taken over: nobody's failure. */
+export const LEFT = Symbol('left')
+
+interface Entry<Content> {
+  readonly notification: ReceivedNotification<Content>
+  taken (): void
+  left (reason: unknown): void
+}
+
+/** The notifications that wait for a `for await` loop. Several loops share it: each notification goes to one. */
+export class Backlog<Content> {
+  #entries: Array<Entry<Content>> = []
+  #readers: Array<(entry: Entry<Content> | undefined) => void> = []
+  #loops = 0
+  #open = false
+
+  constructor (private readonly limit: number) {}
+
+  /** Whether there is a loop. */
+  get isRead (): boolean { return this.#loops > 0 }
+
+  /**
+   * Resolves when a loop has taken a notification and asked for the next.
+   * @throws LEFT where the loop was left instead, or the client ended
+   */
+  async add (notification: ReceivedNotification<Content>): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const entry = { notification, taken: resolve, left: reject }
+      const reader = this.#readers.shift()
+      if (reader !== undefined) reader(entry)
+      else if (this.#entries.length < this.limit) this.#entries.push(entry)
+      else reject(new Error(`${this.limit} notifications wait: give onNotification, add a listener, or loop`))
+    })
+  }
+
+  /** Takes out one that is no longer wanted. */
+  remove (id: string): void {
+    const index = this.#entries.findIndex(({ notification }) => notification.id === id)
+    if (index !== -1) this.#entries.splice(index, 1)[0]!.left(LEFT)
+  }
+
+  async * read (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
+    this.#loops++
+    try {
+      for (let entry = await this.#next(); entry !== undefined; entry = await this.#next()) {
+        let reason: unknown = LEFT // by `break`, `return` or `throw`: then what follows the `yield` is not reached
+        try {
+          yield entry.notification
+          reason = undefined
+        } finally {
+          if (reason === undefined) entry.taken()
+          else entry.left(reason)
+        }
+      }
+    } finally {
+      this.#loops--
+    }
+  }
+
+  open (): void {
+    this.#open = true
+  }
+
+  /** Ends the loops. */
+  end (): void {
+    this.#open = false
+    for (const reader of this.#readers) reader(undefined)
+    for (const { left } of this.#entries) left(LEFT)
+    this.#readers = []
+    this.#entries = []
+  }
+
+  async #next (): Promise<Entry<Content> | undefined> {
+    if (!this.#open) return undefined
+    return this.#entries.shift() ?? await new Promise(resolve => { this.#readers.push(resolve) })
+  }
+}

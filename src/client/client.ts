@@ -1,0 +1,167 @@
+import { Backlog, LEFT } from './backlog.js'
+import { Connection } from './connection.js'
+import {
+  ClientErrorEvent, ConnectionCloseEvent, DismissEvent, EndedEvent, NotificationEvent, OpenEvent, TypedEventTarget,
+  type NotificationClientEvents, type ReceivedNotification
+} from './events.js'
+import { Inbox } from './inbox.js'
+import type { NotificationClientOptions, Source } from './options.js'
+import { defaultWebSocket, isOffline, webSocketUrl, whenWorthTrying, type WebSocketConstructor } from './platform.js'
+import { isFinal, retryDelay } from './retry.js'
+
+/** `waiting` is between two attempts to connect, `closed` when there will be no more. */
+export type NotificationClientState = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/**
+ * Receives the notifications of a user, acknowledges them, and connects again when the connection is lost.
+ *
+ * A notification is acknowledged when everybody who takes it is done: `onNotification` has resolved, every listener has
+ * returned and what it gave to `waitUntil()` has resolved, a `for await` loop has asked for the next. If one of them
+ * fails, it is not, and the server sends it again. Without any of them it waits for a loop.
+ */
+export class NotificationClient<Content = unknown>
+  extends TypedEventTarget<NotificationClientEvents<Content>>
+  implements AsyncIterable<ReceivedNotification<Content>> {
+  readonly #url: Source<string | URL>
+  readonly #options: NotificationClientOptions<Content>
+  readonly #WebSocket: WebSocketConstructor
+  readonly #inbox: Inbox<Content>
+  readonly #backlog: Backlog<Content>
+  readonly #onAbort = () => { this.close() }
+  #state: NotificationClientState = 'closed'
+  #connection: Connection | undefined
+  #attempts = 0
+  #stopWaiting = () => {}
+  #closing: Promise<void> | undefined
+
+  /**
+   * Connects at once; listeners that are added in the same turn miss nothing.
+   * @param url ws(s) or http(s), in a page relative too; or a function that is asked for it before each attempt
+   * @throws {TypeError} where the URL is invalid, or there is no WebSocket
+   */
+  constructor (url: Source<string | URL>, options: NotificationClientOptions<Content> = {}) {
+    super()
+    const WebSocket = options.WebSocket ?? defaultWebSocket()
+    if (WebSocket === undefined) throw new TypeError('there is no global WebSocket: give one by the option WebSocket')
+    if (typeof url !== 'function') webSocketUrl(url)
+    this.#url = url
+    this.#options = options
+    this.#WebSocket = WebSocket
+    this.#inbox = new Inbox(options.rememberedIds ?? 10_000, notification => this.#take(notification))
+    this.#backlog = new Backlog(options.backlog ?? 1_000)
+    this.connect()
+  }
+
+  get state (): NotificationClientState { return this.#state }
+
+  /** Connects again after the client has ended, or without waiting any longer. */
+  connect (): void {
+    const { signal } = this.#options
+    if (this.#state === 'closed') {
+      this.#attempts = 0
+      this.#backlog.open()
+      if (signal?.aborted === true) queueMicrotask(this.#onAbort)
+      signal?.addEventListener('abort', this.#onAbort)
+    } else if (this.#state !== 'waiting') return
+    this.#stopWaiting()
+    this.#tryToConnect()
+  }
+
+  /**
+   * Ends the client: sends the acks that wait, and closes the connection. What is still being handled is not waited
+   * for, and not acknowledged.
+   * @param code 1000, or 3000 to 4999
+   * @param reason at most 123 bytes
+   * @returns when the connection is closed
+   */
+  async close (code = 1000, reason = ''): Promise<void> {
+    if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new RangeError('code must be 1000, or 3000 to 4999')
+    if (new TextEncoder().encode(reason).length > 123) throw new RangeError('reason must be at most 123 bytes')
+    if (this.#state !== 'closed') {
+      const connection = this.#connection
+      this.#closing = connection?.close(code, reason)
+      this.#finish(code, reason, connection !== undefined)
+    }
+    await this.#closing
+  }
+
+  /** The notifications, one after the other, until the client ends. */
+  [Symbol.asyncIterator] (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
+    return this.#backlog.read()
+  }
+
+  #tryToConnect (): void {
+    if (isOffline()) return this.#wait(0)
+    this.#state = 'connecting'
+    const { protocols = [], connectTimeout = 10_000 } = this.#options
+    const connection = this.#connection = new Connection({
+      url: this.#url,
+      protocols,
+      connectTimeout,
+      WebSocket: this.#WebSocket,
+      onOpen: connectionId => {
+        this.#state = 'open'
+        this.dispatchEvent(new OpenEvent(connectionId))
+      },
+      onNotification: ({ id, content, redelivered = false }) => {
+        this.#inbox.receive({ id, content: content as Content, redelivered }, connection)
+      },
+      onDismiss: id => {
+        this.#backlog.remove(id)
+        this.dispatchEvent(new DismissEvent(id))
+      },
+      onProblem: (code, message, cause) => this.#report(code, message, cause),
+      onEnd: (code, reason) => this.#lose(connection, code, reason)
+    })
+  }
+
+  #lose ({ welcomedAt }: Connection, code: number, reason: string): void {
+    this.#connection = undefined
+    if (isFinal(code)) return this.#finish(code, reason, true)
+    const { initialDelay = 1_000, maxDelay = 30_000, stableAfter = 10_000 } = this.#options.reconnect ?? {}
+    if (welcomedAt !== undefined && performance.now() - welcomedAt >= stableAfter) this.#attempts = 0
+    const delay = retryDelay(this.#attempts++, initialDelay, maxDelay)
+    this.#wait(delay)
+    this.dispatchEvent(new ConnectionCloseEvent(code, reason, true, isOffline() ? undefined : delay))
+  }
+
+  #wait (delay: number): void {
+    this.#state = 'waiting'
+    this.#stopWaiting = whenWorthTrying(delay, () => this.#tryToConnect())
+  }
+
+  #finish (code: number, reason: string, wasConnected: boolean): void {
+    this.#state = 'closed'
+    this.#connection = undefined
+    this.#stopWaiting()
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#backlog.end()
+    if (wasConnected) this.dispatchEvent(new ConnectionCloseEvent(code, reason, false, undefined))
+    // A listener may have called connect().
+    if (this.#state === 'closed') this.dispatchEvent(new EndedEvent(code, reason))
+  }
+
+  /** Hands a notification to everybody who takes it; resolves to whether all of them are done with it. */
+  async #take (notification: ReceivedNotification<Content>): Promise<boolean> {
+    const { onNotification } = this.#options
+    const takers: Array<Promise<unknown>> = []
+    if (onNotification !== undefined) takers.push((async () => await onNotification(notification))())
+    this.dispatchEvent(new NotificationEvent(notification, takers))
+    const isTaken = onNotification !== undefined || this.hasListened('notification')
+    if (!isTaken || this.#backlog.isRead) takers.push(this.#backlog.add(notification))
+
+    // Not `Promise.all`: the others may still be at it when one has failed, and it must not be handled twice at a time.
+    const results = await Promise.allSettled(takers)
+    const failures = results.flatMap(result => result.status === 'rejected' ? [result.reason] : [])
+    for (const cause of failures) {
+      if (cause !== LEFT) this.#report('handler-failed', `notification ${notification.id} was not handled`, cause)
+    }
+    return failures.length === 0
+  }
+
+  #report (code: string, message: string, cause?: unknown): void {
+    if (this.#state === 'closed') return
+    this.dispatchEvent(new ClientErrorEvent(code, message, cause))
+    if (!this.hasListened('error')) console.error(`notification client: ${message}`, cause ?? '')
+  }
+}

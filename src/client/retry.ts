@@ -1,0 +1,16 @@
+/** After these the next attempt would end as this one did: see the table of close codes. */
+const final = new Set([1002, 1003, 1007, 1008, 1009])
+
+/** Whether a close code means "don't connect again". */
+export function isFinal (code: number): boolean {
+  return final.has(code) || (code >= 4500 && code <= 4999)
+}
+
+/**
+ * How long to wait before the next attempt, in milliseconds: anything up to a limit that doubles. The clients of a
+ * server that restarts then come back spread over the whole time, not in waves.
+ * @param attempts that have failed
+ */
+export function retryDelay (attempts: number, initialDelay: number, maxDelay: number): number {
+  return Math.random() * Math.min(maxDelay, initialDelay * 2 ** attempts)
+}

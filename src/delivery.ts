@@ -1,0 +1,85 @@
+import type { ConsumeMessage } from 'amqplib'
+import type { Notification } from './message.js'
+
+/**
+ * What became of a notification: a client said that it has it; handed to a socket; kept until the user connects;
+ * counted, as its user has no connection; in the dead-letter queue, as its user has none.
+ */
+export type Outcome = 'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'
+
+export interface Routed {
+  readonly outcome: Outcome
+  /** How many connections it was handed to. */
+  readonly connections: number
+}
+
+/** Where a notification came from, if from the queue. */
+export interface Origin {
+  readonly message: ConsumeMessage
+  /** Aborts when the broker will deliver the message again. */
+  readonly gone: AbortSignal
+}
+
+/** A notification on its way, until its outcome is known. */
+export class Delivery {
+  /** How many connections it has been handed to. */
+  connections = 0
+  /** Of those, how many may still acknowledge it. */
+  holders = 0
+  /** Until when one of them has to, in milliseconds since 1970. */
+  deadline = Infinity
+  /** Whether a client may have seen it before. */
+  redelivered: boolean
+  private result: Routed | undefined
+  private promise: Promise<Routed> | undefined
+  private resolve: ((routed: Routed) => void) | undefined
+  private reject: ((error: unknown) => void) | undefined
+
+  /**
+   * @param position when it was routed for the first time, in microseconds since 1970
+   * @param expiresAt in milliseconds since 1970
+   * @param origin where it came from, if from the queue
+   * @param isHeld whether it is in the hold, and has had its outcome
+   */
+  constructor (
+    readonly notification: Notification,
+    readonly position: number,
+    readonly expiresAt: number,
+    public origin: Origin | undefined,
+    readonly isHeld = false
+  ) {
+    this.redelivered = origin?.message.fields.redelivered ?? false
+  }
+
+  get id (): string {
+    return this.notification.payload.id
+  }
+
+  get userId (): string {
+    return this.notification.userId
+  }
+
+  /** Whether the broker will deliver it again. */
+  get isGone (): boolean {
+    return this.origin?.gone.aborted ?? false
+  }
+
+  /** Its outcome: at once where it is known already. */
+  get routed (): Routed | Promise<Routed> {
+    return this.result ?? (this.promise ??= new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    }))
+  }
+
+  /** Its outcome is known. */
+  settle (outcome: Outcome): void {
+    this.result = { outcome, connections: this.connections }
+    this.resolve?.(this.result)
+  }
+
+  /** Nobody takes it over. */
+  fail (error: unknown): void {
+    this.reject?.(error) // known later than it was asked for
+  }
+}

@@ -1,0 +1,195 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { Delivery } from '../delivery.js'
+import type { InFlight } from '../in-flight.js'
+import { fromJson } from '../message.js'
+import type { Registry } from '../registry.js'
+import { createRemovals } from './removals.js'
+import type { Held, HoldStore } from './store.js'
+
+/** So many are read from the store at a time. */
+const BATCH = 100
+
+/** Waits between tries while the store can't be reached, in milliseconds: doubled each time. */
+const MIN_RETRY = 100
+const MAX_RETRY = 5_000
+
+/** A user's notifications on their way into the store and out of it. While there is one, nothing newer overtakes it. */
+interface Line {
+  /** Not kept yet. */
+  readonly adding: Set<Delivery>
+  isDraining: boolean
+  /** The last one that was read; undefined to begin with the oldest. */
+  cursor: Held | undefined
+  /** Changes with everything that is worth another look. */
+  version: number
+  /** Whether one came in front of the cursor. */
+  isRewound: boolean
+  wake (): void
+}
+
+export type Lines = ReturnType<typeof createLines>
+
+export interface LinesParts {
+  store: HoldStore
+  registry: Registry
+  inFlight: InFlight
+  log: FastifyBaseLogger
+  /** A delivery is kept; or is not, as there was no room for it. */
+  kept (delivery: Delivery, outcome: 'held' | 'offline'): void
+}
+
+/** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
+export function createLines ({ store, registry, inFlight, log, kept }: LinesParts) {
+  const lines = new Map<string, Line>()
+  const removals = createRemovals(store)
+  const keeping = new Set<Promise<void>>()
+  const closed = new AbortController()
+  let isFailing = false
+
+  function lineOf (userId: string): Line {
+    let line = lines.get(userId)
+    if (line === undefined) {
+      line = { adding: new Set(), isDraining: false, cursor: undefined, version: 0, isRewound: false, wake () {} }
+      lines.set(userId, line)
+    }
+    return line
+  }
+
+  function prune (userId: string, line: Line): void {
+    if (line.adding.size === 0 && !line.isDraining) lines.delete(userId)
+  }
+
+  function touch (line: Line): void {
+    line.version++
+    line.wake()
+  }
+
+  async function changed (line: Line, others: Array<Promise<void>> = []): Promise<void> {
+    await Promise.race([new Promise<void>(resolve => { line.wake = resolve }), ...others])
+  }
+
+  /** Calls the store until it answers; undefined if that isn't worth it any more. */
+  async function insist<T> (call: () => Promise<T>, isWanted: () => boolean): Promise<T | undefined> {
+    for (let wait = MIN_RETRY; ; wait = Math.min(2 * wait, MAX_RETRY)) {
+      try {
+        const result = await call()
+        if (isFailing) log.info('hold works again')
+        isFailing = false
+        return result
+      } catch (err) {
+        if (!isFailing) log.warn({ err }, 'hold failed')
+        isFailing = true
+      }
+      await delay(wait, undefined, { signal: closed.signal }).catch(() => {})
+      if (closed.signal.aborted || !isWanted()) return undefined
+    }
+  }
+
+  /** Who calls notify() is told at once; a message waits with the broker, for as long as the broker waits for us. */
+  async function keep (line: Line, delivery: Delivery): Promise<void> {
+    const { userId, id, position, expiresAt, origin } = delivery
+    const add = () => store.add(userId, { id, content: delivery.notification.payload.json, position, expiresAt })
+    try {
+      const dropped = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
+      if (dropped !== undefined) kept(delivery, dropped.includes(id) ? 'offline' : 'held')
+    } catch (error) {
+      delivery.fail(error)
+    } finally {
+      line.adding.delete(delivery)
+      touch(line)
+      lookAgain(userId, position)
+      prune(userId, line)
+    }
+  }
+
+  /** Begins again where one came in front of those that were read. */
+  function lookAgain (userId: string, position: number): void {
+    const line = lines.get(userId)
+    if (line?.cursor !== undefined && position <= line.cursor.position) line.isRewound = true
+    if (registry.of(userId).length > 0) start(userId)
+  }
+
+  function start (userId: string): void {
+    if (closed.signal.aborted) return
+    const line = lineOf(userId)
+    touch(line)
+    if (line.isDraining) return
+    line.isDraining = true
+    line.cursor = undefined
+    drain(userId, line).catch((err: unknown) => log.error({ err, userId }, 'hold not drained'))
+  }
+
+  async function drain (userId: string, line: Line): Promise<void> {
+    const isWanted = () => registry.of(userId).length > 0 && !closed.signal.aborted
+    try {
+      while (isWanted()) {
+        if (line.isRewound) line.cursor = undefined
+        line.isRewound = false
+        const { version } = line
+        const held = await insist(() => store.read(userId, line.cursor, BATCH), isWanted)
+        if (held === undefined) return
+        // What isn't kept yet has its place before those that came later.
+        const first = Math.min(...Array.from(line.adding, ({ position }) => position))
+        const ready = held.filter(({ position }) => position < first)
+        if (ready.length > 0) await deliver(userId, line, ready, isWanted)
+        else if (line.version !== version) continue
+        else if (line.adding.size === 0) return
+        else await changed(line)
+      }
+    } finally {
+      // In the turn in which nothing was left: what comes next need not wait, or starts anew.
+      line.isDraining = false
+      prune(userId, line)
+    }
+  }
+
+  async function deliver (userId: string, line: Line, ready: readonly Held[], isWanted: () => boolean): Promise<void> {
+    for (const held of ready) {
+      const delivery = new Delivery(fromJson(userId, held.id, held.content), held.position, held.expiresAt, undefined, true)
+      delivery.redelivered = true // perhaps: the store doesn't know
+      const isDone = () => removals.has(userId, held.id) || inFlight.find(userId, held.id) !== undefined
+      while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {
+        await changed(line, inFlight.relieved(userId))
+        if (!isWanted() || line.isRewound) return
+      }
+      line.cursor = held
+    }
+  }
+
+  return {
+    /** Whether something of a user waits, or may wait: then what comes now has to wait too. */
+    has: (userId: string): boolean => lines.has(userId),
+
+    /** Keeps a delivery, whose outcome is known when it is kept. */
+    add (delivery: Delivery): void {
+      const line = lineOf(delivery.userId)
+      line.adding.add(delivery)
+      const kept = keep(line, delivery).finally(() => keeping.delete(kept))
+      keeping.add(kept)
+    },
+
+    /** A user has one connection more. What waits comes before anything newer. */
+    opened: start,
+
+    /** There may be room at a user's connections, or none of them left. */
+    changed (userId: string): void {
+      const line = lines.get(userId)
+      if (line !== undefined) touch(line)
+    },
+
+    /** A held delivery is the store's alone again: the connections that had it have ended. */
+    released: ({ userId, position }: Delivery): void => lookAgain(userId, position),
+
+    /** A held delivery is settled; or a client says that it has something that may be held. */
+    remove: (userId: string, id: string): void => removals.add(userId, id),
+
+    /** Stops delivering, and resolves when what was on its way to the store is there, or can't be kept. */
+    async close (): Promise<void> {
+      await removals.flush()
+      closed.abort()
+      for (const line of lines.values()) touch(line)
+      await Promise.all(keeping)
+    }
+  }
+}

@@ -1,0 +1,177 @@
+import { errors } from '../errors.js'
+import { redactUrl } from '../redact-url.js'
+import { scripts } from './scripts.js'
+
+/** A client of ioredis, 5.11 or later, for one Redis or for a cluster: what is used of it. */
+export interface RedisClient {
+  readonly status: string
+  connect (): Promise<unknown>
+  defineCommand (name: string, definition: { lua: string, numberOfKeys: number }): void
+  on (event: 'ready', listener: () => void): unknown
+  off (event: 'ready', listener: () => void): unknown
+}
+
+interface OwnClient extends RedisClient {
+  on (event: 'ready' | 'error', listener: (error: unknown) => void): unknown
+  quit (): Promise<unknown>
+  disconnect (): void
+}
+
+interface Package { Redis: new (url: string, options: object) => OwnClient }
+
+/** A reply of one of our scripts. */
+export type Reply = ReadonlyArray<string | number> | null
+
+type Command = (...args: Array<string | number>) => Promise<Reply>
+
+/** How long a call, or the first connection, may take, in milliseconds. */
+const TIMEOUT = 2_000
+
+/** How long our client waits before it connects again, at most, in milliseconds. */
+const MAX_RETRY_DELAY = 1_000
+
+/**
+ * Connects to a URL, or uses an application's client. Every call ends within two seconds, one way or the other. While
+ * Redis can't be reached, or owes an answer to a call that was given up, calls fail at once, so that nothing piles up.
+ * @returns once it is connected, or has failed to for the first time, which `failing` tells: it goes on trying
+ * @throws FST_NOTIFICATION_HOLD_NO_CLIENT where a URL is given and ioredis is not installed
+ */
+export async function connectRedis (redis: string | RedisClient, load?: () => Promise<Package>) {
+  const own = typeof redis === 'string' ? await createClient(redis, load) : undefined
+  const client = own ?? redis as RedisClient
+  const where = typeof redis === 'string' ? `${redactUrl(redis)}, ` : ''
+  let failing = false
+  let lastError: { readonly error: unknown, readonly at: Date } | undefined
+  let connectionError: unknown
+  let closed = false
+  /** Calls that were given up and may be answered yet. */
+  let owed = 0
+
+  function fail (why: string, cause?: unknown): Error {
+    const error = cause === undefined
+      ? new errors.HoldFailed(where + why)
+      : new errors.HoldFailed(where + why, { cause: withoutArguments(cause) })
+    failing = true
+    lastError = { error, at: new Date() }
+    return error
+  }
+
+  function onReady (): void {
+    connectionError = undefined
+    failing = false
+  }
+
+  client.on('ready', onReady)
+  // An application listens to its own client: ours would hide that it doesn't.
+  own?.on('error', error => {
+    connectionError = error
+    fail(reasonOf(error), error)
+  })
+  for (const [name, lua] of Object.entries(scripts)) client.defineCommand(name, { lua, numberOfKeys: 3 })
+  if (!await connected(client, own)) fail(`not connected within ${TIMEOUT} ms`)
+
+  return {
+    /**
+     * Runs a script.
+     * @param keys all of one slot
+     * @param handle turns the reply into what is returned. It is called when the reply comes too late, too: the script has
+     *   been run
+     * @throws FST_NOTIFICATION_HOLD_FAILED
+     */
+    async call<T> (script: keyof typeof scripts, keys: string[], args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
+      if (closed) throw fail('closed')
+      // Not connected, the client might queue the call.
+      if (client.status !== 'ready') {
+        throw fail(connectionError === undefined ? 'not connected' : `not connected: ${reasonOf(connectionError)}`, connectionError)
+      }
+      if (owed > 0) throw fail('no answer to an earlier call yet')
+
+      const result = (client as unknown as Record<string, Command>)[script]!(...keys, ...args).then(reply => {
+        failing = false
+        return handle(reply)
+      })
+      const late = Symbol('late')
+      let timer: NodeJS.Timeout | undefined
+      const timeout = new Promise<typeof late>(resolve => { timer = setTimeout(resolve, TIMEOUT, late) })
+      let first: T | typeof late
+      try {
+        first = await Promise.race([result, timeout])
+      } catch (error) {
+        throw fail(reasonOf(error), error)
+      } finally {
+        clearTimeout(timer)
+      }
+      if (first !== late) return first as T
+      owed++
+      const answered = () => { owed-- }
+      result.then(answered, answered)
+      throw fail(`no answer within ${TIMEOUT} ms`)
+    },
+
+    get failing () { return failing || client.status !== 'ready' },
+    get lastError () { return lastError },
+
+    /** Closes the connection if it is ours; an application's own is left as it is. */
+    async close (): Promise<void> {
+      if (closed) return
+      closed = true
+      client.off('ready', onReady)
+      if (own === undefined) return
+      if (own.status === 'ready') await own.quit().catch(() => {}) // its socketTimeout bounds it
+      own.disconnect()
+    }
+  }
+}
+
+async function createClient (url: string, load: () => Promise<Package> = async () => await import('ioredis')): Promise<OwnClient> {
+  let Redis: Package['Redis']
+  try {
+    ({ Redis } = await load())
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new errors.HoldNoClient({ cause: error })
+  }
+  return new Redis(url, {
+    connectionName: 'fastify-notification-hold',
+    connectTimeout: TIMEOUT,
+    // A connection that falls silent is given up with all that waits for its answers; so is a login.
+    socketTimeout: TIMEOUT,
+    // What isn't answered by the connection it was sent on fails: who called decides whether to try again.
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    retryStrategy: (times: number) => Math.min(times * 50, MAX_RETRY_DELAY)
+  })
+}
+
+/** Whether it is connected, or its failure is known, within the time limit. */
+async function connected (client: RedisClient, own: OwnClient | undefined): Promise<boolean> {
+  if (client.status === 'ready') return true
+  if (client.status === 'wait') client.connect().catch(() => {}) // it was made with lazyConnect; its events tell
+  return await new Promise(resolve => {
+    const done = (inTime: boolean) => () => {
+      clearTimeout(timer)
+      client.off('ready', onReady)
+      resolve(inTime)
+    }
+    const onReady = done(true)
+    const timer = setTimeout(done(false), TIMEOUT)
+    client.on('ready', onReady)
+    own?.on('error', done(true))
+  })
+}
+
+/** ioredis attaches what was sent, which may be a password or somebody's notification, and ends up in logs. */
+function withoutArguments (error: unknown): Error {
+  const { name, stack, code } = error as Error & { code?: string }
+  const plain: Error & { code?: string } = new Error(reasonOf(error))
+  plain.name = name
+  if (stack !== undefined) plain.stack = stack
+  if (code !== undefined) plain.code = code
+  return plain
+}
+
+function reasonOf (error: unknown): string {
+  const { message, code } = error as { message?: string, code?: string }
+  return message || code || String(error)
+}

@@ -1,0 +1,77 @@
+import { connectRedis, type RedisClient } from './redis-client.js'
+import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
+
+/**
+ * Keeps notifications in Redis, where every instance finds them, after a restart too.
+ *
+ * What Redis itself removes when all of a user's notifications have expired is not counted as dropped; nor is what it
+ * evicts where it is configured to (`maxmemory-policy`; leave it at `noeviction`).
+ * @param redis a URL, or an application's client
+ * @param keyPrefix of all keys; without a `{`
+ * @throws FST_NOTIFICATION_HOLD_NO_CLIENT
+ */
+export async function createRedisHold (
+  redis: string | RedisClient,
+  keyPrefix: string,
+  { maxCount, maxAge, maxBytes }: Bounds,
+  { dropped, now = Date.now }: HoldHooks
+): Promise<HoldStore> {
+  const connection = await connectRedis(redis)
+
+  /** A cluster keeps keys with the same text in braces together. It takes no empty text, hence the colon. */
+  function keysOf (userId: string): string[] {
+    return ['order', 'expiry', 'data'].map(name => `${keyPrefix}{:${userId}}:${name}`)
+  }
+
+  function countExpired (count: unknown): void {
+    if (Number(count) > 0) dropped('expired', Number(count))
+  }
+
+  return {
+    async add (userId, held) {
+      const { id, content, position, expiresAt } = held
+      const size = sizeOf(held)
+      const until = expiryOf(held, maxAge)
+      const time = now()
+      // Too large, it would push everything else out, and go itself.
+      const refused = until <= time ? 'expired' : size > maxBytes ? 'overflow' : undefined
+      const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, refused ?? '']
+      return await connection.call('notificationHoldAdd', keysOf(userId), args, reply => {
+        const [expired, ...ids] = reply as [number, ...string[]]
+        countExpired(expired)
+        if (ids.length > 0) dropped(refused ?? 'overflow', ids.length)
+        return ids
+      })
+    },
+
+    async read (userId, after, limit) {
+      const args = [now(), limit, ...(after === undefined ? [] : [after.position, after.id])]
+      return await connection.call('notificationHoldRead', keysOf(userId), args, reply => {
+        const [expired, ...pairs] = reply as [number, ...string[]]
+        countExpired(expired)
+        const found: Held[] = []
+        for (let index = 0; index < pairs.length; index += 2) found.push(parse(pairs[index]!, pairs[index + 1]!))
+        return found
+      })
+    },
+
+    async remove (userId, ids) {
+      if (ids.length > 0) await connection.call('notificationHoldRemove', keysOf(userId), [...ids], () => {})
+    },
+
+    * unsaved () {},
+    sweep () {},
+    size: undefined,
+    get failing () { return connection.failing },
+    get lastError () { return connection.lastError },
+    close: connection.close
+  }
+}
+
+/** The record of scripts.ts: `<sequence> <size> <position> <expiresAt> <content>`. */
+function parse (id: string, record: string): Held {
+  const [, , position, expiresAt] = record.split(' ', 4)
+  let start = 0
+  for (let spaces = 0; spaces < 4; spaces++) start = record.indexOf(' ', start) + 1
+  return { id, content: record.slice(start), position: Number(position), expiresAt: Number(expiresAt) }
+}

@@ -1,0 +1,66 @@
+import type { HoldStore } from './store.js'
+
+/** How long to wait after a failure, in milliseconds. */
+const RETRY = 1_000
+
+/** Removes what is settled from the store, gathered, and as often as it takes. */
+export function createRemovals (store: HoldStore) {
+  /** What is settled and may still be in the store, and what of it is still to be removed; by user. */
+  const settled = new Map<string, Set<string>>()
+  let due = new Map<string, string[]>()
+  const underWay = new Set<Promise<void>>()
+  let scheduled: NodeJS.Immediate | undefined
+  let retry: NodeJS.Timeout | undefined
+
+  function enqueue (userId: string, ids: string[]): void {
+    const queued = due.get(userId)
+    if (queued === undefined) due.set(userId, ids)
+    else queued.push(...ids)
+  }
+
+  async function remove (userId: string, ids: string[]): Promise<void> {
+    try {
+      await store.remove(userId, ids)
+    } catch {
+      enqueue(userId, ids) // the store has said that it fails
+      retry ??= setTimeout(flush, RETRY)
+      return
+    }
+    const rest = settled.get(userId)!
+    for (const id of ids) rest.delete(id)
+    if (rest.size === 0) settled.delete(userId)
+  }
+
+  function flush (): void {
+    clearImmediate(scheduled)
+    clearTimeout(retry)
+    scheduled = retry = undefined
+    const taken = due
+    due = new Map()
+    for (const [userId, ids] of taken) {
+      const removal = remove(userId, ids).finally(() => underWay.delete(removal))
+      underWay.add(removal)
+    }
+  }
+
+  return {
+    add (userId: string, id: string): void {
+      const ids = settled.get(userId)
+      if (ids === undefined) settled.set(userId, new Set([id]))
+      else if (ids.has(id)) return
+      else ids.add(id)
+      enqueue(userId, [id])
+      scheduled ??= setImmediate(flush)
+    },
+
+    /** Whether one that may still be read is settled. */
+    has: (userId: string, id: string): boolean => settled.get(userId)?.has(id) ?? false,
+
+    /** Tries once more to remove everything; what can't be removed will be delivered again. */
+    async flush (): Promise<void> {
+      flush()
+      await Promise.all(underWay)
+      clearTimeout(retry)
+    }
+  }
+}

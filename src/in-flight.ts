@@ -1,0 +1,124 @@
+import type { Connection } from './connection.js'
+import type { Delivery } from './delivery.js'
+import type { Options } from './options.js'
+import type { Registry } from './registry.js'
+
+export type InFlight = ReturnType<typeof createInFlight>
+
+export interface InFlightParts {
+  options: Pick<Options, 'settle' | 'maxUnacked' | 'ackTimeout' | 'dismiss'>
+  registry: Registry
+  /** Somebody has it: handed to a socket, or said so by a client. */
+  settled (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void
+  /** A connection has left something unacknowledged for too long. */
+  onOverdue (connection: Connection): void
+}
+
+/** What was handed to connections, until one of its user's acknowledges it. */
+export function createInFlight ({ options, registry, settled, onOverdue }: InFlightParts) {
+  const { maxUnacked, ackTimeout, dismiss } = options
+  const awaitsAcks = options.settle === 'acknowledged'
+  /** Those that have something to acknowledge. */
+  const busy = new Set<Connection>()
+
+  const isFull = (connection: Connection) => awaitsAcks && connection.isRich && connection.unacked.size >= maxUnacked
+
+  function hold (connection: Connection, delivery: Delivery): void {
+    unackedOf(connection).set(delivery.id, delivery)
+    busy.add(connection)
+    delivery.holders++
+  }
+
+  function letGo (connection: Connection, id: string): void {
+    if (unackedOf(connection).delete(id) && connection.unacked.size === 0) busy.delete(connection)
+  }
+
+  return {
+    /**
+     * Hands a delivery to every connection of its user that has room for it.
+     * @returns whether there was one
+     */
+    offer (delivery: Delivery): boolean {
+      const { notification: { userId, payload }, redelivered } = delivery
+      const holders: Connection[] = []
+      let taken = 0
+      for (const connection of registry.of(userId)) {
+        if (isFull(connection) || !connection.send(payload, redelivered)) continue
+        taken++
+        if (awaitsAcks && connection.isRich) holders.push(connection)
+      }
+      if (taken === 0) return false
+      delivery.connections += taken
+      // A client that can't acknowledge has it when it was sent; then nobody else need.
+      if (holders.length < taken) {
+        settled(delivery, 'sent')
+        return true
+      }
+      delivery.deadline = Date.now() + ackTimeout
+      for (const connection of holders) hold(connection, delivery)
+      return true
+    },
+
+    /** What a user has been handed under an id and has not acknowledged. */
+    find (userId: string, id: string): Delivery | undefined {
+      for (const { unacked } of registry.of(userId)) {
+        const delivery = unacked.get(id)
+        if (delivery !== undefined) return delivery
+      }
+      return undefined
+    },
+
+    /** Whether a user has a connection that can be handed more at once. */
+    hasRoom: (userId: string): boolean => registry.of(userId).some(connection => !isFull(connection) && !connection.isCongested),
+
+    /** For each connection of a user that is only slow, resolves when it can take more. */
+    relieved: (userId: string): Array<Promise<void>> =>
+      registry.of(userId).filter(connection => !isFull(connection)).map(connection => connection.relieved()),
+
+    /**
+     * A client has said what it has.
+     * @returns those ids that it was not waited for
+     */
+    acknowledged (connection: Connection, ids: readonly string[]): string[] {
+      const unknown: string[] = []
+      const others = registry.of(connection.userId).filter(other => other !== connection)
+      for (const id of ids) {
+        const delivery = connection.unacked.get(id)
+        if (delivery === undefined) {
+          unknown.push(id)
+        } else {
+          letGo(connection, id)
+          for (const other of others) letGo(other, id)
+          settled(delivery, 'acknowledged')
+        }
+        if (dismiss) for (const other of others) other.tell({ type: 'dismiss', id })
+      }
+      return unknown
+    },
+
+    /**
+     * A connection has ended.
+     * @returns what nobody else has been handed, the oldest first
+     */
+    ended (connection: Connection): Delivery[] {
+      busy.delete(connection)
+      const released = [...connection.unacked.values()].filter(delivery => --delivery.holders === 0)
+      if (connection.unacked.size > 0) unackedOf(connection).clear()
+      return released
+    },
+
+    /** Looks for connections that took too long; the oldest of each comes first. */
+    tick (): void {
+      const now = Date.now()
+      for (const connection of busy) {
+        const [oldest] = connection.unacked.values()
+        if (oldest!.deadline <= now) onOverdue(connection)
+      }
+    }
+  }
+}
+
+/** Others only read it. */
+function unackedOf (connection: Connection): Map<string, Delivery> {
+  return connection.unacked as Map<string, Delivery>
+}

@@ -1,0 +1,122 @@
+import { test } from 'tap'
+import { startApp } from './support/app.js'
+import { useBroker } from './support/broker.js'
+import { connectClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
+import { connectRich } from './support/rich-client.js'
+
+const settle = 'acknowledged'
+
+test('a message is settled when a client has acknowledged it, not before', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, settle })
+  const client = await connectRich(t, notifications('123'))
+  await broker.publish(queue, { userId: '123', content: 'a', id: 'a' }, { userId: '123', content: 'b', id: 'b' })
+  t.match(await client.framesReceived(2), [{ id: 'a', content: 'a' }, { id: 'b', content: 'b' }])
+  t.equal(app.notifier.health().unsettled, 2)
+  client.ack('b')
+  await eventually(() => app.notifier.health().unsettled === 1, 'b is settled')
+  client.ack('a')
+  await eventually(() => app.notifier.health().unsettled === 0, 'a too')
+  t.match(app.notifier.stats(), { acknowledged: 2, sent: 0 })
+  await app.close()
+  t.equal((await broker.takeAll(queue)).length, 0)
+})
+
+test('notify() resolves with what became of it', async t => {
+  const { app, notifications } = await startApp(t, { settle })
+  const client = await connectRich(t, notifications('123'))
+  const pending = app.notifier.notify('123', 'hello', { id: 'x' })
+  await client.framesReceived(1)
+  client.ack('x')
+  t.same(await pending, { id: 'x', outcome: 'acknowledged', connections: 1 })
+  t.same(await app.notifier.notify('456', 'hello', { id: 'y' }), { id: 'y', outcome: 'offline', connections: 0 })
+})
+
+test('a plain client has it when it was sent', async t => {
+  const { app, notifications } = await startApp(t, { settle })
+  await connectClient(t, notifications('123'))
+  t.match(await app.notifier.notify('123', 'hello'), { outcome: 'sent', connections: 1 })
+})
+
+test('one of several connections is enough, and the others are told, if asked for', async t => {
+  for (const dismiss of [true, false]) {
+    const { app, notifications } = await startApp(t, { settle, dismiss, maxUnacked: 1 })
+    const [one, two] = [await connectRich(t, notifications('123')), await connectRich(t, notifications('123'))]
+    const pending = app.notifier.notify('123', 'first', { id: '1' })
+    await one.framesReceived(1)
+    await two.framesReceived(1)
+    two.ack('1')
+    t.match(await pending, { outcome: 'acknowledged', connections: 2 })
+    app.notifier.notify('123', 'second', { id: '2' }).catch(() => {})
+    const second = { type: 'notification', id: '2', content: 'second' }
+    t.same((await one.framesReceived(dismiss ? 3 : 2)).slice(1), dismiss ? [{ type: 'dismiss', id: '1' }, second] : [second])
+    t.same((await two.framesReceived(2))[1], second, 'both have room again')
+  }
+})
+
+test('what a connection has not acknowledged when it ends goes to another one, else the way of those who are offline', async t => {
+  const { app, notifications } = await startApp(t, { settle })
+  const first = await connectRich(t, notifications('123'))
+  const pending = ['1', '2'].map(id => app.notifier.notify('123', id, { id }))
+  await first.framesReceived(2)
+  const second = await connectRich(t, notifications('123'))
+  first.socket.terminate()
+  t.match(await second.framesReceived(2), [{ id: '1', redelivered: true }, { id: '2', redelivered: true }])
+  second.ack('1')
+  t.match(await pending[0], { outcome: 'acknowledged', connections: 2 })
+  second.socket.terminate()
+  t.match(await pending[1], { outcome: 'offline' })
+})
+
+test('a connection that does not acknowledge in time is closed, and its notifications go on', async t => {
+  const { app, notifications } = await startApp(t, { settle, ackTimeout: 100, heartbeat: { interval: 500, timeout: 200 } })
+  const silent = await connectRich(t, notifications('123'))
+  const pending = app.notifier.notify('123', 'hello', { id: '1' })
+  t.match(await silent.closed, { code: 4002 })
+  t.match(await pending, { outcome: 'offline' })
+})
+
+test('no more than maxUnacked are handed to a connection; the others wait, in order', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, settle, maxUnacked: 3 })
+  const client = await connectRich(t, notifications('123'))
+  const ids = Array.from({ length: 10 }, (_, n) => String(n))
+  await broker.publish(queue, ...ids.map(id => ({ userId: '123', content: id, id })))
+  await eventually(() => app.notifier.health().unsettled === 10, 'all consumed')
+  await client.framesReceived(3)
+  t.equal(client.frames.length, 3)
+  for (const id of ids) {
+    client.ack(id)
+    await client.framesReceived(Math.min(10, Number(id) + 4))
+    t.ok(client.frames.length <= Number(id) + 4)
+  }
+  t.same(client.frames.map(({ id }) => id), ids)
+  await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+})
+
+test('what the broker delivers again joins what is under way', async t => {
+  const { app, notifications } = await startApp(t, { settle })
+  const client = await connectRich(t, notifications('123'))
+  const pending = [app.notifier.notify('123', 'hello', { id: '1' }), app.notifier.notify('123', 'hello', { id: '1' })]
+  await client.framesReceived(1)
+  client.ack('1')
+  t.match(await Promise.all(pending), [{ outcome: 'acknowledged' }, { outcome: 'acknowledged' }])
+  t.equal(client.frames.length, 1)
+})
+
+test('at shutdown what is not acknowledged goes back to the queue', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, settle, drainTimeout: 300 })
+  const client = await connectRich(t, notifications('123'))
+  await broker.publish(queue, { userId: '123', content: 'a', id: 'a' }, { userId: '123', content: 'b', id: 'b' })
+  await client.framesReceived(2)
+  const closed = app.close()
+  client.ack('a')
+  await closed
+  const left = await broker.takeAll(queue)
+  t.same(left.map(({ content }) => JSON.parse(content.toString()).id), ['b'])
+})

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto'
+import { Cluster, Redis } from 'ioredis'
+import { t as file, test, type Test } from 'tap'
+import { createHoldStore, type HoldOptions } from '../src/hold/index.js'
+import { connectRedis } from '../src/hold/redis-client.js'
+import { eventually } from './support/eventually.js'
+import { held, idsOf, opener, START, testHoldContract } from './support/hold-contract.js'
+import { usePrivateRedis } from './support/redis.js'
+
+const server = await usePrivateRedis(file)
+
+/** A store with keys of its own, in the Redis of this file unless the options name another. */
+const open = opener(async (options, dropped, clock) => await createHoldStore(
+  { redis: server.url, ...options, keyPrefix: options.keyPrefix === 'notification:' ? `${randomUUID()}:` : options.keyPrefix },
+  { dropped: (reason, count) => { dropped[reason] += count }, now: () => clock.now }
+))
+
+function connect (t: Test, options = {}): Redis {
+  const client = new Redis(server.url, options)
+  t.teardown(() => client.disconnect())
+  return client
+}
+
+testHoldContract(open)
+
+test('several instances, and the next one after a restart, share what is kept', async t => {
+  const keyPrefix = `${randomUUID()}:`
+  const { store: one } = await open(t, { keyPrefix })
+  const { store: other } = await open(t, { keyPrefix, maxCount: 100 })
+  const ids = Array.from({ length: 100 }, (_, index) => `n${index}`)
+  await Promise.all(ids.map(async (id, index) => await (index % 2 ? one : other).add('user', held(id, index))))
+  await Promise.all(ids.map(async (id, index) => await (index % 2 ? other : one).add('user', held(id, index))))
+  t.same(await idsOf(one, 'user'), ids)
+  await one.remove('user', ids.slice(0, 98))
+  t.same(await idsOf(other, 'user'), ['n98', 'n99'])
+  t.same([one.size, [...one.unsaved()]], [undefined, []], 'nothing is in this process')
+  one.sweep()
+  await one.close()
+  await other.close()
+  const { store: next } = await open(t, { keyPrefix })
+  t.same(await idsOf(next, 'user'), ['n98', 'n99'])
+})
+
+test('keys live as long as what they hold, and go with it', async t => {
+  const client = connect(t)
+  const keyPrefix = `${randomUUID()}:`
+  const { store, clock } = await open(t, { keyPrefix, maxAge: 3_600_000 })
+  const keys = async () => (await client.keys(`${keyPrefix}*`)).sort()
+  await store.add('user', held('a', 0, { expiresAt: START + 100_000 }))
+  t.same(await keys(), ['data', 'expiry', 'order'].map(name => `${keyPrefix}{:user}:${name}`))
+  for (const key of await keys()) {
+    const left = await client.pttl(key)
+    t.ok(left > 50_000 && left <= 100_000, `${key} has ${left} ms`)
+  }
+  await store.add('user', held('b'))
+  await store.add('user', held('c', 0, { expiresAt: START + 1 }))
+  for (const key of await keys()) t.ok(await client.pttl(key) > 3_500_000, 'as long as the last of them')
+  await store.remove('user', ['a', 'b', 'c'])
+  t.same(await keys(), [])
+  await store.add('user', held('too late', 0, { expiresAt: START }))
+  t.same(await keys(), [])
+  await store.add('user', held('in time', 0, { expiresAt: START + 100_000 }))
+  clock.now += 100_000
+  await store.read('user', undefined, 1)
+  t.same(await keys(), [])
+})
+
+test('without an age to expire at, keys still have a time to live that Redis takes', async t => {
+  const { store } = await open(t, { maxAge: Infinity })
+  t.same(await store.add('user', held('a')), [])
+  t.same(await store.read('user', undefined, 1), [held('a')])
+})
+
+test('a Redis that lost its scripts, or some of the keys, goes on', async t => {
+  const client = connect(t)
+  const keyPrefix = `${randomUUID()}:`
+  const { store } = await open(t, { keyPrefix })
+  await store.add('user', held('a'))
+  await store.add('user', held('b'))
+  await client.script('FLUSH')
+  t.same((await Promise.all([store.add('user', held('c')), store.add('user', held('d'))])).flat(), [])
+  t.same(await idsOf(store, 'user'), ['a', 'b', 'c', 'd'])
+  for (const name of ['order', 'expiry', 'data']) {
+    await client.del(`${keyPrefix}{:user}:${name}`)
+    t.same(await idsOf(store, 'user'), [], `without ${name}`)
+    t.equal(await client.exists(...['order', 'expiry', 'data'].map(each => `${keyPrefix}{:user}:${each}`)), 0, 'nothing is left over')
+    t.same(await store.add('user', held('e')), [])
+    t.same(await idsOf(store, 'user'), ['e'])
+  }
+})
+
+for (const [description, options] of [
+  ['as it comes', {}],
+  ['with a key prefix', { keyPrefix: 'app:' }],
+  ['with pipelines', { enableAutoPipelining: true }],
+  ['that is lazy', { lazyConnect: true }],
+  ['that has RESP2', { protocol: 2 }]
+] as const) {
+  test(`an application's own client, ${description}, is used and left alone`, async t => {
+    const client = connect(t, options)
+    const { store } = await open(t, { redis: client, keyPrefix: 'own:' })
+    const user = randomUUID()
+    await Promise.all(['a', 'b'].map(async (id, index) => await store.add(user, held(id, index))))
+    t.same(await idsOf(store, user), ['a', 'b'])
+    t.equal(client.listenerCount('error'), 0)
+    t.equal(await connect(t).exists(`${'keyPrefix' in options ? options.keyPrefix : ''}own:{:${user}}:data`), 1)
+    await store.close()
+    t.equal(client.listenerCount('ready'), 0)
+    t.equal(await client.ping(), 'PONG')
+    await t.rejects(store.add(user, held('c')), { code: 'FST_NOTIFICATION_HOLD_FAILED' }, 'closed all the same')
+  })
+}
+
+test('in a cluster the keys of a user are in one slot', async t => {
+  const node = await usePrivateRedis(t, { config: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' } })
+  const admin = new Redis(node.url)
+  await admin.cluster('ADDSLOTSRANGE', 0, 16383)
+  await eventually(async () => /cluster_state:ok/.test(await admin.cluster('INFO')), 'the cluster is up')
+  await admin.quit()
+  const client = new Cluster([node.url], { enableAutoPipelining: true })
+  t.teardown(() => client.disconnect())
+  const { store } = await open(t, { redis: client })
+  const users = ['1', '{', '}', '{}', '}{', 'a}b', ...Array.from({ length: 50 }, () => randomUUID())]
+  await Promise.all(users.map(async user => await store.add(user, held(`of ${user}`))))
+  for (const user of users) t.same(await idsOf(store, user), [`of ${user}`])
+})
+
+test('by a URL it needs ioredis, and says so', async t => {
+  const missing = Object.assign(new Error("Cannot find package 'ioredis'"), { code: 'ERR_MODULE_NOT_FOUND' })
+  await t.rejects(connectRedis(server.url, async () => { throw missing }), { code: 'FST_NOTIFICATION_HOLD_NO_CLIENT', statusCode: 500, cause: missing })
+  const broken = new SyntaxError('broken')
+  await t.rejects(connectRedis(server.url, async () => { throw broken }), broken)
+})
+
+test('a store of defaults counts time by the clock', async t => {
+  const options: HoldOptions = { redis: server.url, keyPrefix: `${randomUUID()}:`, maxCount: 10, maxAge: 60_000, maxBytes: 1_000, totalBytes: 1_000 }
+  const store = await createHoldStore(options, { dropped () {} })
+  t.teardown(() => store.close())
+  t.same(await store.add('user', held('old')), ['old'])
+  t.same(await store.add('user', held('new', (Date.now() - START) * 1_000)), [])
+})

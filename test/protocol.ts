@@ -1,0 +1,62 @@
+import { Value } from '@sinclair/typebox/value'
+import { test } from 'tap'
+import { ServerFrameSchema } from '../src/protocol.js'
+import { startApp } from './support/app.js'
+import { connectClient, refusal } from './support/client.js'
+import { connectRich } from './support/rich-client.js'
+
+test('a client that offers notification.v1 is welcomed, and gets frames with ids', async t => {
+  const { app, notifications } = await startApp(t, { heartbeat: { interval: 5_000, timeout: 1_000 } })
+  const client = await connectRich(t, notifications('123'))
+  t.equal(client.socket.protocol, 'notification.v1')
+  t.match(JSON.parse(client.messages[0]!), { type: 'welcome', connectionId: /^[0-9a-f]{24}$/, heartbeatMs: 5_000 })
+  const contents = ['hello "world"', { a: [1, null] }, '', 0, null, 'é😀']
+  for (const [n, content] of contents.entries()) await app.notifier.notify('123', content, { id: `"${n}"` })
+  t.same(await client.framesReceived(contents.length), contents.map((content, n) => ({ type: 'notification', id: `"${n}"`, content })))
+  t.ok(client.messages.every(text => Value.Check(ServerFrameSchema, JSON.parse(text))), 'as the schema says')
+})
+
+test('plain clients of the same user get the content alone', async t => {
+  const { app, notifications } = await startApp(t, {})
+  const rich = await connectRich(t, notifications('123'))
+  const plain = await connectClient(t, notifications('123'))
+  t.match(await app.notifier.notify('123', 'hello', { id: '1' }), { outcome: 'sent', connections: 2 })
+  t.same(await rich.framesReceived(1), [{ type: 'notification', id: '1', content: 'hello' }])
+  t.same(await plain.received(1), ['hello'])
+})
+
+test('ours is chosen among what is offered; where it is not, the upgrade is refused', async t => {
+  const { notifications } = await startApp(t, {})
+  const client = await connectClient(t, notifications('123'), {}, ['a-token', 'notification.v1'])
+  t.equal(client.socket.protocol, 'notification.v1')
+  const { statusCode, body } = await refusal(notifications('123'), {}, ['notification.v2', 'chat'])
+  t.equal(statusCode, 400)
+  t.match(JSON.parse(body), { code: 'FST_NOTIFICATION_UNKNOWN_SUBPROTOCOL', message: /notification\.v1/ })
+})
+
+test('what is no ack is answered with an error, and closed', async t => {
+  const { notifications } = await startApp(t, {})
+  for (const nonsense of ['', 'nonsense', '{}', '[]', 'null', '{"type":"ack"}', '{"type":"ack","ids":[]}', '{"type":"ack","ids":[1]}',
+    '{"type":"ack","ids":["__proto__"]}', '{"type":"ack","ids":["1"],"more":1}', '{"type":"welcome"}', '['.repeat(4_000)]) {
+    const client = await connectRich(t, notifications('123'))
+    client.socket.send(nonsense)
+    t.match(await client.closed, { code: 1008, reason: 'invalid frame' })
+    t.match(client.frames, [{ type: 'error', code: 'FST_NOTIFICATION_INVALID_FRAME' }])
+  }
+  const client = await connectRich(t, notifications('123'))
+  client.socket.send(Buffer.from('{"type":"ack","ids":["1"]}'))
+  t.match(await client.closed, { code: 1003 })
+})
+
+test('acks beyond what was sent count as frames that are too many', async t => {
+  const { app, notifications } = await startApp(t, { limits: { framesPerSecond: 5 } })
+  const client = await connectRich(t, notifications('123'))
+  for (let n = 0; n < 50; n++) await app.notifier.notify('123', n, { id: String(n) })
+  await client.framesReceived(50)
+  for (let n = 0; n < 50; n++) client.ack(String(n))
+  await app.notifier.notify('123', 'still here')
+  await client.framesReceived(51)
+  for (let n = 0; n < 20; n++) client.ack('unknown')
+  t.match(await client.closed, { code: 1008 })
+  t.match(client.frames.at(-1), { type: 'error', code: 'FST_NOTIFICATION_TOO_MANY_FRAMES' })
+})

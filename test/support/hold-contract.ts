@@ -1,0 +1,224 @@
+import { test, type Test } from 'tap'
+import type { Held, HoldOptions, HoldStore } from '../../src/hold/index.js'
+import { createHoldModel } from './hold-model.js'
+import { createRandom } from './random.js'
+
+/** The tests' clock begins here, in milliseconds since 1970. */
+export const START = 1_700_000_000_000
+
+const defaults = { maxCount: 1_000, maxAge: 3_600_000, maxBytes: 1_048_576, totalBytes: 268_435_456, keyPrefix: 'notification:' }
+
+/** A store with a clock that stands still, and what it said it dropped. */
+export interface HoldUnderTest {
+  readonly store: HoldStore
+  readonly clock: { now: number }
+  readonly dropped: { overflow: number, expired: number }
+}
+
+/** Opens a store with defaults that no test reaches by accident. */
+export type Open = (t: Test, options?: Partial<HoldOptions>) => Promise<HoldUnderTest>
+
+/** Opens stores with whatever the options ask for, closed after the test. */
+export function opener (create: (options: HoldOptions, hooks: HoldUnderTest['dropped'], clock: { now: number }) => Promise<HoldStore>): Open {
+  return async (t, options = {}) => {
+    const clock = { now: START }
+    const dropped = { overflow: 0, expired: 0 }
+    const store = await create({ ...defaults, ...options }, dropped, clock)
+    t.teardown(() => store.close())
+    return { store, clock, dropped }
+  }
+}
+
+/** One that waits, routed so many microseconds after the clock's beginning. */
+export function held (id: string, position = 0, rest: Partial<Held> = {}): Held {
+  return { id, content: JSON.stringify(`content of ${id}`), position: START * 1_000 + position, expiresAt: Infinity, ...rest }
+}
+
+/** The ids of what a user has waiting, oldest first. */
+export async function idsOf (store: HoldStore, userId: string): Promise<string[]> {
+  return (await store.read(userId, undefined, 100_000)).map(({ id }) => id)
+}
+
+/** What every store does. */
+export function testHoldContract (open: Open): void {
+  test('what is kept is read back as it was, until it is removed', async t => {
+    const { store, dropped } = await open(t)
+    const some = [
+      held('a b', 1),
+      held('{}', 2, { content: '{"text":"two  spaces\\n ☃ 😀 \\u0000"}', expiresAt: START + 60_000 }),
+      held('ü', 3, { content: '""', expiresAt: START + 60_000.5 })
+    ]
+    for (const one of some) t.same(await store.add('user', one), [])
+    t.same(await store.read('user', undefined, 10), some)
+    t.same(await store.read('user', undefined, 10), some, 'reading removes nothing')
+    await store.remove('user', ['{}', 'not there'])
+    t.same(await store.read('user', undefined, 10), [some[0], some[2]])
+    await store.remove('user', ['a b', 'ü', 'ü'])
+    t.same(await store.read('user', undefined, 10), [])
+    await store.remove('user', ['a b'])
+    await store.remove('user', [])
+    t.same(await store.add('user', some[1]!), [])
+    t.same(await store.read('user', undefined, 10), [some[1]])
+    t.same(dropped, { overflow: 0, expired: 0 }, 'what is removed is not dropped')
+    t.match(store, { failing: false, lastError: undefined })
+  })
+
+  test('users have nothing to do with each other, whatever they are called', async t => {
+    const { store } = await open(t)
+    const users = ['1', '{', '}', '{}', '}{', 'a}b', 'a}c', ':', 'a:order', 'ü', 'constructor', ' ']
+    for (const user of users) await store.add(user, held(`of ${user}`))
+    for (const user of users) t.same(await idsOf(store, user), [`of ${user}`])
+    await store.remove('}', ['of }', 'of {'])
+    t.same(await idsOf(store, '}'), [])
+    t.same(await idsOf(store, '{'), ['of {'])
+  })
+
+  test('oldest first: by position, then in the order of adding', async t => {
+    const { store } = await open(t)
+    for (const [id, position] of [['d', 5], ['b', 3], ['z', 4], ['a', 4], ['m', 4], ['e', 10], ['first', -7]] as const) {
+      await store.add('user', held(id, position))
+    }
+    t.same(await idsOf(store, 'user'), ['first', 'b', 'z', 'a', 'm', 'd', 'e'])
+  })
+
+  test('what is there already stays as it is', async t => {
+    const { store, dropped } = await open(t, { maxCount: 2 })
+    await store.add('user', held('a', 1))
+    await store.add('user', held('b', 2))
+    t.same(await store.add('user', held('a', 3, { content: '"another"' })), [], 'makes no room')
+    t.same(await store.read('user', undefined, 10), [held('a', 1), held('b', 2)])
+    t.same(await store.add('other', held('a', 3)), [])
+    t.same(await idsOf(store, 'other'), ['a'])
+    t.same(dropped, { overflow: 0, expired: 0 })
+  })
+
+  test('read in pages, after a cursor', async t => {
+    const { store } = await open(t)
+    const ids = Array.from({ length: 10 }, (_, index) => `n${9 - index}`)
+    for (const [index, id] of ids.entries()) await store.add('user', held(id, Math.floor(index / 4))) // 4, 4 and 2 are equal
+    const pages: string[][] = []
+    let after: Held | undefined
+    do {
+      const page: readonly Held[] = await store.read('user', after, 3)
+      pages.push(page.map(({ id }) => id))
+      after = page.at(-1)
+    } while (after !== undefined)
+    t.same(pages, [ids.slice(0, 3), ids.slice(3, 6), ids.slice(6, 9), ids.slice(9), []])
+  })
+
+  test('a cursor that is gone loses nothing of what comes after', async t => {
+    const { store } = await open(t)
+    for (const [id, position] of [['a', 1], ['b', 2], ['c', 2], ['d', 3]] as const) await store.add('user', held(id, position))
+    await store.remove('user', ['b'])
+    const after = async (id: string, position: number) => (await store.read('user', held(id, position), 10)).map(({ id }) => id)
+    t.same(await after('b', 2), ['c', 'd'])
+    await store.add('user', held('b', 0))
+    t.same(await after('b', 2), ['c', 'd'], 'it is another now')
+    t.same(await after('never there', 3), ['d'])
+    t.same(await after('never there', 9), [])
+    t.same(await store.read('nobody', held('a', 1), 10), [])
+  })
+
+  test('at most maxCount for a user, the oldest are dropped', async t => {
+    const { store, dropped } = await open(t, { maxCount: 3 })
+    for (let n = 1; n <= 3; n++) t.same(await store.add('user', held(`n${n}`, n)), [])
+    t.same(await store.add('user', held('n4', 4)), ['n1'])
+    t.same(await store.add('user', held('before', 0)), ['before'], 'it is the oldest')
+    t.same(await store.add('user', held('between', 2)), ['n2'])
+    t.same(await idsOf(store, 'user'), ['between', 'n3', 'n4'])
+    t.same(await store.add('other', held('n1')), [])
+    t.same(dropped, { overflow: 3, expired: 0 })
+  })
+
+  test('at most maxBytes for a user, ids and contents in UTF-8', async t => {
+    const { store, dropped } = await open(t, { maxBytes: 30 })
+    const tenBytes = { content: '"789ü"' } // and an id of 3
+    for (const [index, id] of ['one', 'two', 'six'].entries()) t.same(await store.add('user', held(id, index, tenBytes)), [])
+    t.same(await store.add('user', held('big', 5, { content: `"${'x'.repeat(14)}"` })), ['one', 'two'])
+    t.same(await idsOf(store, 'user'), ['six', 'big'])
+    t.same(await store.add('user', held('huge', 6, { content: `"${'ü'.repeat(13)}"` })), ['huge'], '32 bytes')
+    t.same(await idsOf(store, 'user'), ['six', 'big'], 'which pushes nothing else out')
+    await store.remove('user', ['big'])
+    t.same(await store.add('user', held('two', 7, tenBytes)), [])
+    t.same(await store.add('user', held('one', 8, tenBytes)), [], 'what was removed leaves its room')
+    t.same(dropped, { overflow: 3, expired: 0 })
+  })
+
+  test('what has expired is not read, and makes room before anything else', async t => {
+    const { store, clock, dropped } = await open(t, { maxCount: 3 })
+    await store.add('user', held('a', 1))
+    await store.add('user', held('short', 2, { expiresAt: START + 60_000 }))
+    await store.add('user', held('long', 3, { expiresAt: START + 90_000 }))
+    clock.now += 59_999
+    t.same(await idsOf(store, 'user'), ['a', 'short', 'long'])
+    clock.now += 1
+    t.same(await idsOf(store, 'user'), ['a', 'long'])
+    t.same(dropped, { overflow: 0, expired: 1 })
+    await store.add('user', held('b', 4))
+    clock.now += 30_000
+    t.same(await store.add('user', held('c', 5)), [])
+    t.same(await idsOf(store, 'user'), ['a', 'b', 'c'])
+    t.same(dropped, { overflow: 0, expired: 2 })
+    t.same(await store.add('user', held('late', 6, { expiresAt: clock.now })), ['late'])
+    t.same(await idsOf(store, 'user'), ['a', 'b', 'c'])
+    t.same(dropped, { overflow: 0, expired: 3 })
+  })
+
+  test('maxAge counts from the position', async t => {
+    const { store, clock, dropped } = await open(t, { maxAge: 60_000 })
+    await store.add('user', held('old', -59_999_000, { expiresAt: START + 900_000 }))
+    await store.add('user', held('new', 0))
+    t.same(await store.add('user', held('older', -60_000_000)), ['older'])
+    t.same(await idsOf(store, 'user'), ['old', 'new'])
+    clock.now += 1
+    t.same(await idsOf(store, 'user'), ['new'])
+    clock.now += 59_999
+    t.same(await idsOf(store, 'user'), [])
+    t.same(dropped, { overflow: 0, expired: 3 })
+    t.same(await store.add('user', held('new', 60_000_000)), [], 'again, as a new one')
+    t.same(await idsOf(store, 'user'), ['new'])
+  })
+
+  test('adds at the same time are all kept', async t => {
+    const { store, dropped } = await open(t)
+    const ids = Array.from({ length: 1_005 }, (_, index) => `n${index}`)
+    const results = await Promise.all(ids.map(async (id, index) => await store.add('user', held(id, index))))
+    t.same(results.flat(), ids.slice(0, 5))
+    t.same(await idsOf(store, 'user'), ids.slice(5))
+    t.equal(dropped.overflow, 5)
+  })
+
+  test('whatever happens, it is what a plain list would be', async t => {
+    const random = createRandom(t)
+    const bounds = { maxCount: 6, maxBytes: 60, maxAge: 1_000_000 }
+    const { store, clock, dropped } = await open(t, bounds)
+    const model = createHoldModel(bounds, clock)
+    for (let step = 0; step < 1_500; step++) {
+      const user = `u${random.between(0, 1)}`
+      const id = `n${random.between(0, 14)}`
+      const position = random.between(-5, 5) * 100_000_000
+      switch (random.between(0, 5)) {
+        case 0: {
+          const ids = [id, `n${random.between(0, 14)}`]
+          model.remove(user, ids)
+          await store.remove(user, ids)
+          break
+        }
+        case 1: {
+          clock.now += random.between(0, 100_000)
+          break
+        }
+        default: {
+          const one = held(id, (clock.now - START) * 1_000 + position, {
+            content: `"${'x'.repeat(random.between(0, 12) ** 2 / 3)}"`,
+            expiresAt: random.between(0, 2) === 0 ? clock.now + random.between(-10_000, 300_000) : Infinity
+          })
+          t.same(await store.add(user, one), model.add(user, one), `step ${step}: add`)
+        }
+      }
+      t.same(await idsOf(store, user), model.ids(user), `step ${step}`)
+    }
+    t.same(dropped, model.dropped)
+    t.ok(dropped.overflow > 50 && dropped.expired > 50, `${dropped.overflow} and ${dropped.expired} dropped`)
+  })
+}
