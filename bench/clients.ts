@@ -4,8 +4,13 @@ import { WebSocket, type RawData } from 'ws'
 /** How many upgrades wait for their answer at a time. */
 const CONCURRENCY = 200
 
+/** A client gathers what it acknowledges for so many milliseconds, as that of this package does. */
+const ACK_INTERVAL = 30
+
 /** How a contender is spoken to. */
 export interface Dialect {
+  /** The WebSocket subprotocol. */
+  readonly subprotocol?: string
   /** Path and query of a user's WebSocket. */
   path (userId: string): string
   /** What has to be said before anything arrives. */
@@ -17,6 +22,29 @@ export interface Dialect {
 export const plain: Dialect = {
   path: userId => `/notification?userId=${userId}`,
   content: frame => frame.toString('latin1')
+}
+
+const unacked = new WeakMap<WebSocket, string[]>()
+
+/** `notification.v1`, as much of it as is needed. */
+export const rich: Dialect = {
+  path: plain.path,
+  subprotocol: 'notification.v1',
+  content (frame, socket) {
+    const { type, id, content } = JSON.parse(frame.toString('latin1')) as { type: string, id: string, content: string }
+    if (type !== 'notification') return undefined
+    const ids = unacked.get(socket)
+    if (ids !== undefined) {
+      ids.push(id)
+    } else {
+      unacked.set(socket, [id])
+      setTimeout(() => {
+        socket.send(JSON.stringify({ type: 'ack', ids: unacked.get(socket) }))
+        unacked.delete(socket)
+      }, ACK_INTERVAL)
+    }
+    return content
+  }
 }
 
 /** Engine.IO 4 and Socket.IO 5, as much of them as is needed. */
@@ -52,15 +80,17 @@ export async function connectClients (
   const sockets: WebSocket[] = []
 
   async function connect (user: number): Promise<void> {
-    const socket = new WebSocket(origin + dialect.path(userIds[user]!), { perMessageDeflate: false, skipUTF8Validation: true })
+    const socket = new WebSocket(origin + dialect.path(userIds[user]!), dialect.subprotocol ?? [], { perMessageDeflate: false, skipUTF8Validation: true })
     sockets.push(socket)
     const greeted = dialect.greet?.(socket)
-    await once(socket, 'open')
-    await greeted
+    // What was held follows the answer to the upgrade at once.
+    const opened = once(socket, 'open')
+    if (greeted !== undefined) await Promise.all([opened, greeted])
     socket.on('message', (data: RawData) => {
       const content = dialect.content(data as Buffer, socket)
       if (content !== undefined) onContent(user, content)
     })
+    await opened
   }
 
   let next = 0

@@ -1,4 +1,4 @@
-import { plain, socketIO, type Dialect } from './clients.js'
+import { plain, rich, socketIO, type Dialect } from './clients.js'
 
 /** What a user would otherwise write or pick. */
 export interface Contender {
@@ -11,4 +11,10 @@ export interface Contender {
 export const autoAck: Contender = { name: 'auto-ack', title: 'by hand, auto-ack', dialect: plain }
 export const ackPerMessage: Contender = { name: 'ack-per-message', title: 'by hand, ack per message', dialect: plain }
 export const rooms: Contender = { name: 'socket-io', title: 'Socket.IO, auto-ack', dialect: socketIO }
+export const acknowledged: Contender = { name: 'acknowledged', title: "fastify-notification, settle: 'acknowledged'", dialect: rich }
+export const hold: Contender = { name: 'hold', title: "fastify-notification, offline: 'hold'", dialect: plain }
+export const floor: Contender = { name: 'floor', title: 'a framed Buffer to each socket', dialect: plain }
 export const ours: Contender = { name: 'fastify-notification', title: 'fastify-notification', dialect: plain }
+
+/** Those that do the same, ours last. */
+export const everybody = [autoAck, ackPerMessage, rooms, ours]

@@ -21,6 +21,8 @@ export interface EntrantOptions {
   readonly queueType?: 'classic' | 'quorum'
   /** A folder for profiles of the processor time. */
   readonly profile?: string | undefined
+  /** What else its server is told. */
+  readonly env?: Record<string, string> | undefined
   /** Milliseconds between two pings of a connection. */
   readonly heartbeat?: number
 }
@@ -40,9 +42,9 @@ let entrants = 0
 
 /** Declares a queue, and starts a contender that consumes it. */
 export async function enter (options: EntrantOptions): Promise<Entrant> {
-  const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, queueType = 'classic', heartbeat = HEARTBEAT, profile } = options
+  const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, queueType = 'classic', heartbeat = HEARTBEAT, profile, env } = options
   const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType } })
-  const server = await startServer(contender.name, { AMQP_URL: amqpUrl, QUEUE: queue, HEARTBEAT: String(heartbeat) }, profile)
+  const server = await startServer(contender.name, { AMQP_URL: amqpUrl, QUEUE: queue, HEARTBEAT: String(heartbeat), ...env }, profile)
   const userIds = Array.from({ length: connections }, (_, user) => `user-${user}`)
   const ledger = createLedger(connections)
   let disconnect = async () => {}

@@ -1,7 +1,17 @@
+import { everybody } from './contenders.js'
 import { quantities, type Quantity, type Row } from './results.js'
 import { targets } from './targets.js'
 
-/** The figures as Markdown: a table for each workload, each figure with its range and its ratio to ours. */
+/** What was measured, where, and when. */
+export interface Measurement {
+  readonly date: string
+  readonly machine: string
+  readonly versions: Record<string, string>
+  readonly rounds: number
+  readonly rows: Row[]
+}
+
+/** Every figure with its range and its ratio to the last entrant, as Markdown: a table for each workload. */
 export function table (rows: Row[]): string {
   const workloads = [...new Set(rows.map(row => row.workload))]
   return workloads.map(workload => tableOf(workload, rows.filter(row => row.workload === workload))).join('\n\n')
@@ -9,17 +19,18 @@ export function table (rows: Row[]): string {
 
 function tableOf (workload: string, rows: Row[]): string {
   const names = Object.keys(rows[0]!.quantities) as Quantity[]
-  const reference = rows.at(-1)!
-  const cells = (row: Row) => names.map(name => {
-    const { median, min, max } = row.quantities[name]!
-    const ratio = row === reference ? '' : ` · ${(median / reference.quantities[name]!.median).toFixed(2)}×`
-    return `**${figure(median)}** (${figure(min)}–${figure(max)})${ratio}`
-  })
+  const cells = (row: Row) => names.map(name => cell(row, rows.at(-1)!, name))
   return [
     `| ${workload} | ${names.map(name => quantities[name]).join(' | ')} |`,
     `| --- |${' --- |'.repeat(names.length)}`,
     ...rows.map(row => `| ${row.entrant} | ${cells(row).join(' | ')} |`)
   ].join('\n')
+}
+
+function cell (row: Row, reference: Row, name: Quantity): string {
+  const { median, min, max } = row.quantities[name]!
+  const ratio = row === reference ? '' : ` · ${(median / reference.quantities[name]!.median).toFixed(2)}×`
+  return `**${figure(median)}** (${figure(min)}–${figure(max)})${ratio}`
 }
 
 function figure (value: number): string {
@@ -35,5 +46,22 @@ export function verdicts (rows: Row[]): string {
     const ratio = a / b
     return `| ${workload} | ${quantities[quantity]} | ${ours} | ${theirs} | ${ratio.toFixed(2)} | ${atMost} | ${ratio <= atMost ? 'yes' : 'no'} |`
   })
-  return ['| workload | | of | against | ratio | at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
+  return ['| workload | | of | against | ratio | aim: at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
+}
+
+/** What the README says: those that everybody takes part in side by side, then the aims. */
+export function summary ({ date, machine, versions, rounds, rows }: Measurement): string {
+  const of = (workload: string) => everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title))
+  const workloads = [...new Set(rows.map(row => row.workload))].filter(workload => of(workload).every(row => row !== undefined))
+  const lines = workloads.flatMap(workload => {
+    const entrants = of(workload) as Row[]
+    const names = Object.keys(entrants[0]!.quantities) as Quantity[]
+    return names.map(name => `| ${workload}: ${quantities[name]} | ${entrants.map(row => cell(row, entrants.at(-1)!, name)).join(' | ')} |`)
+  })
+  const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
+  return [
+    `${date}; ${machine}; ${packages}; median of ${rounds} rounds (minimum–maximum) · ratio to ours.`,
+    [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n'),
+    verdicts(rows)
+  ].join('\n\n')
 }

@@ -1,17 +1,20 @@
-// Measures this package against what one would otherwise write or pick: npm run bench [-- --only bursts,large --rounds 5]
-import { writeFile } from 'node:fs/promises'
+// Measures this package against what one would otherwise write or pick, and writes the figures down, into the README too.
+// npm run bench [-- --only 'bursts;large' --rounds 5 --json FILE --profile FOLDER]
+import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
+import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
-import { table, verdicts } from './report.js'
+import { summary, table, verdicts, type Measurement } from './report.js'
 import { createResults } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
 
+const everything = Object.keys(workloads).join(';')
 const { values: { only, rounds, json, profile } } = parseArgs({
   options: {
-    only: { type: 'string', default: Object.keys(workloads).join(';') },
+    only: { type: 'string', default: everything },
     rounds: { type: 'string', default: '5' },
     profile: { type: 'string' },
     json: { type: 'string', default: 'bench/results.json' }
@@ -20,6 +23,7 @@ const { values: { only, rounds, json, profile } } = parseArgs({
 
 const log = (line: string) => console.error(line)
 const rabbitmq = await startPrivateRabbitMQ({ log })
+const redis = await startPrivateRedis({ log })
 try {
   const connection = await connect(rabbitmq.url, { noDelay: true }) // what waits here would count as theirs
   const channel = await connection.createChannel()
@@ -27,13 +31,13 @@ try {
   for (const name of only.split(';')) {
     const workload = workloads[name]
     if (workload === undefined) throw new Error(`no workload ${name}; there are: ${Object.keys(workloads).join('; ')}`)
-    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, rounds: Number(rounds), results, log })
+    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, redisUrl: redis.url, rounds: Number(rounds), results, log })
   }
   await connection.close()
 
   const rows = results.rows()
   console.log(`${table(rows)}\n\n${verdicts(rows)}`)
-  const measured = {
+  const measured: Measurement = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]!.model}`,
     versions: { node: process.versions.node, rabbitmq: (await rabbitmq.ctl('version')).trim(), ...versions() },
@@ -41,6 +45,11 @@ try {
     rows
   }
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
+  if (only === everything) {
+    const readme = await readFile('README.md', 'utf8')
+    await writeFile('README.md', readme.replace(/(?<=<!-- figures -->\n)[^]*(?=\n<!-- end of the figures -->)/, summary(measured)))
+  }
 } finally {
   await rabbitmq.remove()
+  await redis.remove()
 }

@@ -1,4 +1,4 @@
-import { ackPerMessage, autoAck, ours, rooms } from './contenders.js'
+import { ackPerMessage, acknowledged, autoAck, ours, rooms } from './contenders.js'
 import type { Quantity } from './results.js'
 
 /** What the ratio of two medians may be at most. */
@@ -17,6 +17,7 @@ export const targets: Target[] = [
   { workload: 'many users', quantity: 'cpu', ours: ours.title, theirs: ackPerMessage.title, atMost: 0.75 },
   { workload: 'many users', quantity: 'cpu', ours: ours.title, theirs: rooms.title, atMost: 0.75 },
   { workload: 'many users, fixed rate', quantity: 'p99', ours: ours.title, theirs: autoAck.title, atMost: 1.1 },
+  { workload: 'acknowledged', quantity: 'cpu', ours: acknowledged.title, theirs: ours.title, atMost: 2 },
   { workload: 'bursts', quantity: 'cpu', ours: ours.title, theirs: autoAck.title, atMost: 0.7 },
   { workload: 'bursts', quantity: 'cpu', ours: ours.title, theirs: ackPerMessage.title, atMost: 0.55 },
   { workload: 'large', quantity: 'cpu', ours: ours.title, theirs: autoAck.title, atMost: 1 },

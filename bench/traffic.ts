@@ -24,6 +24,15 @@ function createPublish ({ channel, queue, userIds, ledger, length }: Traffic): (
   }
 }
 
+/** Publishes so many messages, whether they arrive or not. */
+export async function publish (traffic: Traffic, count: number): Promise<void> {
+  const publishOne = createPublish(traffic)
+  for (let published = 1; published <= count; published++) {
+    publishOne()
+    if (published % 100 === 0) await turn()
+  }
+}
+
 /** Publishes so many messages, as fast as they arrive; resolves when all have. */
 export async function flood (traffic: Traffic, count: number): Promise<void> {
   const { ledger } = traffic

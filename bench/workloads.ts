@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { ackPerMessage, autoAck, ours, rooms, type Contender } from './contenders.js'
+import { acknowledged, autoAck, everybody, floor, hold, ours, type Contender } from './contenders.js'
 import { enter, type Entrant, type EntrantOptions } from './entrant.js'
 import type { Measured, Results } from './results.js'
 import { quantile } from './statistics.js'
-import { flood, pace } from './traffic.js'
+import { flood, pace, publish } from './traffic.js'
 
 export interface Bench {
   /** What all entrants have in common. */
   readonly common: Pick<EntrantOptions, 'amqpUrl' | 'channel' | 'profile'>
+  readonly redisUrl: string
   /** How many rounds count; one more comes before, to warm up. */
   readonly rounds: number
   readonly results: Results
@@ -17,9 +18,10 @@ export interface Bench {
 const USERS = 1_000
 const MANY_USERS = 10_000
 const FEW_USERS = 10
-const MESSAGES = 20_000
+const MESSAGES = 40_000
 const PACED_SECONDS = 4
 const FAN_OUTS = 10
+const HELD_PER_USER = 20
 const IDLE_SECONDS = 10
 /** So that 10 s see each connection pinged twice; milliseconds. */
 const IDLE_HEARTBEAT = 5_000
@@ -33,8 +35,6 @@ type Measure = (entrant: Entrant) => Promise<Measured>
 const all = (contenders: Contender[], options: Omit<Participant, 'title' | 'contender'>): Participant[] =>
   contenders.map(contender => ({ title: contender.title, contender, ...options }))
 
-const everybody = [autoAck, ackPerMessage, rooms, ours]
-
 /** Every workload by its name, in the order in which they run. */
 export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   'many users': async bench => {
@@ -42,6 +42,15 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   },
   'many users, quorum queue': async bench => {
     await alternate(bench, all(everybody, { connections: USERS, queueType: 'quorum' }), { 'many users, quorum queue': flooded })
+  },
+  acknowledged: async bench => {
+    await alternate(bench, all([acknowledged, ours], { connections: USERS }), { acknowledged: flooded })
+  },
+  hold: async bench => {
+    await afresh(bench, 'hold', [
+      { title: 'in memory', contender: hold, connections: USERS, env: { REDIS_URL: '' }, measure: heldAndReleased },
+      { title: 'in Redis, every write synced', contender: hold, connections: USERS, env: { REDIS_URL: bench.redisUrl }, measure: heldAndReleased }
+    ])
   },
   bursts: async bench => {
     await alternate(bench, all(everybody, { connections: USERS, addressed: FEW_USERS }), { bursts: flooded })
@@ -61,16 +70,21 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
     // One after the other, as a process can't hold the sockets of several.
     const fanOuts = [
       { title: 'by hand, a loop of send', contender: autoAck, path: '/broadcast' },
+      { title: `${floor.title}, the floor`, contender: floor, path: '/broadcast' },
       { title: 'broadcast()', contender: ours, path: '/broadcast' },
       { title: 'notifyMany()', contender: ours, path: '/notify-many' }
     ]
     await afresh(bench, 'fan-out', fanOuts.map(({ path, ...participant }) => ({
-      ...participant, connections: MANY_USERS, measure: (entrant: Entrant) => fannedOut(entrant, path)
+      ...participant, connections: MANY_USERS, measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await fannedOut(entrant, path) })
     })))
   },
   'storm, then idle': async bench => {
     await afresh(bench, 'storm, then idle', [autoAck, ours].map(contender => ({
-      title: contender.title, contender, connections: MANY_USERS, heartbeat: IDLE_HEARTBEAT, measure: idled
+      title: contender.title,
+      contender,
+      connections: MANY_USERS,
+      heartbeat: IDLE_HEARTBEAT,
+      measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await idled(entrant) })
     })))
   }
 }
@@ -99,13 +113,13 @@ async function alternate (bench: Bench, participants: Participant[], measures: R
   for (const [, { ledger }] of entrants) ledger.assertComplete()
 }
 
-/** Measures all in turn, in a new process each time, from the storm of its connections on. */
+/** Measures all in turn, in a new process each time. */
 async function afresh (bench: Bench, workload: string, participants: Array<Participant & { measure: Measure }>): Promise<void> {
   for (let round = 0; round <= bench.rounds; round++) {
     for (const { title, measure, ...options } of participants) {
       const entrant = await enter({ ...bench.common, ...options })
       try {
-        const measured = { ...await stormed(entrant, options.connections), ...await measure(entrant) }
+        const measured = await measure(entrant)
         if (round > 0) bench.results.add(workload, title, measured)
       } finally {
         await entrant.end()
@@ -124,10 +138,11 @@ async function flooded ({ server, traffic }: Entrant): Promise<Measured> {
   return { cpu: (await server.cpu() - cpu) / MESSAGES, rate: MESSAGES / seconds }
 }
 
-/** The same rate for everybody: half of what the first one reached. */
+/** The same rate for everybody: half of what the slowest reached. */
 function pacedAtHalf ({ results }: Bench): Measure {
   return async ({ server, traffic, ledger }) => {
-    const rate = results.rows().find(({ workload }) => workload === 'many users')!.quantities.rate!.median / 2
+    const reached = results.rows().filter(({ workload }) => workload === 'many users').map(({ quantities }) => quantities.rate!.median)
+    const rate = Math.min(...reached) / 2
     const latencies = ledger.measureLatency()
     const cpu = await server.cpu()
     await pace(traffic, rate, PACED_SECONDS)
@@ -145,6 +160,28 @@ async function stormed (entrant: Entrant, connections: number): Promise<Measured
   const seconds = (performance.now() - begin) / 1_000
   const upgradeCpu = (await server.cpu() - cpu) / connections
   return { upgrades: connections / seconds, upgradeCpu, memory: (await server.memory() - memory) / connections }
+}
+
+/** Published while nobody is connected, then everybody connects. */
+async function heldAndReleased ({ server, traffic, ledger, connect }: Entrant): Promise<Measured> {
+  const count = HELD_PER_USER * traffic.userIds.length
+  async function measure (act: () => Promise<unknown>): Promise<{ rate: number, cpu: number }> {
+    const cpu = await server.cpu()
+    const begin = performance.now()
+    await act()
+    const rate = count / (performance.now() - begin) * 1_000
+    return { rate, cpu: (await server.cpu() - cpu) / count }
+  }
+  const held = await measure(async () => {
+    await publish(traffic, count)
+    await (await fetch(`${server.url}/held/${count}`)).arrayBuffer()
+  })
+  const released = await measure(async () => {
+    const arrived = ledger.arrival(count)
+    await connect()
+    await arrived
+  })
+  return { heldRate: held.rate, heldCpu: held.cpu, releasedRate: released.rate, releasedCpu: released.cpu }
 }
 
 async function idled ({ server, traffic: { userIds } }: Entrant): Promise<Measured> {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { test } from 'tap'
+import { summary, type Measurement } from '../bench/report.js'
 import { closeCodes } from '../src/index.js'
 import { errors } from '../src/errors.js'
 import { OptionsSchema } from '../src/options.js'
@@ -53,6 +54,11 @@ test('every error code and its status are in the README', t => {
     t.match(row(code), `| \`${code}\` | ${statusCode} |`)
   }
   t.end()
+})
+
+test('the figures in the README are those of the bench', async t => {
+  const results = JSON.parse(await readFile(new URL('../bench/results.json', import.meta.url), 'utf8')) as Measurement
+  t.equal(/<!-- figures -->\n([^]*)\n<!-- end of the figures -->/.exec(readme)?.[1], summary(results))
 })
 
 test('every close code is in the README', t => {
