@@ -47,7 +47,7 @@ try {
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
   if (only === everything) {
     const readme = await readFile('README.md', 'utf8')
-    await writeFile('README.md', readme.replace(/(?<=<!-- figures -->\n)[^]*(?=\n<!-- end of the figures -->)/, summary(measured)))
+    await writeFile('README.md', readme.replace(/(?<=<!-- figures -->\n)[^]*(?=<!-- end of the figures -->)/, () => `${summary(measured)}\n`))
   }
 } finally {
   await rabbitmq.remove()
