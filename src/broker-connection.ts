@@ -23,7 +23,9 @@ export interface BrokerError {
 export interface BrokerConnectionOptions<C extends Channel> {
   options: BrokerOptions
   /** What this connection is for: shown by RabbitMQ as the connection's name, and in logs. */
-  purpose: 'consumer' | 'publisher'
+  purpose: 'consumer' | 'publisher' | 'relay'
+  /** The queue that it is for. @default all */
+  queue?: string
   log: FastifyBaseLogger
   createChannel (model: ChannelModel): Promise<C>
   /** Declares what is needed and begins to use the channel. Runs again whenever there is a new channel. */
@@ -39,7 +41,7 @@ export interface BrokerConnectionOptions<C extends Channel> {
  * being set up, a channel that dies alone, and a peer that no longer answers.
  */
 export function createBrokerConnection<C extends Channel> (
-  { options, purpose, log, createChannel, setup, lost }: BrokerConnectionOptions<C>
+  { options, purpose, queue = [options.queue].flat().join(), log, createChannel, setup, lost }: BrokerConnectionOptions<C>
 ) {
   const broker = redactUrl(options.amqpUrl)
   const closing = new AbortController()
@@ -152,7 +154,7 @@ export function createBrokerConnection<C extends Channel> (
       timeout: options.connectTimeout,
       noDelay: true,
       keepAlive: true,
-      clientProperties: { connection_name: `fastify-notification ${purpose} of ${options.queue}` },
+      clientProperties: { connection_name: `fastify-notification ${purpose} of ${queue}` },
       recovery: {
         ...options.reconnect,
         waitForConnect: false,

@@ -3,6 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
+import type { Origin } from './delivery.js'
 import type { BrokerOptions } from './options.js'
 import { ensureQueue } from './queue.js'
 import { createSettlement, type Settlement } from './settlement.js'
@@ -13,30 +14,35 @@ export type Consumer = ReturnType<typeof createConsumer>
 
 export interface ConsumerOptions {
   options: BrokerOptions
+  queue: string
   stats: Stats
   log: FastifyBaseLogger
   /**
-   * Takes a message over; done, or fulfilled, when its outcome is known. Rejected, the message stays unsettled.
-   * @param gone aborts when the broker will deliver the message again, as its channel is dead
+   * Takes a message over; done, or fulfilled, when its outcome is known. Rejected, the message stays unsettled. Its
+   * `gone` aborts when the broker will deliver the message again, as its channel is dead.
    */
-  handle (message: ConsumeMessage, gone: AbortSignal): unknown
+  handle (origin: Origin): unknown
 }
 
-/** Consumes the queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, stats, log, handle }: ConsumerOptions) {
-  const { queue, prefetch } = options
+/** Consumes a queue for as long as it takes, and settles each message when its outcome is known. */
+export function createConsumer ({ options, queue, stats, log, handle }: ConsumerOptions) {
+  const { prefetch, cluster } = options
   let settlement: Settlement | undefined
   let gone = new AbortController()
   let consumerTag: string | undefined
   let draining = false
+  let isFirst = true
 
   const connection = createBrokerConnection<Channel>({
     options,
     purpose: 'consumer',
+    queue,
     log,
     createChannel: model => model.createChannel(),
     async setup (channel, model) {
-      await ensureQueue(model, queue)
+      const others = await ensureQueue(model, queue)
+      if (isFirst && others > 0 && !cluster) log.warn({ queue, consumers: others }, 'another consumer takes part of the messages, for users who may be connected here: set cluster: true on all instances')
+      isFirst = false
       await channel.prefetch(prefetch)
       settlement = createSettlement(channel, prefetch)
       gone = new AbortController()
@@ -68,7 +74,7 @@ export function createConsumer ({ options, stats, log, handle }: ConsumerOptions
     own.track(message)
     const settle = () => { if (!own.settle(message)) stats.count('abandoned') }
     try {
-      const outcome = handle(message, gone)
+      const outcome = handle({ message, queue, gone })
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
       if (outcome instanceof Promise) outcome.then(settle, fail)
       else settle()

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Origin } from './delivery.js'
 import { errors } from './errors.js'
 import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
@@ -13,7 +14,7 @@ export type DeadLetters = ReturnType<typeof createDeadLetters>
 
 /** Puts what can't be used into the dead-letter queue, with the reason and the origin in headers. */
 export function createDeadLetters (options: BrokerOptions, publisher: Publisher, log: FastifyBaseLogger) {
-  const { queue, deadLetterQueue, reconnect } = options
+  const { deadLetterQueue, reconnect } = options
   let failing = false
 
   async function publish (content: Buffer, properties: AmqpOptions.Publish): Promise<void> {
@@ -33,11 +34,10 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
     /**
      * Publishes a delivered message to the dead-letter queue, as often as it takes: until then the original stays
      * unsettled, so that the broker sends less while dead letters can't be published.
-     * @param gone aborts when the original will be delivered again
      * @returns when the broker has confirmed it
      * @throws AbortError
      */
-    async add (message: ConsumeMessage, why: DeadLetterReason, detail: string, gone: AbortSignal): Promise<void> {
+    async add ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
       const { exchange, routingKey } = message.fields
       const headers = {
         ...reasonHeaders(why, detail),

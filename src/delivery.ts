@@ -16,20 +16,34 @@ export interface Routed {
 /** Where a notification came from, if from the queue. */
 export interface Origin {
   readonly message: ConsumeMessage
+  readonly queue: string
   /** Aborts when the broker will deliver the message again. */
   readonly gone: AbortSignal
 }
+
+/**
+ * - `own`: this instance finds out what becomes of it
+ * - `held`: it is in the hold, and has had its outcome
+ * - `guest`: another instance asks whether somebody here takes it
+ */
+export type Kind = 'own' | 'held' | 'guest'
 
 /** A notification on its way, until its outcome is known. */
 export class Delivery {
   /** How many connections it has been handed to. */
   connections = 0
-  /** Of those, how many may still acknowledge it. */
+  /** Of those here, how many may still acknowledge it. */
   holders = 0
   /** Until when one of them has to, in milliseconds since 1970. */
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean
+  /** Whether it waits: for room at a connection, or on its way into the hold. */
+  isWaiting = false
+  /** Under which number other instances know it. */
+  relay: number | undefined
+  /** Whether a client here has it that can't acknowledge it: it is settled when the other instances have it too. */
+  isSentHere = false
   private result: Routed | undefined
   private promise: Promise<Routed> | undefined
   private resolve: ((routed: Routed) => void) | undefined
@@ -39,14 +53,13 @@ export class Delivery {
    * @param position when it was routed for the first time, in microseconds since 1970
    * @param expiresAt in milliseconds since 1970
    * @param origin where it came from, if from the queue
-   * @param isHeld whether it is in the hold, and has had its outcome
    */
   constructor (
     readonly notification: Notification,
     readonly position: number,
     readonly expiresAt: number,
     public origin: Origin | undefined,
-    readonly isHeld = false
+    readonly kind: Kind = 'own'
   ) {
     this.redelivered = origin?.message.fields.redelivered ?? false
   }
@@ -62,6 +75,11 @@ export class Delivery {
   /** Whether the broker will deliver it again. */
   get isGone (): boolean {
     return this.origin?.gone.aborted ?? false
+  }
+
+  /** Whether its outcome is known. */
+  get isSettled (): boolean {
+    return this.result !== undefined
   }
 
   /** Its outcome: at once where it is known already. */

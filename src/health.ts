@@ -1,4 +1,5 @@
 import { reason } from './amqp.js'
+import type { Cluster } from './cluster/index.js'
 import type { Consumer } from './consumer.js'
 import type { HoldStore } from './hold/index.js'
 import type { Publisher } from './publisher.js'
@@ -31,8 +32,8 @@ export interface Health {
 interface HealthParts {
   /** How many messages may be unsettled. */
   prefetch: number
-  /** Its two connections, if there is one. */
-  broker: { consumer: Consumer, publisher: Publisher } | undefined
+  /** Its connections, if there is one. */
+  broker: { consumers: readonly Consumer[], publisher: Publisher, cluster: Cluster | undefined } | undefined
   store: HoldStore | undefined
   /** Since when the application closes, and since when it is closed. */
   closing: { since?: Date, done?: Date }
@@ -45,12 +46,13 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
   function current (): Pick<Health, 'state' | 'since'> {
     if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
     if (closing.since !== undefined) return { state: 'draining', since: closing.since }
-    if (store?.failing === true && (broker === undefined || broker.consumer.consuming)) return { state: 'hold-failing', since: store.lastError!.at }
+    if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) return { state: 'hold-failing', since: store.lastError!.at }
     if (broker === undefined) return { state: 'no-broker', since: created }
-    const { consumer, publisher } = broker
-    const { state, since } = consumer.connection
-    if (state === 'closed') return { state: 'stopped', since }
-    if (!consumer.consuming) return { state: 'connecting', since }
+    const { publisher, consumers, cluster } = broker
+    const connections = [...consumers.map(({ connection }) => connection), ...(cluster === undefined ? [] : [cluster.connection])]
+    const since = new Date(Math.max(...connections.map(({ since }) => since.getTime())))
+    if (connections.some(({ state }) => state === 'closed')) return { state: 'stopped', since }
+    if (!consumers.every(({ consuming }) => consuming) || cluster?.connection.state === 'connecting') return { state: 'connecting', since }
     if (publisher.connection.state === 'blocked') return { state: 'blocked', since: publisher.connection.since }
     const { unblocked } = publisher.connection
     return { state: 'consuming', since: unblocked !== undefined && unblocked > since ? unblocked : since }
@@ -58,9 +60,10 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
 
   return () => {
     const { state, since } = current()
-    const unsettled = broker?.consumer.unsettled ?? 0
-    const ready = GOING.has(state) && unsettled < prefetch
-    const lastErrors = [broker?.consumer.connection.lastError, broker?.publisher.connection.lastError, store?.lastError]
+    const consumers = broker?.consumers ?? []
+    const unsettled = consumers.reduce((sum, { unsettled }) => sum + unsettled, 0)
+    const ready = GOING.has(state) && consumers.every(({ unsettled }) => unsettled < prefetch)
+    const lastErrors = [...consumers.map(({ connection }) => connection.lastError), broker?.publisher.connection.lastError, broker?.cluster?.connection.lastError, store?.lastError]
     const lastError = describe(lastErrors.reduce<LastError | undefined>(latest, undefined))
     return { state, ready, since, lastError, unsettled }
   }

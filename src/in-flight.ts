@@ -30,7 +30,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
   }
 
   function letGo (connection: Connection, id: string): void {
-    if (unackedOf(connection).delete(id) && connection.unacked.size === 0) busy.delete(connection)
+    if (connection.unacked.size > 0 && unackedOf(connection).delete(id) && connection.unacked.size === 0) busy.delete(connection)
   }
 
   return {
@@ -57,6 +57,14 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
       delivery.deadline = Date.now() + ackTimeout
       for (const connection of holders) hold(connection, delivery)
       return true
+    },
+
+    /** Somebody else has it: the connections that it was handed to need not acknowledge it. */
+    release ({ userId, id }: Delivery, isAcknowledged: boolean): void {
+      for (const connection of registry.of(userId)) {
+        letGo(connection, id)
+        if (dismiss && isAcknowledged) connection.tell({ type: 'dismiss', id })
+      }
     },
 
     /** What a user has been handed under an id and has not acknowledged. */

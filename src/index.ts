@@ -1,21 +1,18 @@
 import websocket from '@fastify/websocket'
-import type { ConsumeMessage } from 'amqplib'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { createBroker } from './broker.js'
 import { closeCodes } from './close-codes.js'
-import { createConsumer } from './consumer.js'
-import { createDeadLetters } from './dead-letters.js'
+import type { Hosts } from './cluster/index.js'
 import { createHealth } from './health.js'
 import { createHoldStore, type HoldStore } from './hold/index.js'
 import { giveBack } from './hold/give-back.js'
-import { decode, InvalidMessage } from './message.js'
 import { createNotifier } from './notifier.js'
-import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from './options.js'
+import { hasBroker, type NotificationPluginOptions } from './options.js'
 import { parseOptions } from './parse-options.js'
-import { createPublisher } from './publisher.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
-import { createRouter } from './router.js'
+import { createRouter, type Router } from './router.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { watchUpgrades } from './upgrades.js'
@@ -39,37 +36,34 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const stats = createStats()
   const registry = createRegistry()
   const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped: stats.drop }) : undefined
-  const broker = hasBroker(options) ? createBroker(options) : undefined
-  const router = createRouter({
+  /** What comes from elsewhere is for parts that come after it. */
+  const hosts: Hosts = {
+    host: delivery => router.host(delivery),
+    relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
+    settledElsewhere: (delivery, outcome, connections) => router.settledElsewhere(delivery, outcome, connections),
+    wake: userId => router.wake(userId),
+    broadcast: payload => router.broadcast(payload),
+    disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
+  }
+  const broker = hasBroker(options)
+    ? createBroker({ options, registry, stats, log, hosts, route: (notification, origin) => router.route(notification, origin) })
+    : undefined
+  const router: Router = createRouter({
     options,
     registry,
     deadLetters: broker?.deadLetters,
     store,
+    relays: broker?.cluster?.relays,
     stats,
     log,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
-  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: router })
+  const { opening, left } = broker?.cluster ?? {}
+  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left } })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
-  app.decorate('notifier', createNotifier({ registry, router, sockets, health, stats: stats.snapshot }))
+  app.decorate('notifier', createNotifier({ registry, router, sockets, cluster: broker?.cluster, health, stats: stats.snapshot }))
   addRoute(app, { options, sockets, acknowledged: router.acknowledged })
-
-  function createBroker (options: BrokerOptions) {
-    const publisher = createPublisher(options, log)
-    const deadLetters = createDeadLetters(options, publisher, log)
-    const consumer = createConsumer({ options, stats, log, handle: receive })
-
-    /** The one way in for what the queue delivers. */
-    function receive (message: ConsumeMessage, gone: AbortSignal): unknown {
-      const decoded = decode(message, options.limits.messageBytes)
-      if (!(decoded instanceof InvalidMessage)) return router.route(decoded, { message, gone })
-      const { reason, detail } = decoded
-      return deadLetters.add(message, reason, detail, gone).then(() => stats.count('dead-lettered', reason))
-    }
-
-    return { queue: options.queue, publisher, deadLetters, consumer }
-  }
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
@@ -86,9 +80,9 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     const { pluginTimeout = 0 } = app.initialConfig
     const timeout = pluginTimeout > 0 ? pluginTimeout * 0.9 : 60_000
     try {
-      await Promise.all([broker.publisher.connection.start(timeout), broker.consumer.connection.start(timeout)])
+      await broker.start(timeout)
     } catch (error) {
-      await closeBroker(0)
+      await broker.close(0)
       throw error
     }
   })
@@ -100,11 +94,11 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     const timeLeft = () => Math.max(0, deadline - Date.now())
     // What can't be settled must not use up the time in which clients are told to come back.
     router.drain()
-    await broker?.consumer.drain(timeLeft() / 2)
+    await broker?.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
     endUpgrades()
     if (store !== undefined) await closeHold(store, timeLeft)
-    await closeBroker(timeLeft())
+    await broker?.close(timeLeft())
     closing.done = new Date()
   }
 
@@ -114,10 +108,6 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     await within(timeLeft(), router.close())
     await giveBack(store, broker, timeLeft(), log)
     await store.close()
-  }
-
-  async function closeBroker (timeout: number): Promise<void> {
-    await Promise.all([broker?.consumer.connection.close(timeout), broker?.publisher.connection.close(timeout)])
   }
 
   // Begun while the server still listens, awaited where Fastify sets no time limit. In between the server waits for

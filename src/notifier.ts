@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
+import type { Cluster } from './cluster/index.js'
 import type { Outcome, Routed } from './delivery.js'
 import { errors } from './errors.js'
 import type { Health } from './health.js'
@@ -50,7 +51,8 @@ export interface Notifier {
   notifyMany (userIds: Iterable<string>, content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
 
   /**
-   * Sends one content to everybody who is connected, encoded once. Who leaves at that moment counts as offline.
+   * Sends one content to everybody who is connected, encoded once. Who leaves at that moment counts as offline; other
+   * instances send it too, and are not waited for, nor in the result.
    * @throws as {@link notify}
    */
   broadcast (content: unknown, options?: { id?: string }): Promise<NotifyManyResult>
@@ -71,21 +73,27 @@ export interface Notifier {
   unregister (userId: string, socket: WebSocket): boolean
 
   /**
-   * Closes every connection of a user: signed out, banned.
+   * Closes every connection of a user, with `cluster: true` on all instances: signed out, banned.
    * @param code a close code that an endpoint may send (RFC 6455 §7.4); default 4502, at which clients don't come back
    * @param reason at most 123 bytes
-   * @returns how many connections were closed
+   * @returns how many connections were closed on this instance
    * @throws FST_NOTIFICATION_INVALID_CLOSE
    */
   disconnect (userId: string, code?: number, reason?: string): number
 
-  /** How many connections a user has. */
+  /**
+   * Whether a user has a connection: with `cluster: true`, on any instance.
+   * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_PUBLISH_TIMEOUT
+   */
+  isOnline (userId: string): Promise<boolean>
+
+  /** How many connections a user has on this instance. */
   connections (userId: string): number
 
-  /** The connected users: how many, and their ids one by one. */
+  /** The users who are connected to this instance: how many, and their ids one by one. */
   readonly users: { readonly size: number, has (userId: string): boolean, [Symbol.iterator] (): IterableIterator<string> }
 
-  /** How many connections there are. */
+  /** How many connections this instance has. */
   readonly size: number
 
   /** Whether messages are being consumed, since when, and what went wrong last. */
@@ -106,13 +114,15 @@ interface NotifierParts {
   registry: Registry
   router: Router
   sockets: Sockets
+  /** With `cluster: true`. */
+  cluster: Cluster | undefined
   health (): Health
   stats (): StatsSnapshot
 }
 
 /** The public face of the registry and the router. */
-export function createNotifier ({ registry, router, sockets, health, stats }: NotifierParts): Notifier {
-  async function routeToEach (userIds: Iterable<string>, payload: Payload): Promise<NotifyManyResult> {
+export function createNotifier ({ registry, router, sockets, cluster, health, stats }: NotifierParts): Notifier {
+  async function routeToEach (userIds: Iterable<string>, payload: Payload, isForAll = false): Promise<NotifyManyResult> {
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
     let connections = 0
@@ -124,7 +134,7 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
 
     const pending: Array<Promise<void>> = []
     for (const userId of userIds) {
-      const routed = router.route({ userId, payload })
+      const routed = router.route({ userId, payload }, undefined, isForAll)
       if (routed instanceof Promise) pending.push(routed.then(count))
       else count(routed)
     }
@@ -146,7 +156,9 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
     },
 
     async broadcast (content, options) {
-      return await routeToEach([...registry.users.keys()], composePayload(content, options?.id))
+      const payload = composePayload(content, options?.id)
+      cluster?.broadcast({ id: payload.id, content })
+      return await routeToEach([...registry.users.keys()], payload, true)
     },
 
     register (userId, socket, request) {
@@ -155,7 +167,7 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
     },
 
     unregister (userId, socket) {
-      const connection = registry.find(userId, socket)
+      const connection = sockets.find(userId, socket)
       if (connection === undefined) return false
       sockets.release(connection)
       return true
@@ -166,7 +178,13 @@ export function createNotifier ({ registry, router, sockets, health, stats }: No
       if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
         throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, kind(reason))
       }
-      return registry.of(userId).filter(connection => sockets.close(connection, code, reason)).length
+      cluster?.disconnect(userId, { code, reason })
+      return sockets.disconnect(userId, code, reason)
+    },
+
+    async isOnline (userId) {
+      assertUserId(userId)
+      return registry.of(userId).length > 0 || await cluster?.isElsewhere(userId) === true
     },
 
     connections: userId => registry.of(userId).length,

@@ -27,12 +27,16 @@ export const OptionsSchema = Type.Object({
    */
   amqpUrl: Type.Optional(Type.String({ allowed: 'an amqp:// or amqps:// URL' })),
 
-  /** The queue to consume: used as it is where it exists, created as a durable quorum queue where not. */
-  queue: Type.Optional(QueueName),
+  /**
+   * The queue to consume, or several: each used as it is where it exists, created as a durable quorum queue where not.
+   */
+  queue: Type.Optional(Type.Union([QueueName, Type.Array(QueueName, { minItems: 1, maxItems: 100, uniqueItems: true })], {
+    allowed: 'a queue name of 1 to 255 bytes, or an array of 1 to 100 different ones'
+  })),
 
   /**
    * Where messages go that can't be used, with the reason in a header.
-   * @default `<queue>.dead`
+   * @default `<queue>.dead`, of the first queue
    */
   deadLetterQueue: Type.Optional(QueueName),
 
@@ -111,6 +115,31 @@ export const OptionsSchema = Type.Object({
    * @default false
    */
   dismiss: Type.Boolean({ default: false, allowed: 'true or false' }),
+
+  /**
+   * Whether several instances share the queue: then each delivers what another one has taken for its users.
+   * @default false
+   */
+  cluster: Type.Boolean({ default: false, allowed: 'true or false' }),
+
+  /** With `cluster: true`: how the instances reach each other. */
+  relay: Type.Object({
+    /**
+     * The exchange between them, the same for all; direct, and created where it doesn't exist.
+     * @default `<queue>.relay`, of the first queue
+     */
+    exchange: Type.Optional(Type.String({ minLength: 1, maxLength: 127, allowed: 'a name of 1 to 127 characters' })),
+    /**
+     * How long a user stays bound to an instance after their last connection to it has closed, in milliseconds.
+     * @default 30000
+     */
+    unbindDelay: milliseconds(0, 3_600_000, 30_000), // a reload, or a change of network, takes less
+    /**
+     * How long another instance may take to tell what became of a notification, in milliseconds; then it is asked again.
+     * @default 5000
+     */
+    receiptTimeout: milliseconds(100, 600_000, 5_000)
+  }, { default: {}, additionalProperties: false, allowed: 'an object with exchange, unbindDelay and receiptTimeout' }),
 
   /**
    * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
@@ -241,7 +270,7 @@ export const OptionsSchema = Type.Object({
 /** The options with their defaults filled in. */
 export type Options = Readonly<Static<typeof OptionsSchema>>
 
-type Groups = 'hold' | 'reconnect' | 'heartbeat' | 'limits'
+type Groups = 'hold' | 'relay' | 'reconnect' | 'heartbeat' | 'limits'
 
 type Input<T> = { [K in keyof T]?: (K extends Groups ? Input<T[K]> : T[K]) | undefined }
 
@@ -250,6 +279,11 @@ export type NotificationPluginOptions = Input<Static<typeof OptionsSchema>>
 
 /** The options of an application with a broker. */
 export type BrokerOptions = Options & Required<Pick<Options, 'amqpUrl' | 'queue' | 'deadLetterQueue'>>
+
+/** The queues to consume, one or several. */
+export function queuesOf ({ queue }: BrokerOptions): [string, ...string[]] {
+  return [queue].flat() as [string, ...string[]]
+}
 
 /** Whether the options name a broker; `parseOptions` has seen to the rest. */
 export function hasBroker (options: Options): options is BrokerOptions {

@@ -34,25 +34,33 @@ function isGroup (value: unknown): value is object {
 
 /** What the schema of one option can't say: how options go together. */
 function assertConsistent (options: Options): void {
-  const { amqpUrl, queue, deadLetterQueue, offline, hold, reconnect, heartbeat, allowedOrigins } = options
+  const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins } = options
   if (amqpUrl !== undefined) {
     const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
     if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
       throw new errors.InvalidOption('amqpUrl', 'an amqp:// or amqps:// URL', redactUrl(amqpUrl))
     }
   }
-  for (const name of ['queue', 'deadLetterQueue'] as const) {
-    const value = options[name]
-    if (value === undefined) continue
+  const queues = options.queue === undefined ? [] : [options.queue].flat()
+  const [queue] = queues
+  const names = [...queues.map(value => ['queue', value] as const), ...(deadLetterQueue === undefined ? [] : [['deadLetterQueue', deadLetterQueue] as const])]
+  for (const [name, value] of names) {
     if (Buffer.byteLength(value) > 255) throw new errors.InvalidOption(name, 'a queue name of 1 to 255 bytes', `${Buffer.byteLength(value)} bytes`)
     if (amqpUrl === undefined) throw new errors.InvalidOption(name, 'left out where there is no amqpUrl', show(value))
   }
   if (amqpUrl !== undefined && queue === undefined) throw new errors.InvalidOption('queue', 'given together with amqpUrl', 'undefined')
-  if (deadLetterQueue !== undefined && deadLetterQueue === queue) {
+  if (deadLetterQueue !== undefined && queues.includes(deadLetterQueue)) {
     throw new errors.InvalidOption('deadLetterQueue', 'another queue than queue, or dead letters would go round for ever', show(deadLetterQueue))
   }
   if (queue !== undefined && deadLetterQueue === undefined && Buffer.byteLength(queue) > 250) {
     throw new errors.InvalidOption('deadLetterQueue', "given where queue has over 250 bytes: '<queue>.dead' would be too long", 'undefined')
+  }
+  if (deadLetterQueue === undefined && queues.includes(`${queue}.dead`)) {
+    throw new errors.InvalidOption('deadLetterQueue', "given where '<queue>.dead' is a queue to consume", 'undefined')
+  }
+  if (cluster && amqpUrl === undefined) throw new errors.InvalidOption('cluster', 'false where there is no amqpUrl', 'true')
+  if (cluster && offline === 'hold' && hold.redis === undefined) {
+    throw new errors.InvalidOption('hold.redis', "given with cluster: true and offline: 'hold', as what is in the memory of one instance is not found by the others", 'undefined')
   }
   if (offline === 'dead-letter' && amqpUrl === undefined) {
     throw new errors.InvalidOption('offline', "'drop' or 'hold' where there is no amqpUrl", show(offline))
@@ -92,7 +100,7 @@ function isDecodable ({ username, password }: URL): boolean {
 }
 
 function withDeadLetterQueue (options: Options): Options {
-  return options.queue === undefined ? options : { deadLetterQueue: `${options.queue}.dead`, ...options }
+  return options.queue === undefined ? options : { deadLetterQueue: `${[options.queue].flat()[0]}.dead`, ...options }
 }
 
 function allowed ({ type, schema }: ValueError): string {

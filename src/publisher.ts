@@ -1,4 +1,4 @@
-import { IllegalOperationError, type ConfirmChannel, type Options as AmqpOptions } from 'amqplib'
+import { IllegalOperationError, type ChannelModel, type ConfirmChannel, type Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { reason } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
@@ -14,12 +14,15 @@ export type Publisher = ReturnType<typeof createPublisher>
 /**
  * Publishes on a connection of its own: under a memory or disk alarm RabbitMQ blocks a connection that publishes,
  * and with it whatever is consumed on the same.
+ * @param prepare declares what else is needed, on each new connection
  */
-export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger) {
+export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger, prepare: (model: ChannelModel) => Promise<void> = async () => {}) {
   let sequence = 0
   let ensuring: Promise<void> | undefined
   /** How to fail each publish that isn't confirmed yet. */
   const inFlight = new Map<number, (why: string) => void>()
+  /** Those of `send()` that aren't confirmed yet: whom to tell. */
+  const sent = new Map<number, (isRouted: boolean | undefined) => void>()
 
   const connection = createBrokerConnection<ConfirmChannel>({
     options,
@@ -28,18 +31,53 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger)
     createChannel: model => model.createConfirmChannel(),
     async setup (channel, model) {
       // A returned message is confirmed too, after its return.
-      channel.on('return', ({ properties }) => {
-        inFlight.get(properties.headers?.[PUBLISH_ID] as number)?.('there is no such queue')
+      channel.on('return', ({ properties: { headers, messageId } }) => {
+        const id = headers?.[PUBLISH_ID] as number | undefined
+        if (id !== undefined) inFlight.get(id)?.('there is no such queue')
+        else tell(Number(messageId), false)
       })
       await ensureQueue(model, options.deadLetterQueue)
+      await prepare(model)
     },
     lost () {
       for (const fail of inFlight.values()) fail('the connection was lost')
+      for (const id of sent.keys()) tell(id, undefined)
     }
   })
 
+  function tell (id: number, isRouted: boolean | undefined): void {
+    const done = sent.get(id)
+    sent.delete(id)
+    done?.(isRouted)
+  }
+
   return {
     connection,
+
+    /**
+     * Publishes through an exchange, and doesn't wait.
+     * @param properties without a `messageId`
+     * @param done is told whether the broker had a queue for it; undefined where that can't be known: the broker takes none
+     *   now, or the connection was lost
+     */
+    send (
+      exchange: string, routingKey: string, content: Buffer, properties: AmqpOptions.Publish, done?: (isRouted: boolean | undefined) => void
+    ): void {
+      const { channel, state } = connection
+      if (channel === undefined || state !== 'open') return done?.(undefined)
+      const id = ++sequence
+      try {
+        if (done === undefined) channel.publish(exchange, routingKey, content, properties)
+        else {
+          sent.set(id, done)
+          channel.publish(exchange, routingKey, content, { ...properties, messageId: String(id), mandatory: true }, (error: unknown) => {
+            tell(id, error == null ? true : undefined) // of what was returned it has been told before
+          })
+        }
+      } catch {
+        tell(id, undefined) // the channel is closing
+      }
+    },
 
     /**
      * Publishes a message to a queue, through the default exchange.
@@ -79,7 +117,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger)
       const { model } = connection
       if (model === undefined) return
       // Once for all the letters that wait for it.
-      ensuring ??= ensureQueue(model, options.deadLetterQueue).finally(() => { ensuring = undefined })
+      ensuring ??= ensureQueue(model, options.deadLetterQueue).then(() => {}).finally(() => { ensuring = undefined })
       await ensuring
     }
   }

@@ -9,24 +9,26 @@ const NOT_FOUND = 404
  * queue where not.
  * @param model an open connection to the broker
  * @param queue its name
+ * @returns how many consumers it has
  * @throws the broker's error, with its reply code as `code`, where the queue may not be used or created
  */
-export async function ensureQueue (model: ChannelModel, queue: string): Promise<void> {
+export async function ensureQueue (model: ChannelModel, queue: string): Promise<number> {
   // The broker answers a passive declare of what doesn't exist by closing the channel (AMQP 0-9-1 §1.7.2.1).
-  const exists = await onOwnChannel(model, channel => channel.checkQueue(queue)).then(() => true, (error: unknown) => {
-    if ((error as { code?: unknown }).code === NOT_FOUND) return false
+  const found = await onOwnChannel(model, channel => channel.checkQueue(queue)).catch((error: unknown) => {
+    if ((error as { code?: unknown }).code === NOT_FOUND) return undefined
     throw error
   })
-  if (!exists) {
-    await onOwnChannel(model, channel => channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } }))
-  }
+  if (found !== undefined) return found.consumerCount
+  await onOwnChannel(model, channel => channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } }))
+  return 0
 }
 
-async function onOwnChannel (model: ChannelModel, use: (channel: Channel) => Promise<unknown>): Promise<void> {
+/** Uses a channel of its own, which the broker closes at an error. */
+export async function onOwnChannel<T> (model: ChannelModel, use: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await model.createChannel()
   channel.on('error', () => {}) // the call that caused it rejects with the same
   try {
-    await use(channel)
+    return await use(channel)
   } finally {
     await closeChannel(channel)
   }

@@ -1,12 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Relays } from './cluster/index.js'
 import type { Connection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
-import { Delivery, type Origin, type Routed } from './delivery.js'
+import { Delivery, type Origin, type Outcome, type Routed } from './delivery.js'
 import type { HoldStore } from './hold/index.js'
 import { createLines } from './hold/lines.js'
 import { createInFlight } from './in-flight.js'
 import { toMessage, type Notification } from './message.js'
 import type { Options } from './options.js'
+import type { Payload } from './payload.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
 import { createWaiting } from './waiting.js'
@@ -22,6 +24,8 @@ interface RouterParts {
   deadLetters: DeadLetters | undefined
   /** With `offline: 'hold'`. */
   store: HoldStore | undefined
+  /** With `cluster: true`: the way to the other instances. */
+  relays: Relays | undefined
   stats: Stats
   log: FastifyBaseLogger
   /** A connection has left something unacknowledged for too long. */
@@ -29,25 +33,27 @@ interface RouterParts {
 }
 
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
-export function createRouter ({ options, registry, deadLetters, store, stats, log, onOverdue }: RouterParts) {
-  const inFlight = createInFlight({ options, registry, settled, onOverdue })
-  const lines = store && createLines({ store, registry, inFlight, log, kept: settle })
+export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, onOverdue }: RouterParts) {
+  const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
+  const lines = store && createLines({ store, registry, inFlight, log, kept })
   const waiting = createWaiting(inFlight.offer)
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
-  const isDirect = options.settle === 'sent' && lines === undefined
+  const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
   let lastPosition = 0
   let isClosing = false
 
   /**
    * Sends a notification to every connection of its user.
+   * @param origin where it came from, if from the queue
+   * @param isForAll whether the other instances have been told already
    * @returns its outcome: at once where it is known at once
    * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT, FST_NOTIFICATION_HOLD_FAILED for one that
    *   is not from the queue
    */
-  function route (notification: Notification, origin?: Origin): Routed | Promise<Routed> {
+  function route (notification: Notification, origin?: Origin, isForAll = false): Routed | Promise<Routed> {
     if (isDirect) return routeDirectly(notification, origin)
     const { userId, payload } = notification
-    const same = inFlight.find(userId, payload.id)
+    const same = inFlight.find(userId, payload.id) ?? relays?.find(userId, payload.id)
     if (same !== undefined) {
       // The broker delivers again what it waits for: the outcome is that of what is under way.
       if (origin !== undefined) same.origin = origin
@@ -56,7 +62,7 @@ export function createRouter ({ options, registry, deadLetters, store, stats, lo
     const now = Date.now()
     lastPosition = Math.max(lastPosition + 1, now * 1_000)
     const delivery = new Delivery(notification, lastPosition, now + expirationOf(origin), origin)
-    place(delivery)
+    place(delivery, isForAll)
     return delivery.routed
   }
 
@@ -72,21 +78,44 @@ export function createRouter ({ options, registry, deadLetters, store, stats, lo
   }
 
   /** Hands a delivery over, or lets it wait. */
-  function place (delivery: Delivery): void {
-    const { userId } = delivery
-    const isBehind = lines?.has(userId) === true || waiting.has(userId)
+  function place (delivery: Delivery, isForAll = false): void {
+    const { userId, kind } = delivery
+    const isHere = registry.of(userId).length > 0
+    const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
+    delivery.isWaiting = false
+    // What is behind something that is on its way into the hold must not overtake it by way of another instance.
+    const isRelayed = relays !== undefined && kind === 'own' && !isForAll && (isHere ? delivery.relay === undefined : !isBehind)
+    if (isRelayed) relays.send(delivery)
     if (!isBehind && inFlight.offer(delivery)) return
-    if (delivery.isGone) return // the broker delivers it again
-    if (isClosing && delivery.origin !== undefined) return // it goes back to the queue
+    if (isHere || isBehind) wait(delivery)
+    else if (!isRelayed) nobody(delivery)
+  }
+
+  /** Nobody can take a delivery now. */
+  function wait (delivery: Delivery): void {
+    if (goesBack(delivery)) return
+    if (lines === undefined && registry.of(delivery.userId).length === 0) return giveUp(delivery)
+    delivery.isWaiting = true
     if (lines !== undefined) lines.add(delivery)
-    else if (registry.of(userId).length > 0) waiting.add(delivery)
-    else giveUp(delivery)
+    else waiting.add(delivery)
+  }
+
+  /** The user has no connection, on whichever instance. */
+  function nobody (delivery: Delivery): void {
+    if (delivery.kind === 'guest') delivery.settle('offline')
+    else if (lines !== undefined) wait(delivery)
+    else if (!goesBack(delivery)) giveUp(delivery)
+  }
+
+  /** Whether the broker delivers a message again: its channel has died; or we are closing, and it is not settled. */
+  function goesBack ({ isGone, origin }: Delivery): boolean {
+    return isGone || (isClosing && origin !== undefined)
   }
 
   function giveUp (delivery: Delivery): void {
     const outcome = offline(delivery.notification, delivery.origin)
-    if (outcome instanceof Promise) outcome.then(({ outcome }) => delivery.settle(outcome), (error: unknown) => delivery.fail(error))
-    else delivery.settle(outcome.outcome)
+    if (outcome instanceof Promise) outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => delivery.fail(error))
+    else conclude(delivery, outcome.outcome)
   }
 
   function offline (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {
@@ -99,24 +128,41 @@ export function createRouter ({ options, registry, deadLetters, store, stats, lo
 
   async function deadLetter (letters: DeadLetters, notification: Notification, origin: Origin | undefined): Promise<Routed> {
     const detail = 'the user had no connection'
-    if (origin !== undefined) await letters.add(origin.message, 'offline', detail, origin.gone)
+    if (origin !== undefined) await letters.add(origin, 'offline', detail)
     else await letters.addOwn(toMessage(notification), 'offline', detail)
     stats.count('dead-lettered', 'offline')
     return DEAD_LETTERED
   }
 
-  /** Somebody has it. */
-  function settled (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void {
-    if (delivery.isHeld) {
+  /** Somebody here has it. */
+  function delivered (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void {
+    const { kind } = delivery
+    if (kind === 'held') {
       lines!.remove(delivery.userId, delivery.id)
       stats.count('released')
     }
-    settle(delivery, outcome)
+    // The other instances may have connections of the user too.
+    if (outcome === 'sent' && relays?.isUnderWay(delivery) === true) delivery.isSentHere = true
+    else settle(delivery, outcome)
+  }
+
+  /** It is in the hold; or is not, as there was no room for it. */
+  function kept (delivery: Delivery, outcome: 'held' | 'offline'): void {
+    const { userId, id } = delivery
+    if (delivery.isSettled) lines!.remove(userId, id)
+    else settle(delivery, outcome)
+    // By now the user may have a connection elsewhere.
+    if (registry.of(userId).length === 0) relays?.wake(userId)
   }
 
   function settle (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held' | 'offline'): void {
-    stats.count(outcome)
+    if (delivery.kind !== 'guest') stats.count(outcome) // else its own instance counts it
+    conclude(delivery, outcome)
+  }
+
+  function conclude (delivery: Delivery, outcome: Outcome): void {
     delivery.settle(outcome)
+    relays?.settled(delivery, outcome)
   }
 
   /** There may be room at a user's connections. */
@@ -127,6 +173,47 @@ export function createRouter ({ options, registry, deadLetters, store, stats, lo
 
   return {
     route,
+
+    /** Another instance asks for connections here: the outcome is `offline` where there is none that takes it. */
+    host (delivery: Delivery): Routed | Promise<Routed> {
+      const { userId, id } = delivery
+      const same = inFlight.find(userId, id) // another one of the queue's redeliveries
+      if (same !== undefined) return same.routed
+      if (registry.of(userId).length === 0) nobody(delivery)
+      else place(delivery)
+      return delivery.routed
+    },
+
+    /** Another instance tells the outcome of a delivery, or that it has handed it to so many connections. */
+    settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
+      if (delivery.isSettled) return
+      delivery.connections += connections
+      inFlight.release(delivery, outcome === 'acknowledged')
+      if (delivery.kind === 'own') stats.count('relayed')
+      settle(delivery, outcome)
+      changed(delivery.userId)
+    },
+
+    /** Every other instance that has the user has a delivery, or none has. */
+    relayed (delivery: Delivery, isElsewhere: boolean): void {
+      if (delivery.isSettled || delivery.isWaiting) return
+      if (delivery.isSentHere) return settle(delivery, 'sent')
+      if (isElsewhere || delivery.holders > 0) return
+      if (registry.of(delivery.userId).length > 0) place(delivery)
+      else nobody(delivery)
+    },
+
+    /** Another instance sends something to everybody. */
+    broadcast (payload: Payload): void {
+      for (const userId of [...registry.users.keys()]) {
+        Promise.resolve(route({ userId, payload }, undefined, true)).catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
+      }
+    },
+
+    /** Something of a user is in the hold. */
+    wake (userId: string): void {
+      if (registry.of(userId).length > 0) lines?.opened(userId)
+    },
 
     /** A connection is in the registry. */
     opened ({ userId }: Connection): void {
@@ -146,14 +233,21 @@ export function createRouter ({ options, registry, deadLetters, store, stats, lo
     /** A connection has left the registry: what it has not acknowledged goes to another one, or waits. */
     ended (connection: Connection): void {
       const { userId } = connection
+      let isInHold = lines?.has(userId) === true
       for (const delivery of inFlight.ended(connection)) {
         delivery.redelivered = true
-        if (delivery.isHeld) lines!.released(delivery)
-        else place(delivery)
+        if (delivery.kind === 'held') {
+          isInHold = true
+          lines!.released(delivery)
+        } else {
+          place(delivery)
+        }
       }
       if (isDirect) return
       changed(userId)
-      if (registry.of(userId).length === 0) waiting.take(userId).forEach(place)
+      if (registry.of(userId).length > 0) return
+      for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
+      if (isInHold) relays?.wake(userId)
     },
 
     /** To be called about once a second. */

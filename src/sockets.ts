@@ -37,6 +37,10 @@ export interface OpenOptions {
 
 /** What is told of the connections. */
 export interface SocketHooks {
+  /** A user gets a connection: undefined, or resolves when it can be in the registry. */
+  opening?: ((userId: string) => Promise<void> | undefined) | undefined
+  /** A user has no connection left, in the registry or on the way to it. */
+  left?: ((userId: string) => void) | undefined
   /** It is in the registry. */
   opened (connection: Connection): void
   /** It has left the registry; may be told again. */
@@ -65,6 +69,8 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
   const open = new Map<Connection, Unlisten>()
   /** Those that have been sent a close frame, and when they are ended if they don't answer; the oldest first. */
   const ending = new Map<Connection, number>()
+  /** Those that are not in the registry yet, by user. */
+  const pending = new Map<string, Set<Connection>>()
   /** How many sockets of a user have not ended yet. */
   const ofUser = new Map<string, number>()
   const events = new EventEmitter<{ empty: [] }>()
@@ -100,13 +106,36 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
     else ofUser.set(connection.userId, rest)
     ending.delete(connection)
     heartbeat.delete(connection)
-    registry.delete(connection)
+    leave(connection)
     hooks.ended(connection)
     if (open.size === 0) events.emit('empty')
   }
 
-  function end (connection: Connection): void {
+  function leave (connection: Connection): void {
+    const { userId } = connection
     registry.delete(connection)
+    unpend(connection)
+    if (registry.of(userId).length === 0 && !pending.has(userId)) hooks.left?.(userId)
+  }
+
+  /** @returns whether it was on the way to the registry */
+  function unpend (connection: Connection): boolean {
+    const { userId } = connection
+    const others = pending.get(userId)
+    if (others === undefined || !others.delete(connection)) return false
+    if (others.size === 0) pending.delete(userId)
+    return true
+  }
+
+  function pend (connection: Connection): void {
+    const { userId } = connection
+    const others = pending.get(userId)
+    if (others === undefined) pending.set(userId, new Set([connection]))
+    else others.add(connection)
+  }
+
+  function end (connection: Connection): void {
+    leave(connection)
     // At the end what it acknowledges until it is closed counts: the rest goes back to the queue.
     if (!closing) hooks.ended(connection)
     if (!ending.has(connection)) ending.set(connection, Date.now() + CLOSE_GRACE)
@@ -119,7 +148,26 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
     return true
   }
 
+  /** From here on it is sent what is for its user. */
+  function announce (connection: Connection): void {
+    registry.add(connection)
+    connection.tell({ type: 'welcome', connectionId: connection.id, heartbeatMs: options.heartbeat.interval })
+    hooks.opened(connection)
+  }
+
+  function find (userId: string, socket: WebSocket): Connection | undefined {
+    return registry.find(userId, socket) ?? [...pending.get(userId) ?? []].find(connection => connection.socket === socket)
+  }
+
   return {
+    find,
+
+    /** Closes every connection of a user, and returns how many. */
+    disconnect (userId: string, code: number, reason: string): number {
+      const connections = [...registry.of(userId), ...pending.get(userId) ?? []]
+      return connections.filter(connection => close(connection, code, reason)).length
+    },
+
     /** How many sockets have not ended yet: those that are closing hold theirs too. */
     get size (): number {
       return open.size
@@ -136,7 +184,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
      */
     open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, isOwn }: OpenOptions): Connection {
       assertOpen(socket)
-      const registered = registry.find(userId, socket)
+      const registered = find(userId, socket)
       if (registered !== undefined) return registered
 
       const connection = new Connection(userId, socket, expiresAt, rules, isOwn ? gathering : undefined)
@@ -153,14 +201,17 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       socket.on('error', onError).on('pong', onPong).once('close', onClose)
       open.set(connection, () => socket.off('error', onError).off('pong', onPong).off('close', onClose))
       ofUser.set(userId, (ofUser.get(userId) ?? 0) + 1)
-      registry.add(connection)
       heartbeat.add(connection)
       // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
       // It has none where its application set `clientTracking: false`.
       server.clients?.delete(socket)
       log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
-      connection.tell({ type: 'welcome', connectionId, heartbeatMs: options.heartbeat.interval })
-      hooks.opened(connection)
+      const bound = hooks.opening?.(userId)
+      if (bound === undefined) announce(connection)
+      else {
+        pend(connection)
+        bound.then(() => { if (unpend(connection)) announce(connection) })
+      }
       if (closing) close(connection, closeCodes.goingAway, 'server shutting down')
       return connection
     },

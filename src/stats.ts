@@ -6,6 +6,8 @@ export interface StatsSnapshot {
   acknowledged: number
   /** Notifications handed to a socket, of which no acknowledgement was expected. */
   sent: number
+  /** Of those, how many were settled by another instance; that counts them nowhere. */
+  relayed: number
   /** Notifications put in the hold, as nobody could take them then. */
   held: number
   /** Of those, how many were acknowledged or sent later; they are counted there too. */
@@ -27,6 +29,7 @@ export function createStats () {
   const counts: StatsSnapshot = {
     acknowledged: 0,
     sent: 0,
+    relayed: 0,
     held: 0,
     released: 0,
     dropped: { overflow: 0, expired: 0 },
@@ -36,7 +39,7 @@ export function createStats () {
   }
 
   return {
-    count (...[outcome, reason]: ['acknowledged' | 'sent' | 'held' | 'released' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
+    count (...[outcome, reason]: ['acknowledged' | 'sent' | 'relayed' | 'held' | 'released' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
       if (outcome === 'dead-lettered') counts.deadLettered[reason]++
       else counts[outcome]++
     },

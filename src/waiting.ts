@@ -20,7 +20,8 @@ export function createWaiting (offer: (delivery: Delivery) => boolean) {
     changed (userId: string): void {
       const waiting = byUser.get(userId)
       if (waiting === undefined) return
-      const refused = waiting.findIndex(delivery => !offer(delivery))
+      // Of some another instance may have told the outcome meanwhile.
+      const refused = waiting.findIndex(delivery => !delivery.isSettled && !offer(delivery))
       if (refused === -1) byUser.delete(userId)
       else waiting.splice(0, refused)
     },

@@ -146,7 +146,7 @@ export function createLines ({ store, registry, inFlight, log, kept }: LinesPart
 
   async function deliver (userId: string, line: Line, ready: readonly Held[], isWanted: () => boolean): Promise<void> {
     for (const held of ready) {
-      const delivery = new Delivery(fromJson(userId, held.id, held.content), held.position, held.expiresAt, undefined, true)
+      const delivery = new Delivery(fromJson(userId, held.id, held.content), held.position, held.expiresAt, undefined, 'held')
       delivery.redelivered = true // perhaps: the store doesn't know
       const isDone = () => removals.has(userId, held.id) || inFlight.find(userId, held.id) !== undefined
       while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {

@@ -1,0 +1,88 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
+import { createConsumer, type Consumer } from './consumer.js'
+import { createDeadLetters, type DeadLetters } from './dead-letters.js'
+import type { Origin, Routed } from './delivery.js'
+import { decode, InvalidMessage, type Notification } from './message.js'
+import { queuesOf, type BrokerOptions } from './options.js'
+import { createPublisher, type Publisher } from './publisher.js'
+import type { Registry } from './registry.js'
+import type { Stats } from './stats.js'
+
+/** Everything that speaks to RabbitMQ. */
+export interface Broker {
+  /** The queue to which goes what this process gives back. */
+  readonly queue: string
+  readonly consumers: readonly Consumer[]
+  readonly publisher: Publisher
+  readonly deadLetters: DeadLetters
+  /** With `cluster: true`. */
+  readonly cluster: Cluster | undefined
+  /**
+   * Connects, and begins to consume.
+   * @param timeout with `startup: 'fail'`, how long that may take in all, in milliseconds
+   * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED
+   */
+  start (timeout: number): Promise<void>
+  /**
+   * Takes no more messages, and resolves when what is in flight is settled; other instances reach nobody here any more.
+   * @param timeout how long that may take, in milliseconds
+   */
+  drain (timeout: number): Promise<void>
+  /** @param timeout how long that may take, in milliseconds */
+  close (timeout: number): Promise<void>
+}
+
+export interface BrokerParts {
+  options: BrokerOptions
+  registry: Registry
+  stats: Stats
+  log: FastifyBaseLogger
+  /** Takes a notification over; its outcome is known at once, or later. */
+  route (notification: Notification, origin: Origin): Routed | Promise<Routed>
+  /** What other instances may ask. */
+  hosts: Hosts
+}
+
+export function createBroker ({ options, registry, stats, log, route, hosts }: BrokerParts): Broker {
+  const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
+  const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts }) : undefined
+  const deadLetters = createDeadLetters(options, publisher, log)
+  const queues = queuesOf(options)
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: receive }))
+
+  /** The one way in for what the queues deliver. */
+  function receive (origin: Origin): unknown {
+    const decoded = decode(origin.message, options.limits.messageBytes)
+    if (!(decoded instanceof InvalidMessage)) return route(decoded, origin)
+    const { reason, detail } = decoded
+    return deadLetters.add(origin, reason, detail).then(() => stats.count('dead-lettered', reason))
+  }
+
+  return {
+    queue: queues[0],
+    consumers,
+    publisher,
+    deadLetters,
+    cluster,
+
+    async start (timeout) {
+      const deadline = Date.now() + timeout
+      // What consumes comes last: before, nothing could be passed on.
+      await Promise.all([publisher.connection.start(timeout), cluster?.connection.start(timeout)])
+      await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - Date.now()))))
+    },
+
+    async drain (timeout) {
+      const deadline = Date.now() + timeout
+      await Promise.all(consumers.map(consumer => consumer.drain(timeout)))
+      await cluster?.leave(Math.max(0, deadline - Date.now()))
+    },
+
+    async close (timeout) {
+      cluster?.close()
+      const connections = [...consumers.map(({ connection }) => connection), publisher.connection]
+      await Promise.all([cluster?.leave(timeout), ...connections.map(connection => connection.close(timeout))])
+    }
+  }
+}

@@ -1,0 +1,179 @@
+/** Binds a user to the inbox, or unbinds. */
+export interface Binder {
+  bind (userId: string): Promise<unknown>
+  unbind (userId: string): Promise<unknown>
+}
+
+/** How often it is looked whether a binding that nobody needs has to go, in milliseconds. */
+const TICK = 1_000
+
+interface User {
+  readonly id: string
+  /** Whether there is a connection, or one that waits for the binding. */
+  isWanted: boolean
+  isBound: boolean
+  /** Until when the binding is kept without a connection, in milliseconds since 1970. */
+  keepUntil: number
+  /** Whether a change is queued or under way. */
+  isQueued: boolean
+  /** Told when it is as it is wanted. */
+  waiting: Array<() => void>
+}
+
+export type Bindings = ReturnType<typeof createBindings>
+
+/**
+ * Which users are bound to the inbox: those who have a connection here, and those who had one until lately, so that a
+ * reload costs nothing.
+ *
+ * Changes are queued for a few channels, each of which waits for the broker's answer before its next one; what changes
+ * back while it is queued costs nothing.
+ * @param unbindDelay how long a binding is kept without a connection, in milliseconds
+ */
+export function createBindings (unbindDelay: number) {
+  const users = new Map<string, User>()
+  /** Bound, and not wanted; those that go first come first. */
+  const leaving = new Set<User>()
+  let queue: User[] = []
+  let binders: Binder[] = []
+  /** Those of the binders that have nothing to do. */
+  let idle: Binder[] = []
+  let timer: NodeJS.Timeout | undefined
+
+  function userOf (id: string): User {
+    let user = users.get(id)
+    if (user === undefined) users.set(id, user = { id, isWanted: false, isBound: false, keepUntil: 0, isQueued: false, waiting: [] })
+    return user
+  }
+
+  const isDue = (user: User) => user.isWanted ? !user.isBound : user.isBound && !leaving.has(user)
+
+  /** To be called after each change of a user. */
+  function check (user: User): void {
+    if (user.isQueued) return
+    if (isDue(user)) {
+      user.isQueued = true
+      queue.push(user)
+      work()
+      return
+    }
+    for (const done of user.waiting.splice(0)) done()
+    if (user.isWanted || user.isBound || users.get(user.id) !== user) return
+    users.delete(user.id)
+    leaving.delete(user)
+  }
+
+  function work (): void {
+    while (idle.length > 0 && queue.length > 0) change(idle.pop()!, queue.shift()!)
+  }
+
+  async function change (binder: Binder, user: User): Promise<void> {
+    const { isWanted } = user
+    let isDone = true
+    if (isDue(user)) {
+      await (isWanted ? binder.bind(user.id) : binder.unbind(user.id)).catch(() => { isDone = false })
+      // Without an answer the channel is dead, and its inbox with it: to the next one nobody is bound yet.
+      if (isDone && binders.includes(binder)) user.isBound = isWanted
+    }
+    if (isDone && binders.includes(binder)) idle.push(binder)
+    user.isQueued = false
+    check(user)
+    work()
+  }
+
+  function keep (user: User): void {
+    user.keepUntil = Date.now() + unbindDelay
+    leaving.add(user)
+    timer ??= setInterval(tick, TICK)
+  }
+
+  function tick (): void {
+    const now = Date.now()
+    for (const user of leaving) {
+      if (user.keepUntil > now) break
+      leaving.delete(user)
+      check(user)
+    }
+    if (leaving.size > 0) return
+    clearInterval(timer)
+    timer = undefined
+  }
+
+  return {
+    /** How many users are bound. */
+    get size (): number {
+      let size = 0
+      for (const { isBound } of users.values()) if (isBound) size++
+      return size
+    },
+
+    /**
+     * A user gets a connection.
+     * @returns undefined where the user is bound; else resolves when that is so
+     */
+    add (userId: string): Promise<void> | undefined {
+      const user = userOf(userId)
+      user.isWanted = true
+      leaving.delete(user)
+      if (user.isBound && !user.isQueued) return undefined
+      const bound = new Promise<void>(resolve => user.waiting.push(resolve))
+      check(user)
+      return bound
+    },
+
+    /** A user has no connection left; the binding stays for a while. */
+    release (userId: string): void {
+      const user = users.get(userId)
+      if (user === undefined || !user.isWanted) return
+      user.isWanted = false
+      if (user.isBound || user.isQueued) keep(user)
+      check(user)
+    },
+
+    /** Resolves when a user who has a connection that waits for it is bound; undefined where there is none. */
+    pending (userId: string): Promise<void> | undefined {
+      const user = users.get(userId)
+      if (user === undefined || !user.isWanted || (user.isBound && !user.isQueued)) return undefined
+      return new Promise(resolve => user.waiting.push(resolve))
+    },
+
+    /** Resolves when a user without a connection is not bound any more. */
+    async drop (userId: string): Promise<void> {
+      const user = users.get(userId)
+      if (user === undefined || user.isWanted) return
+      leaving.delete(user)
+      if (!user.isBound && !user.isQueued) return
+      const unbound = new Promise<void>(resolve => user.waiting.push(resolve))
+      check(user)
+      await unbound
+    },
+
+    /** The inbox is gone, and all bindings with it. */
+    suspend (): void {
+      binders = []
+      idle = []
+      leaving.clear()
+      for (const user of users.values()) user.isBound = false
+      for (const user of [...users.values()]) check(user)
+    },
+
+    /** There is a new inbox: everybody who has a connection is bound again. */
+    resume (fresh: Binder[]): void {
+      binders = fresh
+      idle = [...fresh]
+      work()
+    },
+
+    /** Resolves when everybody is bound who is wanted. */
+    async settled (): Promise<void> {
+      await Promise.all([...users.values()].filter(isDue).map(user => new Promise<void>(resolve => user.waiting.push(resolve))))
+    },
+
+    close (): void {
+      clearInterval(timer)
+      binders = []
+      idle = []
+      queue = []
+    }
+  }
+}

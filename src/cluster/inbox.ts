@@ -1,0 +1,96 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import type { FastifyBaseLogger } from 'fastify'
+import { closeChannel } from '../amqp.js'
+import { createBrokerConnection } from '../broker-connection.js'
+import type { BrokerOptions } from '../options.js'
+import type { Bindings, Binder } from './bindings.js'
+import { ensureExchange } from './exchange.js'
+
+/** So many channels bind users at a time. Each waits for the broker's answer; more of them don't make it any faster. */
+const BINDERS = 4
+
+/** The routing key by which every instance is reached; no user has it. */
+export const EVERYBODY = ''
+
+export type Inbox = ReturnType<typeof createInbox>
+
+export interface InboxParts {
+  options: BrokerOptions
+  exchange: string
+  bindings: Bindings
+  log: FastifyBaseLogger
+  /** Takes what comes. */
+  handle (message: ConsumeMessage): void
+  /** It is open: there is an address for answers. */
+  opened (): void
+}
+
+/**
+ * The queue of this instance, exclusive and named by the broker, on a connection of its own: receipts don't wait behind
+ * the messages that are consumed, and all bindings go with it.
+ */
+export function createInbox ({ options, exchange, bindings, log, handle, opened }: InboxParts) {
+  let name: string | undefined
+
+  const connection = createBrokerConnection<Channel>({
+    options,
+    purpose: 'relay',
+    log,
+    createChannel: model => model.createChannel(),
+    async setup (channel, model) {
+      await ensureExchange(model, exchange)
+      // Deleted with its consumer too: one that lost its channel alone would take what nobody reads.
+      const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false, arguments: { 'x-queue-type': 'classic' } })
+      await channel.bindQueue(queue, exchange, EVERYBODY)
+      const binders = await Promise.all(Array.from({ length: BINDERS }, () => createBinder(model, channel, queue)))
+      await channel.consume(queue, message => receive(channel, message), { noAck: true, exclusive: true })
+      name = queue
+      bindings.resume(binders)
+      opened()
+    },
+    lost () {
+      name = undefined
+      bindings.suspend()
+    }
+  })
+
+  async function createBinder (model: ChannelModel, main: Channel, queue: string): Promise<Binder> {
+    const channel = await model.createChannel()
+    channel.on('error', () => {}) // the call that caused it rejects with the same
+    channel.once('close', () => closeChannel(main)) // as the exchange is gone, say: all is declared again
+    main.once('close', () => closeChannel(channel))
+    return {
+      bind: userId => channel.bindQueue(queue, exchange, userId),
+      unbind: userId => channel.unbindQueue(queue, exchange, userId)
+    }
+  }
+
+  function receive (channel: Channel, message: ConsumeMessage | null): void {
+    if (message === null) {
+      log.warn({ queue: name }, 'relay cancelled by the broker')
+      closeChannel(channel) // another is opened in its place
+      return
+    }
+    // What amqplib calls must not throw: it would close the channel.
+    try {
+      handle(message)
+    } catch (err) {
+      log.error({ err, type: message.properties.type }, 'relay not understood')
+    }
+  }
+
+  return {
+    connection,
+
+    /** Its name; undefined while there is none. */
+    get name (): string | undefined {
+      return name
+    },
+
+    /** Begins anew: the exchange is not the one that was bound to. */
+    async reopen (): Promise<void> {
+      const { channel } = connection
+      if (channel !== undefined && name !== undefined) await closeChannel(channel)
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto'
+import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Delivery, Routed } from '../delivery.js'
+import { composePayload } from '../message.js'
+import { queuesOf, type BrokerOptions } from '../options.js'
+import type { Payload } from '../payload.js'
+import type { Publisher } from '../publisher.js'
+import type { Registry } from '../registry.js'
+import { createBindings } from './bindings.js'
+import { ensureExchange } from './exchange.js'
+import { createGathered } from './gathered.js'
+import { createGuests } from './guests.js'
+import { createInbox, EVERYBODY } from './inbox.js'
+import { createOutbox, type Outbox } from './outbox.js'
+import { createPresence } from './presence.js'
+import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
+import { createWakes } from './wakes.js'
+
+/** What the router needs of the other instances. */
+export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled'> {
+  /** Tells whoever has a user that something of theirs is in the hold. */
+  wake (userId: string): void
+}
+
+/** What other instances ask of this one. */
+export interface Hosts {
+  host (delivery: Delivery): Routed | Promise<Routed>
+  relayed (delivery: Delivery, isElsewhere: boolean): void
+  settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void
+  wake (userId: string): void
+  broadcast (payload: Payload): void
+  disconnect (userId: string, code: number, reason: string): void
+}
+
+export type Cluster = ReturnType<typeof createCluster>
+
+interface ClusterParts {
+  options: BrokerOptions
+  registry: Registry
+  publisher: Publisher
+  log: FastifyBaseLogger
+  hosts: Hosts
+}
+
+/**
+ * The instances that share the queue, by RabbitMQ alone: each has an inbox, bound to one exchange by the ids of the users
+ * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
+ * returns is for nobody. The outcome comes back by receipts.
+ */
+export function createCluster ({ options, registry, publisher, log, hosts }: ClusterParts) {
+  const { relay: { unbindDelay, receiptTimeout }, publishTimeout } = options
+  const exchange = options.relay.exchange ?? `${queuesOf(options)[0]}.relay`
+  const instance = randomUUID()
+  let lastId = 0
+  const nextId = () => ++lastId
+
+  const bindings = createBindings(unbindDelay)
+  const receipts = createGathered<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
+  const settlements = createGathered<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
+  const outbox = createOutbox({
+    registry,
+    awaitsAcks: options.settle === 'acknowledged',
+    receiptTimeout,
+    publishTimeout,
+    nextId,
+    publish: (userId, body, done) => post(exchange, userId, 'relay', body, done),
+    tell: settlements.add,
+    relayed: hosts.relayed,
+    settledElsewhere: hosts.settledElsewhere
+  })
+  const guests = createGuests({
+    receiptTimeout,
+    host: hosts.host,
+    leave: bindings.drop,
+    reply: receipts.add,
+    settledElsewhere: hosts.settledElsewhere
+  })
+  const presence = createPresence({
+    timeout: publishTimeout,
+    nextId,
+    publish: (userId, probe, done) => post(exchange, userId, 'probe', String(probe), done)
+  })
+  const wakes = createWakes((userId, done) => post(exchange, userId, 'wake', 'null', done))
+  const inbox = createInbox({ options, exchange, bindings, log, handle, opened: outbox.resume })
+
+  /** Without an inbox there is no address for answers. */
+  function post (to: string, routingKey: string, type: FrameType, body: string, done?: (isRouted: boolean | undefined) => void): void {
+    const { name } = inbox
+    if (name === undefined) return done?.(undefined)
+    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: name }
+    publisher.send(to, routingKey, Buffer.from(body), properties, done)
+  }
+
+  function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo } }: ConsumeMessage): void {
+    const message = decodeFrame(type, content)
+    if (message === undefined || typeof appId !== 'string' || typeof replyTo !== 'string') {
+      log.warn({ type }, 'relay not understood')
+      return
+    }
+    const sender = { instance: appId, inbox: replyTo }
+    const isOwn = appId === instance
+    switch (message.type) {
+      case 'relay': return receive(sender, routingKey, isOwn ? message.frame.filter(({ isTaken }) => isTaken !== true) : message.frame)
+      case 'receipts': return message.frame.forEach(receipt => { if (!presence.receipt(receipt)) outbox.receipt(replyTo, receipt) })
+      case 'settled': return message.frame.forEach(([relay, isAcknowledged]) => guests.settled(sender, relay, isAcknowledged))
+      case 'probe':
+        answer(sender.inbox, routingKey, message.frame)
+        return
+    }
+    if (isOwn) return
+    switch (message.type) {
+      case 'wake': return hosts.wake(routingKey)
+      case 'disconnect': return hosts.disconnect(routingKey, message.frame.code, message.frame.reason)
+      case 'broadcast': return hosts.broadcast(composePayload(message.frame.content, message.frame.id))
+    }
+  }
+
+  function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
+    if (items.length === 0) return
+    // The broker may deliver to a new binding before it has answered that it is there.
+    const bound = registry.of(userId).length === 0 ? bindings.pending(userId) : undefined
+    if (bound === undefined) guests.receive(sender, userId, items)
+    else bound.then(() => guests.receive(sender, userId, items))
+  }
+
+  async function answer (inbox: string, userId: string, probe: number): Promise<void> {
+    const { length } = registry.of(userId)
+    if (length === 0) await bindings.drop(userId)
+    receipts.add(inbox, [probe, length === 0 ? 'nobody' : 'taken', length])
+  }
+
+  return {
+    connection: inbox.connection,
+
+    relays: { send: outbox.send, find: outbox.find, isUnderWay: outbox.isUnderWay, settled: outbox.settled, wake: wakes.add } satisfies Relays,
+
+    /** A user gets a connection; resolves when other instances reach it, undefined where that is so already. */
+    opening: bindings.add,
+
+    /** A user has no connection left. */
+    left: bindings.release,
+
+    /** Resolves when all who are connected can be reached. */
+    settled: bindings.settled,
+
+    isElsewhere: presence.isElsewhere,
+
+    /** Closes a user's connections on the other instances. */
+    disconnect (userId: string, disconnect: Disconnect): void {
+      post(exchange, userId, 'disconnect', JSON.stringify(disconnect))
+    },
+
+    /** Sends a content to everybody on the other instances. */
+    broadcast (broadcast: Broadcast): void {
+      post(exchange, EVERYBODY, 'broadcast', JSON.stringify(broadcast))
+    },
+
+    /** Declares what the publisher needs. */
+    async prepare (model: ChannelModel): Promise<void> {
+      if (await ensureExchange(model, exchange)) await inbox.reopen()
+      outbox.resume()
+    },
+
+    /** How many users other instances reach here. */
+    get bindings (): number {
+      return bindings.size
+    },
+
+    /** Takes nothing more from other instances: what they send comes back to them. */
+    async leave (timeout: number): Promise<void> {
+      await inbox.connection.close(timeout)
+      bindings.close()
+    },
+
+    /** Sends the receipts that wait. */
+    close (): void {
+      receipts.flush()
+      settlements.flush()
+      outbox.close()
+      guests.close()
+      wakes.close()
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import { test, type Test } from 'tap'
+import { startApp, type TestApp } from './support/app.js'
+import { useBroker, type TestBroker } from './support/broker.js'
+import { connectClient, type TestClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
+import { connectRich } from './support/rich-client.js'
+import { usePrivateRedis } from './support/redis.js'
+import type { NotificationPluginOptions } from '../src/index.js'
+
+interface Instances {
+  readonly broker: TestBroker
+  readonly queue: string
+  readonly apps: TestApp[]
+}
+
+/** Several instances that share a queue. */
+async function startInstances (t: Test, count: number, options: NotificationPluginOptions = {}): Promise<Instances> {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  const apps: TestApp[] = []
+  for (let n = 0; n < count; n++) apps.push(await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options }))
+  return { broker, queue, apps }
+}
+
+/** A plain client, once the other instances reach it. */
+async function connectTo (t: Test, { app, notifications }: TestApp, userId: string): Promise<TestClient> {
+  const before = app.notifier.connections(userId)
+  const client = await connectClient(t, notifications(userId))
+  await eventually(() => app.notifier.connections(userId) > before, 'bound')
+  return client
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => String(n))
+
+test('a user gets each message once, on whichever instance they are', async t => {
+  const { broker, queue, apps } = await startInstances(t, 3)
+  const users = ['a', 'b', 'c', 'd'] // another number than of instances, between which RabbitMQ takes turns
+  const clients = await Promise.all(users.map((userId, n) => connectTo(t, apps[n % 3]!, userId)))
+  const contents = numbers(300)
+  for (const content of contents) await broker.publish(queue, ...users.map(userId => ({ userId, content })))
+  for (const client of clients) t.same((await client.received(300)).toSorted((a, b) => Number(a) - Number(b)), contents)
+  await eventually(() => apps.every(({ app }) => app.notifier.health().unsettled === 0), 'all settled')
+  const stats = apps.map(({ app }) => app.notifier.stats())
+  t.equal(stats.reduce((sum, { sent }) => sum + sent, 0), 1_200)
+  t.ok(stats.reduce((sum, { relayed }) => sum + relayed, 0) > 0, 'some were taken by another instance')
+})
+
+test('one relay at a time keeps the order of a user, however fast they come', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2)
+  const client = await connectTo(t, two!, '123')
+  const contents = numbers(1_000)
+  const results = await Promise.all(contents.map(content => one!.app.notifier.notify('123', content)))
+  t.same(await client.received(1_000), contents)
+  for (const { outcome, connections } of results) t.same({ outcome, connections }, { outcome: 'sent', connections: 1 })
+})
+
+test('tabs on several instances get it, each once', async t => {
+  const { broker, queue, apps } = await startInstances(t, 3)
+  const tabs = [await connectTo(t, apps[0]!, '123'), await connectTo(t, apps[0]!, '123'), await connectTo(t, apps[1]!, '123')]
+  await broker.publish(queue, { userId: '123', content: 'from the queue' })
+  for (const tab of tabs) await tab.received(1)
+  for (const [n, { app }] of apps.entries()) await app.notifier.notify('123', `from ${n}`)
+  for (const tab of tabs) t.same((await tab.received(4)).toSorted(), ['from 0', 'from 1', 'from 2', 'from the queue'])
+})
+
+test('offline is who has no connection anywhere', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2)
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'offline', connections: 0 })
+  t.equal(await one!.app.notifier.isOnline('123'), false)
+  const client = await connectTo(t, two!, '123')
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'sent', connections: 1 })
+  t.equal(await one!.app.notifier.isOnline('123'), true)
+  t.equal(await two!.app.notifier.isOnline('123'), true)
+  await client.close()
+  await eventually(() => two!.app.notifier.size === 0, 'gone')
+  // Still bound there, so that a reload costs nothing.
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'offline', connections: 0 })
+  t.equal(await one!.app.notifier.isOnline('123'), false)
+  const back = await connectTo(t, two!, '123')
+  t.match(await one!.app.notifier.notify('123', 'back'), { outcome: 'sent', connections: 1 })
+  t.same(await back.received(1), ['back'])
+  await t.rejects(one!.app.notifier.isOnline(''), { code: 'FST_NOTIFICATION_INVALID_USER_ID' })
+})
+
+test('who moves to another instance is found there, the old binding notwithstanding', async t => {
+  const { apps: [one, two, three] } = await startInstances(t, 3)
+  const first = await connectTo(t, two!, '123')
+  await first.close()
+  await eventually(() => two!.app.notifier.size === 0, 'gone')
+  const second = await connectTo(t, three!, '123')
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'sent', connections: 1 })
+  t.match(await two!.app.notifier.notify('123', 'hi again'), { outcome: 'sent', connections: 1 })
+  t.same(await second.received(2), ['hi', 'hi again'])
+})
+
+test('a binding goes when nobody has needed it for a while', async t => {
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, { relay: { unbindDelay: 0 } })
+  const isBound = async () => {
+    let returned = false
+    broker.channel.once('return', () => { returned = true })
+    broker.channel.publish(`${queue}.relay`, '123', Buffer.from('null'), { mandatory: true, type: 'wake', appId: 'test', replyTo: 'test' })
+    await broker.channel.waitForConfirms()
+    return !returned
+  }
+  const client = await connectTo(t, one!, '123')
+  t.equal(await isBound(), true)
+  await client.close()
+  await eventually(async () => !await isBound(), 'unbound')
+})
+
+test('notifyMany(), broadcast() and disconnect() reach every instance', async t => {
+  const { apps } = await startInstances(t, 2)
+  const [one, two] = apps as [TestApp, TestApp]
+  const a = await connectTo(t, one, 'a')
+  const b = await connectTo(t, two, 'b')
+  t.match(await one.app.notifier.notifyMany(['a', 'b', 'c'], 'many'), { users: 3, connections: 2, outcomes: { sent: 2, offline: 1 } })
+  t.match(await one.app.notifier.broadcast('all'), { users: 1, connections: 1 })
+  for (const client of [a, b]) t.same(await client.received(2), ['many', 'all'])
+  t.equal(one.app.notifier.disconnect('b', 4502, 'bye'), 0)
+  t.same(await b.closed, { code: 4502, reason: 'bye' })
+  t.equal(one.app.notifier.disconnect('a'), 1)
+})
+
+test('acknowledged on one instance, it is settled on all', async t => {
+  const { broker, queue, apps } = await startInstances(t, 2, { settle: 'acknowledged', dismiss: true, maxUnacked: 1 })
+  const [one, two] = apps as [TestApp, TestApp]
+  const here = await connectRich(t, one.notifications('123'))
+  const there = await connectRich(t, two.notifications('123'))
+  for (const [n, [acking, other]] of [[here, there], [there, here]].entries()) {
+    const id = `m${n}`
+    await broker.publish(queue, { userId: '123', content: id, id })
+    const seen = 2 * n + 1
+    for (const client of [acking!, other!]) t.match((await client.framesReceived(seen)).at(-1), { type: 'notification', id })
+    acking!.ack(id)
+    t.match((await other!.framesReceived(seen + 1)).at(-1), { type: 'dismiss', id }, 'the other one is told')
+    if (n === 0) await here.framesReceived(1)
+    await eventually(() => apps.every(({ app }) => app.notifier.health().unsettled === 0), 'settled')
+    // So that both have seen as much.
+    acking!.messages.push('{"type":"dismiss"}')
+  }
+})
+
+test('what is not acknowledged on one instance goes to another one, else the way of those who are offline', async t => {
+  const { apps } = await startInstances(t, 3, { settle: 'acknowledged' })
+  const [one, two, three] = apps as [TestApp, TestApp, TestApp]
+  const first = await connectRich(t, two.notifications('123'))
+  const pending = one.app.notifier.notify('123', 'hi', { id: 'x' })
+  await first.framesReceived(1)
+  const second = await connectRich(t, three.notifications('123'))
+  first.socket.terminate()
+  t.match(await second.framesReceived(1), [{ id: 'x', content: 'hi', redelivered: true }])
+  second.socket.terminate()
+  t.match(await pending, { outcome: 'offline' })
+})
+
+test('with a hold, everything arrives in the order of the instance that took it, whichever held it', async t => {
+  const redis = await usePrivateRedis(t)
+  const { broker, queue, apps } = await startInstances(t, 2, { offline: 'hold', settle: 'acknowledged', hold: { redis: redis.url } })
+  const [one, two] = apps as [TestApp, TestApp]
+  const held = () => apps.reduce((sum, { app }) => sum + app.notifier.stats().held, 0)
+  const contents = numbers(100)
+  for (const content of contents) {
+    for (const [n, { app }] of apps.entries()) app.notifier.notify('123', content, { id: `${n}-${content}` }).catch(t.error)
+  }
+  await broker.publish(queue, { userId: '123', content: 'from the queue', id: 'q' })
+  await eventually(() => held() === 201, 'all held')
+  const client = await connectRich(t, two.notifications('123'))
+  const frames = await client.framesReceived(100)
+  client.ack(...frames.map(({ id }) => id!))
+  frames.push(...(await client.framesReceived(200)).slice(100))
+  client.ack(...frames.slice(100).map(({ id }) => id!))
+  frames.push(...(await client.framesReceived(201)).slice(200))
+  client.ack(frames.at(-1)!.id!)
+  await eventually(() => two.app.notifier.stats().released === 201, 'released')
+  for (const n of [0, 1]) t.same(frames.flatMap(({ id, content }) => id!.startsWith(`${n}-`) ? [content] : []), contents)
+  t.ok(frames.some(({ id }) => id === 'q'))
+  t.match(await one.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+})
+
+test('a user who connects while messages come gets all of them, in order', async t => {
+  const redis = await usePrivateRedis(t)
+  const { apps: [one, two] } = await startInstances(t, 2, { offline: 'hold', hold: { redis: redis.url } })
+  const contents = numbers(1_000)
+  for (const userId of numbers(5)) {
+    const pending: Array<Promise<unknown>> = []
+    let connecting: Promise<TestClient> | undefined
+    for (const content of contents) {
+      pending.push(one!.app.notifier.notify(userId, content))
+      if (pending.length === 200) connecting = connectClient(t, two!.notifications(userId))
+      if (pending.length % 10 === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    const client = await connecting!
+    await Promise.all(pending)
+    t.same(await client.received(1_000), contents)
+  }
+})
+
+test('another consumer on the queue is warned of', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const options = { amqpUrl: broker.url, queue }
+  const first = await startApp(t, options)
+  const second = await startApp(t, options)
+  t.match(await second.log.line('another consumer takes part of the messages, for users who may be connected here: set cluster: true on all instances'), { queue, consumers: 1 })
+  t.notOk(first.log.lines.some(({ msg }) => msg.startsWith('another consumer')))
+})
+
+test('what is no frame of ours is passed over', async t => {
+  const { broker, queue, apps: [one] } = await startInstances(t, 1)
+  const client = await connectTo(t, one!, '123')
+  const properties = { appId: 'other', replyTo: 'nobody' }
+  const wrong: Array<[string, string]> = [['relay', 'no JSON'], ['relay', '{}'], ['unknown', '1'], ['__proto__', '1'], ['relay', '[{"relay":1,"id":"","content":1,"position":1}]'], ['receipts', '[[1,"lost",0]]']]
+  for (const [type, body] of wrong) {
+    broker.channel.publish(`${queue}.relay`, '123', Buffer.from(body), { ...properties, type })
+  }
+  broker.channel.publish(`${queue}.relay`, '123', Buffer.from('null'), { type: 'wake' })
+  await broker.channel.waitForConfirms()
+  await eventually(() => one!.log.lines.filter(({ msg }) => msg === 'relay not understood').length === 7, 'logged')
+  await one!.app.notifier.notify('123', 'hi')
+  t.same(await client.received(1), ['hi'])
+})
+
+test('several queues are consumed', async t => {
+  const broker = await useBroker(t)
+  const queues = [broker.queueName(), broker.queueName(), broker.queueName()]
+  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue: queues })
+  const client = await connectClient(t, notifications('123'))
+  for (const queue of queues) await broker.publish(queue, { userId: '123', content: queue }, 'no JSON')
+  t.same((await client.received(3)).toSorted(), queues.toSorted())
+  await eventually(() => app.notifier.stats().deadLettered['invalid-json'] === 3, 'dead-lettered')
+  const letters = await broker.takeAll(`${queues[0]}.dead`)
+  t.same(letters.map(({ properties }) => properties.headers?.['x-notification-queue']).toSorted(), queues.toSorted())
+})
