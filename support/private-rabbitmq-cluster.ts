@@ -17,7 +17,9 @@ export interface PrivateRabbitMQMember extends PrivateRabbitMQ {
 
 /**
  * A RabbitMQ cluster of one's own. It goes when the process that started it goes, whichever way. Where all nodes are
- * down, start them together: RabbitMQ waits for the one that was up last.
+ * down, start them together: RabbitMQ waits for the one that was up last. A frozen node is given up by the others after
+ * about ten seconds; resumed later, it stays apart until it is started again, or joins them by itself where the
+ * configuration has `cluster_partition_handling: 'pause_minority'`.
  */
 export interface PrivateRabbitMQCluster extends AsyncDisposable {
   readonly nodes: PrivateRabbitMQMember[]

@@ -56,7 +56,7 @@ export function createServer (name, prepare) {
       } catch (error) {
         await killMarked(folder)
         // Somebody else took a port in the moment between its choice and its use.
-        if (!fresh || attempt === 3 || !/eaddrinuse|address already in use|already a epmd/i.test(error.message)) throw error
+        if (!fresh || attempt === 3 || !/eaddrinuse|address already in use/i.test(error.message)) throw error
         plan = undefined
       }
     }
