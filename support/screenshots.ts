@@ -57,7 +57,7 @@ async function takeAll (page: Page, url: string): Promise<void> {
   await take(page, 'arrived')
 
   await page.getByRole('button', { name: 'Remove: user ada' }).first().click()
-  await page.setViewportSize({ width: 390, height: 844 })
+  await page.setViewportSize({ width: 390, height: 960 })
   await page.emulateMedia({ colorScheme: 'dark' })
   await take(page, 'phone')
 }
