@@ -5,9 +5,10 @@ import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import notificationPlugin from 'fastify-notification'
 import { findBroker } from './broker.js'
+import { buildClient } from './client.js'
 import { publish } from './publish.js'
 
-const { PORT = '8080', QUEUE: queue = 'hello' } = process.env
+const { PORT = '8080', QUEUE: queue = 'hello', REDIS_URL: redis } = process.env
 
 const broker = await findBroker()
 const { amqpUrl } = broker
@@ -19,7 +20,13 @@ const app = Fastify({
 app.addHook('onClose', broker.remove) // added first, it runs last
 
 // GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
-app.register(notificationPlugin, amqpUrl === undefined ? {} : { amqpUrl, queue })
+app.register(notificationPlugin, {
+  ...(amqpUrl !== undefined && { amqpUrl, queue }),
+  settle: 'acknowledged', // done when a client says that it has it
+  offline: 'hold', // what comes for somebody who is away waits
+  hold: redis ? { redis } : {}, // there, or in memory
+  dismiss: true // what one tab of a user has taken over, the others are told of
+})
 
 // Without the queue: any route can notify.
 app.post<{ Params: { userId: string } }>('/notify/:userId', async ({ params, body }) => {
@@ -27,7 +34,7 @@ app.post<{ Params: { userId: string } }>('/notify/:userId', async ({ params, bod
 })
 
 // Through the queue: what another program would do.
-const Message = Type.Object({ userId: Type.String(), content: Type.Unknown() })
+const Message = Type.Object({ userId: Type.String(), content: Type.Unknown(), id: Type.Optional(Type.String()) })
 app.post<{ Body: Static<typeof Message> }>('/publish', { schema: { body: Message } }, async ({ body }, reply) => {
   await publish(amqpUrl, queue, body)
   return reply.code(202).send({ queue })
@@ -40,7 +47,9 @@ app.get('/ready', { logLevel: 'warn' }, async (_request, reply) => {
 })
 app.get('/live', { logLevel: 'warn' }, async () => app.notifier.health())
 
-// The page.
+// The page, and the client that it imports.
+const client = buildClient()
+app.get('/notification-client.js', async (_request, reply) => reply.type('text/javascript').send(client))
 app.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
 
 async function stop (signal: NodeJS.Signals) {
@@ -55,6 +64,7 @@ try {
   console.log(`
   Open       ${url}
   Broker     ${broker.description}${amqpUrl === undefined ? '' : `; queue '${queue}'`}
+  Held       ${redis ? 'in Redis, at REDIS_URL' : 'in memory; REDIS_URL would keep it in Redis'}
   Try        curl -H "content-type: text/plain" -d "hello world" ${url}/notify/123
 `)
 } catch (error) {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { chromium, type Browser } from 'playwright-core'
 import { canInstallDebianPackages, installDebianPackage } from './apt.js'
 
 const candidates = [
@@ -41,4 +42,18 @@ export async function chromiumPath ({ log }: { log?: (line: string) => void } = 
     if (existsSync('/usr/bin/chromium')) return '/usr/bin/chromium'
   }
   throw new ChromiumUnavailableError('No Chromium here: install Chromium or Chrome, or name its executable in CHROMIUM_PATH')
+}
+
+/**
+ * Starts one without a window.
+ * @throws {ChromiumUnavailableError}
+ */
+export async function launchChromium (): Promise<Browser> {
+  return await chromium.launch({
+    executablePath: await chromiumPath(),
+    args: [
+      '--no-sandbox', // Chromium doesn't run as root with its sandbox
+      '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
+    ]
+  })
 }

@@ -32,6 +32,12 @@ export interface PrivateRabbitMQ extends PrivateServer {
   ctl (...args: string[]): Promise<string>
 }
 
+/** What a node is created with. */
+export interface NodeOptions extends Required<Pick<PrivateRabbitMQOptions, 'plugins' | 'config'>> {
+  /** What the nodes of a cluster have in common, and the name by which this one is known to the others. */
+  member?: { name: string, cookie: string, epmdPort: number }
+}
+
 /** Thrown where a private node can't do what it was asked; the message says why. */
 export class PrivateRabbitMQError extends Error {
   readonly code = 'PRIVATE_RABBITMQ_FAILED'
@@ -53,11 +59,22 @@ export async function startPrivateRabbitMQ (
   log?.(`starting a private RabbitMQ (${source === 'docker' ? 'in Docker' : 'installed server'})`)
   const startedAt = performance.now()
 
-  const { server, request } = await startSupervised({
-    kind: `rabbitmq-${source}`, name: 'RabbitMQ', options: { plugins, config }, PrivateError: PrivateRabbitMQError
-  })
-  log?.(`RabbitMQ answers on port ${server.port} after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
+  const node = await startNode(source, { plugins, config })
+  log?.(`RabbitMQ answers on port ${node.port} after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
+  return node
+}
 
+/**
+ * Starts a node, alone or as a member of a cluster.
+ * @param source where it comes from
+ * @param options what it is created with
+ * @returns the node, once it answers AMQP connections
+ * @throws {PrivateRabbitMQError} with the end of the node's log where it doesn't start
+ */
+export async function startNode (source: RabbitMQSource, options: NodeOptions): Promise<PrivateRabbitMQ> {
+  const { server, request } = await startSupervised({
+    kind: `rabbitmq-${source}`, name: 'RabbitMQ', options, PrivateError: PrivateRabbitMQError
+  })
   return {
     ...server,
     url: `amqp://guest:guest@127.0.0.1:${server.port}`,

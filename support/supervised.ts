@@ -47,7 +47,7 @@ export interface PrivateServer extends AsyncDisposable {
 /** What a supervisor needs to know. */
 export interface SupervisedOptions {
   /** Which server it is; one of those in supervisor.mjs. */
-  kind: 'rabbitmq-installed' | 'rabbitmq-docker' | 'redis'
+  kind: 'rabbitmq-installed' | 'rabbitmq-docker' | 'epmd' | 'redis'
   /** Its name in errors. */
   name: string
   /** What the server is created with. */

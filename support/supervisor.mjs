@@ -2,10 +2,12 @@
 // asked for it goes, however that ends: the channel between them closes. Plain JavaScript, because it
 // must run under any loader and under none.
 import { createDockerNode } from './rabbitmq/docker-node.mjs'
+import { createEpmd } from './rabbitmq/epmd.mjs'
 import { createInstalledNode } from './rabbitmq/installed-node.mjs'
 import { createRedisServer } from './redis/redis-server.mjs'
 
 const kinds = {
+  epmd: createEpmd,
   'rabbitmq-docker': createDockerNode,
   'rabbitmq-installed': createInstalledNode,
   redis: createRedisServer

@@ -7,12 +7,14 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { test, type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { findBroker } from '../example/broker.js'
 import { canInstallDebianPackages, installDebianPackage } from '../support/apt.js'
 import { RabbitMQUnavailableError } from '../support/private-rabbitmq.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { startProgram } from './support/process.js'
+import { usePrivateRedis } from './support/redis.js'
 
 // Loaded into the example: it goes when the test process goes, however that ends.
 const nowhere = 'amqp://localhost:1'
@@ -54,6 +56,7 @@ test('runs without a RabbitMQ and says so', async t => {
   const example = await startExample(t, { AMQP_URL: 'none' })
   const url = await example.url
   t.equal(example.line('Broker'), 'none; only notify() works')
+  t.match(example.line('Held'), 'in memory')
 
   const client = await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`)
   const notified = await post(`${url}/notify/123`, { order: 7 })
@@ -62,6 +65,31 @@ test('runs without a RabbitMQ and says so', async t => {
 
   const published = await post(`${url}/publish`, { userId: '123', content: 'hello world' })
   t.match(published, { status: 503, body: { message: 'could not publish: the example runs without a RabbitMQ' } })
+})
+
+test('what is held is in Redis where there is one, and survives even a kill', async t => {
+  const env = { AMQP_URL: 'none', REDIS_URL: (await usePrivateRedis(t)).url }
+  const first = await startExample(t, env)
+  t.match(await post(`${await first.url}/notify/123`, { order: 7 }), { status: 200, body: { outcome: 'held' } })
+  first.child.kill('SIGKILL')
+  await first.ended
+
+  const next = await startExample(t, env)
+  const client = await connectClient(t, `${(await next.url).replace('http', 'ws')}/notification?userId=123`)
+  t.same(await client.received(1), ['{"order":7}'])
+  t.equal(next.line('Held'), 'in Redis, at REDIS_URL')
+})
+
+test('serves the client as a module, which Node can import too', async t => {
+  const url = await (await startExample(t, { AMQP_URL: 'none' })).url
+  const response = await fetch(`${url}/notification-client.js`)
+  t.match(response.headers.get('content-type'), 'text/javascript')
+  const { NotificationClient } = await import(`data:text/javascript,${encodeURIComponent(await response.text())}`)
+  const client = new NotificationClient(`${url}/notification?userId=123`, { WebSocket })
+  t.teardown(() => client.close())
+  t.match(await post(`${url}/notify/123`, { order: 7 }), { body: { outcome: 'held' } })
+  const [{ content }] = await once(client, 'notification')
+  t.same(content, { order: 7 })
 })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -143,7 +171,7 @@ type Example = Awaited<ReturnType<typeof startExample>>
 async function startExample (t: Test, env: NodeJS.ProcessEnv) {
   const TMPDIR = await mkdtemp(join(tmpdir(), 'example-'))
   t.teardown(() => rm(TMPDIR, { recursive: true, force: true, maxRetries: 5 }))
-  const child = startProgram(t, 'example/server.ts', [], { PORT: '0', ...env, TMPDIR })
+  const child = startProgram(t, 'example/server.ts', [], { PORT: '0', REDIS_URL: '', ...env, TMPDIR })
   const ended = once(child, 'close').then(([code, signal]): { code: unknown, signal: unknown } => ({ code, signal }))
 
   let stdout = ''

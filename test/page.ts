@@ -1,26 +1,17 @@
-import { createInterface } from 'node:readline'
-import { chromium, type Browser, type Locator, type Page } from 'playwright-core'
-import { t as file, test, type Test } from 'tap'
-import { chromiumPath } from '../support/chromium.js'
-import { useBroker } from './support/broker.js'
-import { startProgram } from './support/process.js'
+import type { Browser } from 'playwright-core'
+import { t as file, test } from 'tap'
+import { launchChromium } from '../support/chromium.js'
+import {
+  bell, card, connect, goOffline, item, listed, notify, offline, openPage, publish, toast, wasInState
+} from './support/example-page.js'
 
-// Loaded into the example: it goes when the test process goes, however that ends.
 let browser: Browser
 
-file.before(async () => {
-  browser = await chromium.launch({
-    executablePath: await chromiumPath(),
-    args: [
-      '--no-sandbox', // Chromium doesn't run as root with its sandbox
-      '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'
-    ]
-  })
-})
+file.before(async () => { browser = await launchChromium() })
 file.teardown(() => browser?.close())
 
 test('what is published for one user is shown to that user, in each tab, and to nobody else', async t => {
-  const page = await openPage(t)
+  const page = await openPage(t, browser)
   await connect(page, '123')
   await connect(page, '123')
   await connect(page, '456')
@@ -29,24 +20,26 @@ test('what is published for one user is shown to that user, in each tab, and to 
   await publish(page, '456', 'for 456')
 
   for (const tab of [0, 1]) {
-    await notification(page, '123', 'hello world', tab).waitFor()
-    t.same(await notifications(page, '123', tab), ['hello world'])
+    await item(page, '123', 'hello world', tab).waitFor()
+    t.same(await listed(page, '123', tab), ['hello world'])
   }
-  await notification(page, '456', 'for 456').waitFor()
-  t.same(await notifications(page, '456'), ['for 456'])
+  await item(page, '456', 'for 456').waitFor()
+  t.same(await listed(page, '456'), ['for 456'])
 })
 
 test('a content is shown as text, never as HTML, and JSON as its text', async t => {
-  const page = await openPage(t)
-  await connect(page, '123')
+  const page = await openPage(t, browser)
+  await connect(page, '123', { isListOpen: false })
   const html = '<img src="x" onerror="document.title = \'broken\'"><b>bold</b>'
   await publish(page, '123', html)
-  await notification(page, '123', html).waitFor()
-  t.equal(await log(page, '123').locator('b, img').count(), 0)
+  await toast(page, '123', html).waitFor()
+  await bell(page, '123', 1).click()
+  await item(page, '123', html).waitFor()
+  t.equal(await card(page, '123').locator('b, img').count(), 0)
   t.equal(await page.title(), 'fastify-notification')
 
   await publish(page, '123', '{ "order": 7 }', { json: true })
-  await notification(page, '123', '{"order":7}').waitFor()
+  await item(page, '123', '{"order":7}').waitFor()
 
   const form = page.getByRole('form', { name: 'Publish to the queue' })
   await form.getByLabel('Content', { exact: true }).fill('{ order')
@@ -55,106 +48,147 @@ test('a content is shown as text, never as HTML, and JSON as its text', async t 
 })
 
 test('notify() answers with its outcome', async t => {
-  const page = await openPage(t)
-  t.match(await notify(page, '123', 'hello world'), 'outcome: offline · 0 connections')
+  const page = await openPage(t, browser)
+  t.match(await notify(page, '123', 'early'), 'outcome: held, kept until the user connects\n0 connections · id ')
   await connect(page, '123')
-  t.match(await notify(page, '123', 'hello world'), 'outcome: sent · 1 connection ·')
-  await notification(page, '123', 'hello world').waitFor()
+  t.match(await notify(page, '123', 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
   await connect(page, '123')
-  t.match(await notify(page, '123', '[1]', { json: true }), 'outcome: sent · 2 connections ·')
+  t.match(await notify(page, '123', '[1]', { json: true }), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  t.same(await listed(page, '123'), ['early', 'hello world', '[1]'])
   t.match(await notify(page, 'x'.repeat(200) + '🙂'.repeat(25), 'hi'), '400 Bad Request: userId must be 1 to 255 bytes')
 })
 
-test('a closed connection says so, with its code, and can be opened again', async t => {
-  const page = await openPage(t)
-  await connect(page, '123')
+test('the bell counts what nobody has read; opened, it lists it', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123', { isListOpen: false })
+  for (const content of ['one', 'two', 'three']) await publish(page, '123', content)
+  await bell(page, '123', 3).waitFor()
+  t.equal(await card(page, '123').locator('.count').innerText(), '3')
+
+  await toast(page, '123', 'two').getByRole('button', { name: 'Mark as read' }).press('Enter')
+  await bell(page, '123', 2).waitFor()
+  t.equal(await toast(page, '123', 'two').count(), 0)
+  t.equal(await toast(page, '123', 'one').getByRole('button').evaluate(button => button === button.ownerDocument.activeElement), true,
+    'the focus is where one can go on')
+
+  await bell(page, '123', 2).press('Enter')
+  await item(page, '123', 'three').waitFor()
+  t.same(await listed(page, '123'), ['one', 'two', 'three'])
+  await bell(page, '123', 0).waitFor()
+  t.equal(await card(page, '123').locator('.toast').count(), 0)
+  t.equal(await card(page, '123').locator('.count').isVisible(), false)
+
+  t.match(await notify(page, '123', 'four'), 'outcome: acknowledged')
+  await item(page, '123', 'four').waitFor()
+  t.equal(await card(page, '123').locator('.toast').count(), 0, 'where the list is open there is no toast')
+})
+
+test('a toast that nobody closes makes room: for a newer one, or when its time is over', async t => {
+  const page = await openPage(t, browser)
+  await page.clock.install()
+  await connect(page, '123', { isListOpen: false })
+  for (const content of ['one', 'two', 'three', 'four']) await publish(page, '123', content)
+  await toast(page, '123', 'four').waitFor()
+  t.same(await card(page, '123').locator('.toast .content').allTextContents(), ['two', 'three', 'four'])
+  await page.clock.fastForward(10_000)
+  await toast(page, '123', 'four').waitFor({ state: 'detached' })
+  await bell(page, '123', 4).waitFor()
+})
+
+test('offline: what is sent is held, and arrives in order when the client is back', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123', { isListOpen: false })
   await connect(page, '456')
-  await card(page, '123').getByRole('button', { name: 'Disconnect' }).press('Enter')
-  await card(page, '123').getByText('with code 1000').waitFor()
-  t.match(await notify(page, '123', 'missed'), 'outcome: offline')
-  t.match(await notify(page, '456', 'still here'), 'outcome: sent')
+  await goOffline(page, '123')
+  t.match(await notify(page, '123', 'one'), 'outcome: held, kept until the user connects\n0 connections · id ')
+  await publish(page, '123', 'two')
+  t.match(await notify(page, '123', 'three'), 'outcome: held')
+  t.match(await notify(page, '456', 'still here'), 'outcome: acknowledged')
+  t.same(await listed(page, '123'), [])
 
-  await card(page, '123').getByRole('button', { name: 'Connect again' }).press('Enter')
+  await offline(page, '123').press('Space')
   await card(page, '123').getByText('connected at').waitFor()
-  t.match(await notify(page, '123', 'back'), 'outcome: sent')
-  await notification(page, '123', 'back').waitFor()
+  await bell(page, '123', 3).waitFor()
+  for (const content of ['one', 'two', 'three']) await toast(page, '123', content).getByText(/^waited \d+ s$/).waitFor()
+  await bell(page, '123', 3).click()
+  t.same(await listed(page, '123'), ['one', 'two', 'three'])
+  t.match(await notify(page, '123', 'four'), 'outcome: acknowledged')
+  t.equal(await item(page, '123', 'four').locator('.mark').count(), 0, 'what has not waited is not marked')
+})
 
-  page.stopServer()
-  await card(page, '123').getByText('with code 1001: server shutting down').waitFor()
-  await card(page, '456').getByText('with code 1001: server shutting down').waitFor()
+test('what one tab has read leaves the other', async t => {
+  const page = await openPage(t, browser)
+  const other = await page.openTab()
+  await connect(page, '123', { isListOpen: false })
+  await connect(other, '123', { isListOpen: false })
+  await publish(page, '123', 'hello world')
+  await bell(page, '123', 1).waitFor()
+  await bell(other, '123', 1).waitFor()
+
+  await toast(page, '123', 'hello world').getByRole('button', { name: 'Mark as read' }).click()
+  await toast(other, '123', 'hello world').waitFor({ state: 'detached' })
+  await bell(other, '123', 0).click()
+  await item(other, '123', 'hello world').getByText('read in another tab').waitFor()
+  await bell(page, '123', 0).click()
+  t.equal(await item(page, '123', 'hello world').locator('.mark').count(), 0)
+})
+
+test('what was shown and not read when the page went is delivered again, and marked', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123', { isListOpen: false })
+  await publish(page, '123', 'hello world')
+  await toast(page, '123', 'hello world').waitFor()
+  await page.reload()
+  await connect(page, '123', { isListOpen: false })
+  await toast(page, '123', 'hello world').getByText('perhaps seen before').waitFor()
+})
+
+test('a plain WebSocket is enough to receive', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123', { isPlain: true })
+  t.match(await notify(page, '123', '{ "order": 7 }', { json: true }), 'outcome: sent, handed to a WebSocket\n1 connection · id ')
+  await item(page, '123', '{"order":7}').waitFor()
+  await goOffline(page, '123')
+  t.match(await notify(page, '123', 'missed'), 'outcome: held')
+  await offline(page, '123').uncheck()
+  await item(page, '123', 'missed').waitFor()
+})
+
+test('a lost connection says so, with its code, and comes back by itself, with what was held', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123')
+  await connect(page, '456', { isPlain: true })
+  t.match(await notify(page, '789', 'hello world'), 'outcome: held')
+  const seen = Promise.all([
+    wasInState(page, '123', 'closed with code 1001: server shutting down. Connects again in'),
+    wasInState(page, '123', 'closed with code 1006: the connection broke or was refused. Connects again in')
+  ])
+  await page.stopServer()
+  await seen
   await page.getByRole('status').getByText('does not answer').waitFor()
-  await card(page, '123').getByRole('button', { name: 'Connect again' }).click()
-  await card(page, '123').getByText('with code 1006').waitFor()
-  await card(page, '123').getByRole('button', { name: 'Remove' }).click()
-  await card(page, '456').getByRole('button', { name: 'Remove' }).click()
+  t.equal(await offline(page, '123').isChecked(), false)
+  await card(page, '456').getByText('with code 1001: server shutting down').waitFor()
+  t.equal(await offline(page, '456').isChecked(), true, 'a plain one stays closed')
+  await card(page, '456').getByRole('button', { name: 'Remove' }).press('Enter')
+
+  await page.startServer()
+  await card(page, '123').getByText('connected at').waitFor()
+  await connect(page, '789')
+  await item(page, '789', 'hello world').waitFor()
+  for (const userId of ['123', '789']) await card(page, userId).getByRole('button', { name: 'Remove' }).click()
   await page.getByText('Nobody is connected yet.').waitFor()
 })
 
 test('the page says how the server is', async t => {
-  const page = await openPage(t)
+  const page = await openPage(t, browser)
   await page.getByRole('status').getByText('consuming from RabbitMQ').waitFor()
 
-  const without = await openPage(t, { AMQP_URL: 'none' })
+  const without = await openPage(t, browser, { AMQP_URL: 'none' })
   await without.getByRole('status').getByText('no RabbitMQ').waitFor()
   t.match(await publish(without, '123', 'hello world'), '503 Service Unavailable: could not publish: the example runs without a RabbitMQ')
   await connect(without, '123')
-  t.match(await notify(without, '123', 'hello world'), 'outcome: sent')
+  t.match(await notify(without, '123', 'hello world'), 'outcome: acknowledged')
+
+  await without.route('**/ready', route => route.fulfill({ json: { state: 'hold-failing', ready: true } }))
+  await without.getByRole('status').getByText('cannot reach what it holds').waitFor()
 })
-
-interface ExamplePage extends Page { queue: string, stopServer (): void }
-
-/** The page of an example of its own, in a browser context of its own. A problem in the page fails the test. */
-async function openPage (t: Test, env: NodeJS.ProcessEnv = {}): Promise<ExamplePage> {
-  const broker = await useBroker(t)
-  const queue = broker.queueName()
-  const server = startProgram(t, 'example/server.ts', [], { AMQP_URL: broker.url, QUEUE: queue, PORT: '0', ...env })
-  const url = await new Promise<string>((resolve, reject) => {
-    createInterface(server.stdout!)
-      .on('line', line => { if (line.trim().startsWith('Open ')) resolve(line.trim().slice('Open '.length).trim()) })
-      .on('close', () => reject(new Error('the example ended')))
-  })
-
-  const page = await browser.newPage()
-  t.teardown(() => page.close())
-  page.on('pageerror', error => t.fail(`error in the page: ${error.message}`))
-  await page.goto(url)
-  return Object.assign(page, { queue, stopServer () { server.kill('SIGTERM') } })
-}
-
-function card (page: Page, userId: string, tab = 0): Locator {
-  return page.getByRole('article', { name: `Connection of user ${userId}` }).nth(tab)
-}
-
-function log (page: Page, userId: string, tab = 0): Locator {
-  return page.getByRole('log', { name: `Notifications of user ${userId}` }).nth(tab)
-}
-
-function notification (page: Page, userId: string, content: string, tab = 0): Locator {
-  return log(page, userId, tab).getByRole('listitem').getByText(content, { exact: true })
-}
-
-async function notifications (page: Page, userId: string, tab = 0): Promise<string[]> {
-  return await log(page, userId, tab).locator('.content').allTextContents()
-}
-
-async function connect (page: Page, userId: string): Promise<void> {
-  const tab = await page.getByRole('article', { name: `Connection of user ${userId}` }).count()
-  await page.locator('#connect').getByLabel('User id').fill(userId)
-  await page.locator('#connect').getByRole('button').click()
-  await card(page, userId, tab).getByText('connected at').waitFor()
-}
-
-const publish = submit('Publish to the queue')
-const notify = submit('Call notify()')
-
-function submit (name: string) {
-  return async (page: Page, userId: string, content: string, { json = false } = {}): Promise<string> => {
-    const form = page.getByRole('form', { name })
-    await form.getByLabel('User id').fill(userId)
-    await form.getByLabel('Content', { exact: true }).fill(content)
-    await form.getByLabel('Content is JSON').setChecked(json)
-    await form.getByRole('button').click()
-    await form.locator('output:not([data-state=waiting])').waitFor()
-    return await form.locator('output').innerText()
-  }
-}

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readdir, readlink } from 'node:fs/promises'
 import { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { findRedis } from '../support/redis/install.js'
 import { eventually } from './support/eventually.js'
 import { startProgram } from './support/process.js'
+import { processesIn } from './support/processes-in.js'
 import { usePrivateRedis } from './support/redis.js'
 
 function connect (t: Test, url: string): Redis {
@@ -21,13 +21,6 @@ async function folderOf (t: Test, url: string): Promise<string> {
   const [, folder] = await client.config('GET', 'dir') as [string, string]
   client.disconnect()
   return folder
-}
-
-/** The processes that run in a folder. */
-async function processesIn (folder: string): Promise<string[]> {
-  const pids = (await readdir('/proc')).filter(name => /^\d+$/.test(name))
-  const folders = await Promise.all(pids.map(pid => readlink(`/proc/${pid}/cwd`).catch(() => '')))
-  return pids.filter((_, index) => folders[index]!.startsWith(folder))
 }
 
 test('killed and stopped, it has what it confirmed when it is started again', async t => {

@@ -1,58 +1,64 @@
-const MOST_SHOWN = 200
-
-/** What a close code says that arrives without a reason. */
-const closeCodes = {
-  1000: 'closed in order',
-  1001: 'the server is going away',
-  1005: 'closed without a code',
-  1006: 'the connection broke or was refused',
-  1008: 'against the policy of the server',
-  1009: 'a message was too big',
-  1011: 'the server failed',
-  1013: 'try again later',
-  4502: 'disconnected by the application'
-}
+import { describeClose } from './close-codes.js'
+import { createInbox } from './inbox.js'
+import { NotificationClient } from './notification-client.js' // with a bundler: 'fastify-notification/client'
+import { now } from './notification.js'
+import { PlainClient } from './plain-client.js'
+import { describeWait } from './waited.js'
 
 const cards = document.querySelector('#connections')
 const template = document.querySelector('#card')
 const nobody = document.querySelector('#nobody')
-const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
 
-/** Adds a card for a connection of a user, and connects. */
-export function addConnection (userId) {
+/**
+ * Adds a card for a connection of a user, and connects.
+ * @param isPlain whether by a WebSocket alone
+ */
+export function addConnection (userId, isPlain) {
   const card = template.content.firstElementChild.cloneNode(true)
-  const part = name => card.querySelector(`.${name}`)
-  const buttons = { disconnect: part('disconnect'), again: part('again'), remove: part('remove') }
-  let socket
-
-  part('user').textContent = userId
+  const offline = card.querySelector('.offline')
+  const remove = card.querySelector('.remove')
+  const state = card.querySelector('.state')
+  card.querySelector('.user').textContent = userId
+  card.querySelector('.tag').hidden = !isPlain
   card.setAttribute('aria-label', `Connection of user ${userId}`)
-  part('notifications').setAttribute('aria-label', `Notifications of user ${userId}`)
-  for (const button of Object.values(buttons)) button.setAttribute('aria-label', `${button.textContent}: user ${userId}`)
+  offline.setAttribute('aria-label', `Offline: user ${userId}`)
+  remove.setAttribute('aria-label', `Remove: user ${userId}`)
 
-  function show (state, text) {
-    card.dataset.state = state
-    part('state').textContent = text
-    const hadFocus = card.contains(document.activeElement)
-    buttons.disconnect.hidden = state === 'closed'
-    buttons.again.hidden = buttons.remove.hidden = state !== 'closed'
-    if (hadFocus && document.activeElement.hidden) buttons[state === 'closed' ? 'again' : 'disconnect'].focus()
+  function show (name, text) {
+    card.dataset.state = name
+    state.textContent = text
+    offline.checked = name === 'offline' || name === 'closed'
   }
 
-  function connect () {
+  const inbox = createInbox(card, userId)
+  const Client = isPlain ? PlainClient : NotificationClient
+  const client = new Client(`/notification?userId=${encodeURIComponent(userId)}`, {
+    // Acknowledged when the promise resolves: when somebody has seen it, or could have.
+    async onNotification ({ id, content, redelivered }) {
+      await inbox.add({ id, content, at: new Date(), marks: redelivered ? [describeWait(id)] : [] })
+    }
+  })
+  show('waiting', 'connecting …')
+
+  client.addEventListener('open', () => show('open', `connected at ${now()}`))
+  client.addEventListener('dismiss', ({ id }) => inbox.dismiss(id))
+  client.addEventListener('close', ({ code, reason, willReconnect, delay }) => {
+    if (!willReconnect) return // `ended` comes next
+    const when = delay === undefined ? 'when the network is back' : `in ${(delay / 1_000).toFixed(1)} s`
+    show('waiting', `closed ${describeClose({ code, reason })}. Connects again ${when}`)
+  })
+  client.addEventListener('ended', ({ code, reason }) => {
+    if (code === 1000) show('offline', `offline since ${now()}`)
+    else show('closed', `closed at ${now()} ${describeClose({ code, reason })}`)
+  })
+
+  offline.addEventListener('change', () => {
+    if (offline.checked) return client.close()
     show('waiting', 'connecting …')
-    // This is all that a client needs.
-    socket = new WebSocket(notificationUrl(userId))
-    socket.addEventListener('open', () => show('open', `connected at ${time.format()}`))
-    socket.addEventListener('message', ({ data }) => addNotification(part('notifications'), data))
-    socket.addEventListener('close', ({ code, reason }) => {
-      show('closed', `closed at ${time.format()} with code ${code}: ${reason || closeCodes[code] || 'no reason given'}`)
-    })
-  }
-
-  buttons.disconnect.addEventListener('click', () => socket.close(1000))
-  buttons.again.addEventListener('click', connect)
-  buttons.remove.addEventListener('click', () => {
+    client.connect()
+  })
+  remove.addEventListener('click', () => {
+    client.close()
     card.remove()
     nobody.hidden = cards.childElementCount > 0
     document.querySelector('#connect-user').focus()
@@ -60,29 +66,4 @@ export function addConnection (userId) {
 
   cards.append(card)
   nobody.hidden = true
-  connect()
-}
-
-function notificationUrl (userId) {
-  const url = new URL('/notification', document.baseURI)
-  url.protocol = url.protocol.replace('http', 'ws')
-  url.searchParams.set('userId', userId)
-  return url
-}
-
-function addNotification (log, text) {
-  const list = log.firstElementChild
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8
-  const item = document.createElement('li')
-  const at = document.createElement('time')
-  const content = document.createElement('span')
-  const now = new Date()
-  at.dateTime = now.toISOString()
-  at.textContent = time.format(now)
-  content.className = 'content'
-  content.textContent = text // never as HTML: it comes from somebody else
-  item.append(at, content)
-  list.append(item)
-  if (list.childElementCount > MOST_SHOWN) list.firstElementChild.remove()
-  if (atEnd) log.scrollTop = log.scrollHeight // who has scrolled up to read stays there
 }

@@ -5,6 +5,7 @@ const words = {
   connecting: 'connecting to RabbitMQ …',
   consuming: 'consuming from RabbitMQ',
   blocked: 'RabbitMQ takes no messages now',
+  'hold-failing': 'cannot reach what it holds',
   draining: 'closing',
   stopped: 'stopped'
 }

@@ -1,22 +1,39 @@
 import { addConnection } from './connection.js'
 import { watchHealth } from './health.js'
 import { handleForm } from './send.js'
+import { remember } from './waited.js'
+
+/** What became of a notification, in words. */
+const outcomes = {
+  acknowledged: 'a client has it',
+  sent: 'handed to a WebSocket',
+  held: 'kept until the user connects',
+  offline: 'there was no room to keep it'
+}
 
 const connect = document.querySelector('#connect')
 connect.addEventListener('submit', event => {
   event.preventDefault()
-  addConnection(connect.elements.userId.value)
+  addConnection(connect.elements.userId.value, connect.elements.plain.checked)
 })
 
 handleForm(document.querySelector('#publish'), {
-  send: message => ['/publish', message],
+  send (message) {
+    const id = crypto.randomUUID() // by it clients know the message if RabbitMQ delivers it again
+    remember(id)
+    return ['/publish', { ...message, id }]
+  },
+  waiting: 'publishing …',
   describe: ({ queue }) => `published to the queue “${queue}”`
 })
 
 handleForm(document.querySelector('#notify'), {
   send: ({ userId, content }) => [`/notify/${encodeURIComponent(userId)}`, content],
-  describe: ({ outcome, connections, id }) =>
-    `outcome: ${outcome} · ${connections} ${connections === 1 ? 'connection' : 'connections'} · id ${id}`
+  waiting: 'sent; until a client acknowledges, it has no outcome …',
+  describe ({ outcome, connections, id }) {
+    if (outcome === 'held') remember(id)
+    return `outcome: ${outcome}, ${outcomes[outcome]}\n${connections} ${connections === 1 ? 'connection' : 'connections'} · id ${id}`
+  }
 })
 
 watchHealth(document.querySelector('#health'))

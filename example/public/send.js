@@ -2,11 +2,13 @@
  * Sends what a form holds, and shows what became of it.
  * @param form has the fields `userId`, `content` and `json`, and an `<output>`
  * @param send makes the path and the JSON body of a message
+ * @param waiting is said until there is an answer
  * @param describe puts the answer into words
  */
-export function handleForm (form, { send, describe }) {
+export function handleForm (form, { send, waiting, describe }) {
   const { userId, content, json } = form.elements
   const output = form.querySelector('output')
+  let last
 
   function show (state, text) {
     output.dataset.state = state
@@ -26,12 +28,15 @@ export function handleForm (form, { send, describe }) {
       content.focus()
       return show('failed', `The content is not JSON: ${error.message}`)
     }
-    show('waiting', 'sending …')
+    last = message
+    show('waiting', waiting)
+    let result
     try {
-      show('done', describe(await post(...send(message))))
+      result = ['done', describe(await post(...send(message)))]
     } catch (error) {
-      show('failed', error.message)
+      result = ['failed', error.message]
     }
+    if (last === message) show(...result) // an answer may come after the next message was sent
   })
 }
 

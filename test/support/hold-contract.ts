@@ -166,13 +166,13 @@ export function testHoldContract (open: Open): void {
 
   test('maxAge counts from the position', async t => {
     const { store, clock, dropped } = await open(t, { maxAge: 60_000 })
-    await store.add('user', held('old', -59_999_000, { expiresAt: START + 900_000 }))
+    await store.add('user', held('old', -59_000_000, { expiresAt: START + 900_000 }))
     await store.add('user', held('new', 0))
     t.same(await store.add('user', held('older', -60_000_000)), ['older'])
     t.same(await idsOf(store, 'user'), ['old', 'new'])
-    clock.now += 1
+    clock.now += 1_000
     t.same(await idsOf(store, 'user'), ['new'])
-    clock.now += 59_999
+    clock.now += 59_000
     t.same(await idsOf(store, 'user'), [])
     t.same(dropped, { overflow: 0, expired: 3 })
     t.same(await store.add('user', held('new', 60_000_000)), [], 'again, as a new one')

@@ -1,0 +1,121 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Browser, Locator, Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { useBroker } from './broker.js'
+import { startProgram } from './process.js'
+
+/** The page's own. */
+declare const MutationObserver: new (callback: () => void) => { observe (target: unknown, options: object): void }
+
+export interface ExamplePage extends Page {
+  readonly queue: string
+  /** Opens the page once more. */
+  openTab (): Promise<Page>
+  /** Ends the server in order, and resolves when it has ended. */
+  stopServer (): Promise<void>
+  /** Starts the next one, at the same URL. */
+  startServer (): Promise<void>
+}
+
+/** The page of an example of its own, in a browser context of its own. A problem in the page fails the test. */
+export async function openPage (t: Test, browser: Browser, env: NodeJS.ProcessEnv = {}): Promise<ExamplePage> {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  let server: ChildProcess
+  let url = ''
+  async function startServer (): Promise<void> {
+    const port = url === '' ? '0' : new URL(url).port
+    server = startProgram(t, 'example/server.ts', [], { AMQP_URL: broker.url, QUEUE: queue, PORT: port, REDIS_URL: '', ...env })
+    url = await new Promise<string>((resolve, reject) => {
+      createInterface(server.stdout!)
+        .on('line', line => { if (line.trim().startsWith('Open ')) resolve(line.trim().slice('Open '.length).trim()) })
+        .on('close', () => reject(new Error('the example ended')))
+    })
+  }
+  async function stopServer (): Promise<void> {
+    const ended = once(server, 'exit')
+    server.kill('SIGTERM')
+    await ended
+  }
+  await startServer()
+
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  async function openTab (): Promise<Page> {
+    const page = await context.newPage()
+    page.on('pageerror', error => t.fail(`error in the page: ${error.message}`))
+    await page.goto(url)
+    return page
+  }
+  return Object.assign(await openTab(), { queue, openTab, startServer, stopServer })
+}
+
+export function card (page: Page, userId: string, tab = 0): Locator {
+  return page.getByRole('article', { name: `Connection of user ${userId}` }).nth(tab)
+}
+
+export function bell (page: Page, userId: string, unread: number, tab = 0): Locator {
+  return card(page, userId, tab).getByRole('button', { name: `Notifications of user ${userId}: ${unread} unread` })
+}
+
+export function toast (page: Page, userId: string, content: string, tab = 0): Locator {
+  return card(page, userId, tab).locator('.toast', { hasText: content })
+}
+
+export function item (page: Page, userId: string, content: string, tab = 0): Locator {
+  return card(page, userId, tab).getByRole('log').getByRole('listitem').filter({ has: page.getByText(content, { exact: true }) })
+}
+
+/** What is in the list, whether or not it is open. */
+export async function listed (page: Page, userId: string, tab = 0): Promise<string[]> {
+  return await card(page, userId, tab).locator('.notifications .content').allTextContents()
+}
+
+/** Connects a user; what arrives is taken over at once where the list is open. */
+export async function connect (page: Page, userId: string, { isListOpen = true, isPlain = false } = {}): Promise<void> {
+  const tab = await page.getByRole('article', { name: `Connection of user ${userId}` }).count()
+  const form = page.locator('#connect')
+  await form.getByLabel('User id').fill(userId)
+  await form.getByLabel('Plain WebSocket').setChecked(isPlain)
+  await form.getByRole('button').click()
+  await card(page, userId, tab).getByText('connected at').waitFor()
+  if (isListOpen) await card(page, userId, tab).locator('.bell').click()
+}
+
+/** The switch. */
+export function offline (page: Page, userId: string, tab = 0): Locator {
+  return card(page, userId, tab).getByRole('switch', { name: `Offline: user ${userId}` })
+}
+
+export async function goOffline (page: Page, userId: string): Promise<void> {
+  await offline(page, userId).check()
+  await card(page, userId).getByText('offline since').waitFor()
+}
+
+export const publish = submit('Publish to the queue')
+export const notify = submit('Call notify()')
+
+/** Sends a form, and resolves to what it answers. */
+function submit (name: string) {
+  return async (page: Page, userId: string, content: string, { json = false } = {}): Promise<string> => {
+    const form = page.getByRole('form', { name })
+    await form.getByLabel('User id').fill(userId)
+    await form.getByLabel('Content', { exact: true }).fill(content)
+    await form.getByLabel('Content is JSON').setChecked(json)
+    await form.getByRole('button').click()
+    await form.locator('output:not([data-state=waiting])').waitFor()
+    return await form.locator('output').innerText()
+  }
+}
+
+/** Resolves when a connection has been in a state, however shortly. */
+export function wasInState (page: Page, userId: string, text: string): Promise<unknown> {
+  return card(page, userId).locator('.state').evaluate(async (state, text) => {
+    if (state.textContent.includes(text)) return
+    await new Promise<void>(resolve => {
+      new MutationObserver(() => { if (state.textContent.includes(text)) resolve() }).observe(state, { childList: true })
+    })
+  }, text)
+}
