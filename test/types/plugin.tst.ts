@@ -50,6 +50,7 @@ describe('fastify.notifier', () => {
     expect(notifier.broadcast('hi')).type.toBe<Promise<NotifyManyResult>>()
     expect(notifier.disconnect('123', 4502, 'bye')).type.toBe<number>()
     expect(notifier.connections('123')).type.toBe<number>()
+    expect(notifier.isOnline('123')).type.toBe<Promise<boolean>>()
     expect(notifier.health()).type.toBe<Health>()
     expect(notifier.stats()).type.toBe<StatsSnapshot>()
     expect<NotifyResult['outcome']>().type.toBe<'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'>()
