@@ -1,6 +1,9 @@
 import { test } from 'tap'
 import { startApp } from './support/app.js'
+import { useBroker } from './support/broker.js'
+import { eventually } from './support/eventually.js'
 import { connectRaw } from './support/raw-client.js'
+import { usePrivateRedis } from './support/redis.js'
 import { connectRich } from './support/rich-client.js'
 
 const options = { settle: 'acknowledged', offline: 'hold' } as const
@@ -17,4 +20,21 @@ test('what comes while its user only has a connection that is closing waits for 
   const client = await connectRich(t, notifications('123'))
   t.match(await client.framesReceived(1), [{ id: 'x', content: 'hello' }])
   client.ack('x')
+})
+
+test('however many wait for Redis, nothing looks like a leak', async t => {
+  const warnings: string[] = []
+  const warned = ({ message }: Error) => { warnings.push(message) }
+  process.on('warning', warned)
+  t.teardown(() => process.off('warning', warned))
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const redis = await usePrivateRedis(t)
+  const { app } = await startApp(t, { ...options, amqpUrl: broker.url, queue, hold: { redis: redis.url } })
+  await redis.stop()
+  await broker.publish(queue, ...Array.from({ length: 20 }, (_, n) => ({ userId: `user-${n}`, content: n })))
+  await eventually(() => app.notifier.health().unsettled === 20, 'all wait')
+  await redis.start()
+  await eventually(() => app.notifier.stats().held === 20, 'all are held')
+  t.same(warnings, [])
 })
