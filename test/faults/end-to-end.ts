@@ -5,10 +5,10 @@ import { connectTo } from '../support/broker.js'
 import { eventually } from '../support/eventually.js'
 import { startNumberedPublisher } from '../support/numbered-publisher.js'
 import { startBroker } from '../support/private-broker.js'
-import { createRandom } from '../support/random.js'
+import { createRandom, type Random } from '../support/random.js'
 import { usePrivateRedis } from '../support/redis.js'
 import { startRestartableApp } from '../support/restartable-app.js'
-import { Sightings, type Outage } from '../support/sightings.js'
+import { Sightings, type Outage, type Sighting } from '../support/sightings.js'
 import { startWanderer } from '../support/wanderer.js'
 
 const USERS = 200
@@ -23,7 +23,7 @@ const STRIKES = [
 ] as const
 
 /** For whom each number is: in bursts. */
-function addressees ({ between }: { between (from: number, to: number): number }): number[] {
+function addressees ({ between }: Random): number[] {
   const users: number[] = []
   while (users.length < COUNT) users.push(...Array<number>(between(1, BURST)).fill(between(0, USERS - 1)))
   return users.slice(0, COUNT)
@@ -113,7 +113,7 @@ test('fault 50: whatever goes, and however clients come and go, each notificatio
   t.same(sightings.unmarked.filter(once), [], 'what comes again says so')
 
   // Late is only what was on its way when a connection, the application or the broker went, and was delivered again.
-  const isExcused = (sighting: (typeof late)[number]) => {
+  const isExcused = (sighting: Sighting) => {
     const publishedAt = publisher.publishedAt[sighting.number]!
     return outages.some(({ from, to }) => publishedAt <= to && sighting.at >= from) || sightings.wasDisconnected(sighting, publishedAt)
   }

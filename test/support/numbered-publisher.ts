@@ -25,7 +25,7 @@ export interface NumberedPublisher {
   readonly publishedAt: readonly number[]
   /** Resolves when every one is confirmed, or it was stopped. */
   readonly finished: Promise<void>
-  stop (): void
+  stop (): Promise<void>
 }
 
 /** Publishes persistent messages, in order, and each that was not confirmed again, until every one is. */
@@ -79,5 +79,15 @@ export function startNumberedPublisher ({ url, queue, count, rate, bodyOf, messa
     }
   }
 
-  return { confirmed, repeated, publishedAt, finished: run(), stop: () => stopped.abort() }
+  const finished = run()
+  return {
+    confirmed,
+    repeated,
+    publishedAt,
+    finished,
+    async stop () {
+      stopped.abort()
+      await finished
+    }
+  }
 }

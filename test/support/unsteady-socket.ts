@@ -76,6 +76,7 @@ export class UnsteadySocket implements WebSocketLike {
   /** Goes on where it was. */
   wake (): void {
     this.#silent = false
+    this.#since = undefined
     this.#socket.resume()
   }
 
