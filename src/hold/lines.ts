@@ -34,7 +34,7 @@ export type Lines = ReturnType<typeof createLines>
 export interface LinesParts {
   store: HoldStore
   registry: Registry
-  inFlight: InFlight
+  inFlight: Pick<InFlight, 'hasRoom' | 'offer' | 'relieved' | 'find'>
   log: FastifyBaseLogger
   /** A delivery is kept; or is not, as there was no room for it. */
   kept (delivery: Delivery, outcome: 'held' | 'offline'): void
