@@ -4,6 +4,8 @@ import type { Consumer } from './consumer.js'
 import type { HoldStore } from './hold/index.js'
 import type { Publisher } from './publisher.js'
 
+export const healthStates = ['no-broker', 'connecting', 'consuming', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
+
 /**
  * - `no-broker`: there is no `amqpUrl`; `notify()` works alone
  * - `connecting`: not consuming, and trying to
@@ -15,7 +17,7 @@ import type { Publisher } from './publisher.js'
  * - `draining`: the application is closing; what is in flight is being settled
  * - `stopped`: not started yet, or closed
  */
-export type HealthState = 'no-broker' | 'connecting' | 'consuming' | 'blocked' | 'hold-failing' | 'draining' | 'stopped'
+export type HealthState = (typeof healthStates)[number]
 
 export interface Health {
   readonly state: HealthState
