@@ -48,7 +48,10 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
   function current (): Pick<Health, 'state' | 'since'> {
     if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
     if (closing.since !== undefined) return { state: 'draining', since: closing.since }
-    if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) return { state: 'hold-failing', since: store.lastError!.at }
+    if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) {
+      // Its connection has just ended where nothing has failed yet.
+      return { state: 'hold-failing', since: store.lastError?.at ?? new Date() }
+    }
     if (broker === undefined) return { state: 'no-broker', since: created }
     const { publisher, consumers, cluster } = broker
     const connections = [...consumers.map(({ connection }) => connection), ...(cluster === undefined ? [] : [cluster.connection])]
