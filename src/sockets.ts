@@ -177,6 +177,13 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       return open.size
     },
 
+    /** Bytes that wait for clients to read them. */
+    get bufferedBytes (): number {
+      let bytes = 0
+      for (const { waiting } of open.keys()) bytes += waiting
+      return bytes
+    },
+
     /** How many of a user. */
     sizeOf (userId: string): number {
       return ofUser.get(userId) ?? 0

@@ -1,6 +1,7 @@
 import { Counter, Registry, type OpenMetricsContentType } from 'prom-client'
 import { test, type Test } from 'tap'
 import notificationPlugin, { type NotificationPluginOptions } from '../src/index.js'
+import { healthStates } from '../src/health.js'
 import { createMetrics } from '../src/metrics/index.js'
 import { metricTable } from '../src/metrics/table.js'
 import { createApp, listen, startApp, type TestApp } from './support/app.js'
@@ -23,6 +24,23 @@ interface Measured extends TestApp {
 async function valueIn (registry: Pick<Registry, 'metrics'>, series: string): Promise<number | undefined> {
   const line = (await registry.metrics()).split('\n').find(line => line.startsWith(`fastify_notification_${series} `))
   return line === undefined ? undefined : Number(line.split(' ').at(-1))
+}
+
+/** Whether every label has one of a few values. */
+async function assertBounded (t: Test, registry: Registry, queues: string[]): Promise<void> {
+  const bounds: Record<string, RegExp> = {
+    queue: new RegExp(`^(${queues.join('|')})$`),
+    outcome: /^(acknowledged|sent|held|offline|dead-lettered)$/,
+    reason: /^(too-large|invalid-utf8|invalid-json|invalid-message|offline|overflow|expired)$/,
+    purpose: /^(consumer|publisher|relay)$/,
+    state: new RegExp(`^(${healthStates.join('|')})$`),
+    code: /^(10(0[0-35-9]|1[0-5])|400[0-2]|450[02]|other|released)$/,
+    result: /^(routed|returned)$/,
+    receipt: /^(taken|nobody|sent|acknowledged|held)$/,
+    le: /^([\d.]+|\+Inf)$/
+  }
+  const wrong = [...(await registry.metrics()).matchAll(/(\w+)="([^"]*)"/g)].filter(([, label, value]) => bounds[label!]?.test(value!) !== true)
+  t.same(wrong.map(([pair]) => pair), [], 'each label has few values')
 }
 
 async function startMeasured (t: Test, options: NotificationPluginOptions = {}): Promise<Measured> {
@@ -71,6 +89,7 @@ test('outcomes and reasons, the consumer, and how long it took', async t => {
   t.equal(await value('state{state="consuming"}'), 1)
   t.equal(await value('state{state="connecting"}'), 0)
   for (const secret of [user, 'nobody', 'id-of-somebody', client.socket.url]) t.notMatch(await registry.metrics(), secret)
+  await assertBounded(t, registry, queues)
 })
 
 test('the time since the publish: in seconds, in milliseconds, or from the header of RabbitMQ', async t => {
@@ -100,7 +119,7 @@ test('the time since the publish: in seconds, in milliseconds, or from the heade
 })
 
 test('connects and closes, by code: the one that was sent, else the one that came, and few of them', async t => {
-  const { app, notifications, value, reaches } = await startMeasured(t, { limits: { connections: 123, bufferedBytes: 1 } })
+  const { app, notifications, registry, value, reaches } = await startMeasured(t, { limits: { connections: 123, bufferedBytes: 1 } })
   const open = () => connectClient(t, notifications('123'))
   const series = (code: string) => `closes_total{code="${code}"}`
   t.equal(await value('connections_limit'), 123)
@@ -139,6 +158,7 @@ test('connects and closes, by code: the one that was sent, else the one that cam
   await reaches(series('4000'), 1) // though no answer came
 
   t.equal(await value('connections'), 0)
+  await assertBounded(t, registry, [])
 })
 
 test('what waits for clients to read it', async t => {
@@ -240,6 +260,8 @@ test('several instances: what was relayed, and how long that took', async t => {
   const seconds = await one.value('relay_receipt_seconds_sum{receipt="acknowledged"}')
   t.ok(seconds! > 0 && seconds! < 60, `${seconds} s`)
   for (const purpose of ['publisher', 'relay']) t.equal(await one.value(`reconnects_total{purpose="${purpose}"}`), 0)
+
+  await assertBounded(t, one.registry, [queue])
 
   // All that there can be is there: but for what is only in memory.
   const names = new Set(one.registry.getMetricsAsArray().map(({ name }) => name))

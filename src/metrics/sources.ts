@@ -3,6 +3,7 @@ import { healthStates, type Health } from '../health.js'
 import type { HoldStore } from '../hold/index.js'
 import type { Options } from '../options.js'
 import type { Registry } from '../registry.js'
+import type { Sockets } from '../sockets.js'
 import type { StatsSnapshot } from '../stats.js'
 import type { Labels } from './prom-client.js'
 import type { MetricName } from './table.js'
@@ -15,7 +16,7 @@ export type Sources = Partial<Record<MetricName, () => Samples>>
 export interface SourceParts {
   options: Options
   registry: Registry
-  sockets: { readonly size: number }
+  sockets: Pick<Sockets, 'size' | 'bufferedBytes'>
   broker: Broker | undefined
   store: HoldStore | undefined
   health (): Health
@@ -46,11 +47,7 @@ export function createSources ({ options, registry, sockets, broker, store, heal
     users: () => single(registry.users.size),
     connects: () => single(counts.connects),
     closes: () => Array.from(counts.closes, ([code, count]) => [{ code }, count]),
-    bufferedBytes () {
-      let bytes = 0
-      for (const connections of registry.users.values()) for (const { waiting } of connections) bytes += waiting
-      return single(bytes)
-    },
+    bufferedBytes: () => single(sockets.bufferedBytes),
     ...(broker && brokerSources(broker, options, stats)),
     ...(store && holdSources(store, stats))
   }
