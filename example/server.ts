@@ -4,6 +4,7 @@ import staticFiles from '@fastify/static'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import notificationPlugin from 'fastify-notification'
+import { collectDefaultMetrics, Registry } from 'prom-client'
 import { findBroker } from './broker.js'
 import { buildClient } from './client.js'
 import { publish } from './publish.js'
@@ -19,13 +20,18 @@ const app = Fastify({
 })
 app.addHook('onClose', broker.remove) // added first, it runs last
 
+// What Prometheus asks for: that of the process, of the plugin, and whatever the application counts itself.
+const metrics = new Registry()
+collectDefaultMetrics({ register: metrics })
+
 // GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
 app.register(notificationPlugin, {
   ...(amqpUrl !== undefined && { amqpUrl, queue }),
   settle: 'acknowledged', // done when a client says that it has it
   offline: 'hold', // what comes for somebody who is away waits
   hold: redis ? { redis } : {}, // there, or in memory
-  dismiss: true // what one tab of a user has taken over, the others are told of
+  dismiss: true, // what one tab of a user has taken over, the others are told of
+  metrics
 })
 
 // Without the queue: any route can notify.
@@ -46,6 +52,8 @@ app.get('/ready', { logLevel: 'warn' }, async (_request, reply) => {
   return reply.code(health.ready ? 200 : 503).send(health)
 })
 app.get('/live', { logLevel: 'warn' }, async () => app.notifier.health())
+
+app.get('/metrics', { logLevel: 'warn' }, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
 
 // The page, and the client that it imports.
 const client = buildClient()

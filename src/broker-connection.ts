@@ -54,6 +54,7 @@ export function createBrokerConnection<C extends Channel> (
   let model: ChannelModel | undefined
   let channel: C | undefined
   let state: BrokerState = 'closed'
+  let reconnects = -1
   let blocked = false
   let unblocked: Date | undefined
   let since = new Date()
@@ -62,6 +63,7 @@ export function createBrokerConnection<C extends Channel> (
   function enter (next: BrokerState, level: 'info' | 'warn' = 'info'): void {
     if (state === next) return
     if (state === 'blocked') unblocked = new Date()
+    if (state === 'connecting' && next !== 'closed') reconnects++
     state = next
     since = new Date()
     log[level]({ broker, purpose, state, ...(level === 'warn' && { err: last?.error }) }, `broker ${purpose} ${state}`)
@@ -253,6 +255,11 @@ export function createBrokerConnection<C extends Channel> (
 
     get since (): Date {
       return since
+    },
+
+    /** How often it, or its channel, was opened again. */
+    get reconnects (): number {
+      return Math.max(0, reconnects)
     },
 
     /** When the broker last took publishes again. */

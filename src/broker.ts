@@ -4,6 +4,7 @@ import { createConsumer, type Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetters } from './dead-letters.js'
 import type { Origin, Routed } from './delivery.js'
 import { decode, InvalidMessage, type Notification } from './message.js'
+import type { Times } from './metrics/index.js'
 import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
@@ -42,21 +43,28 @@ export interface BrokerParts {
   route (notification: Notification, origin: Origin): Routed | Promise<Routed>
   /** What other instances may ask. */
   hosts: Hosts
+  /** With `metrics`. */
+  times: Times | undefined
 }
 
-export function createBroker ({ options, registry, stats, log, route, hosts }: BrokerParts): Broker {
+const DEAD_LETTERED: Routed = { outcome: 'dead-lettered', connections: 0 }
+
+export function createBroker ({ options, registry, stats, log, route, hosts, times }: BrokerParts): Broker {
   const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
-  const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts }) : undefined
+  const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts, times }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: receive }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: times?.timed(receive) ?? receive }))
 
   /** The one way in for what the queues deliver. */
-  function receive (origin: Origin): unknown {
+  function receive (origin: Origin): Routed | Promise<Routed> {
     const decoded = decode(origin.message, options.limits.messageBytes)
     if (!(decoded instanceof InvalidMessage)) return route(decoded, origin)
     const { reason, detail } = decoded
-    return deadLetters.add(origin, reason, detail).then(() => stats.count('dead-lettered', reason))
+    return deadLetters.add(origin, reason, detail).then(() => {
+      stats.count('dead-lettered', reason)
+      return DEAD_LETTERED
+    })
   }
 
   return {

@@ -26,6 +26,20 @@ export const closeCodes = {
   disconnected: 4502
 } as const
 
+/** The codes with which `ws` closes a socket whose client breaks the protocol, but for 1002. */
+const protocolErrors: Readonly<Record<string, number>> = {
+  WS_ERR_INVALID_UTF8: 1007,
+  WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
+  WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH: 1009,
+  WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009
+}
+
+/** With which code `ws` closes a socket after an error; undefined where it is ended without one. */
+export function closeCodeOf (error: Error): number | undefined {
+  const { code } = error as { code?: string }
+  return code?.startsWith('WS_ERR_') === true ? protocolErrors[code] ?? 1002 : undefined
+}
+
 /** What a close frame's reason may weigh: a control frame holds 125 bytes, two are the code (RFC 6455 §5.5). */
 export const MAX_REASON_BYTES = 123
 

@@ -29,6 +29,8 @@ export class Connection {
   readonly isRich: boolean
   /** What it was handed and has not acknowledged, by id, the oldest first. */
   readonly unacked: ReadonlyMap<string, Delivery>
+  /** With which code it is being closed from here. */
+  closeCode: number | undefined
   /** Whether it has been pinged and has not answered. */
   awaitsPong = false
   /** Which part of the heartbeat pings it. */
@@ -93,7 +95,7 @@ export class Connection {
   }
 
   /** Bytes that the client has not read yet, as far as is known. */
-  private get waiting (): number {
+  get waiting (): number {
     return this.socket.bufferedAmount + this.bytes
   }
 
@@ -150,6 +152,7 @@ export class Connection {
   /** Closes the socket with a code of the table and a reason of at most 123 bytes (RFC 6455 §5.5). */
   close (code: number, reason: string): void {
     this.flush()
+    this.closeCode = code
     this.socket.close(code, reason)
   }
 }

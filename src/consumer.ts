@@ -90,6 +90,7 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
   }
 
   return {
+    queue,
     connection,
 
     /** Whether there is a consumer; not so between its end and the end of its channel, too. */

@@ -78,5 +78,11 @@ export const errors = {
   HoldFailed: createError('FST_NOTIFICATION_HOLD_FAILED', 'the hold could not be reached: %s', 503),
 
   /** The hold is in Redis, by a URL, and `ioredis` is not installed. */
-  HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500)
+  HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500),
+
+  /** There is an option `metrics`, and `prom-client` is not installed. */
+  MetricsNoClient: createError('FST_NOTIFICATION_METRICS_NO_CLIENT', 'metrics need prom-client: npm install prom-client', 500),
+
+  /** The registry has metrics of these names already: those of another instance of the plugin, which needs one of its own. */
+  MetricsTaken: createError('FST_NOTIFICATION_METRICS_TAKEN', "the registry already has a metric '%s': each instance needs a registry of its own", 500)
 }

@@ -4,6 +4,8 @@ import type { Consumer } from './consumer.js'
 import type { HoldStore } from './hold/index.js'
 import type { Publisher } from './publisher.js'
 
+export const healthStates = ['no-broker', 'connecting', 'consuming', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
+
 /**
  * - `no-broker`: there is no `amqpUrl`; `notify()` works alone
  * - `connecting`: not consuming, and trying to
@@ -15,7 +17,7 @@ import type { Publisher } from './publisher.js'
  * - `draining`: the application is closing; what is in flight is being settled
  * - `stopped`: not started yet, or closed
  */
-export type HealthState = 'no-broker' | 'connecting' | 'consuming' | 'blocked' | 'hold-failing' | 'draining' | 'stopped'
+export type HealthState = (typeof healthStates)[number]
 
 export interface Health {
   readonly state: HealthState
@@ -46,7 +48,10 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
   function current (): Pick<Health, 'state' | 'since'> {
     if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
     if (closing.since !== undefined) return { state: 'draining', since: closing.since }
-    if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) return { state: 'hold-failing', since: store.lastError!.at }
+    if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) {
+      // Its connection has just ended where nothing has failed yet.
+      return { state: 'hold-failing', since: store.lastError?.at ?? new Date() }
+    }
     if (broker === undefined) return { state: 'no-broker', since: created }
     const { publisher, consumers, cluster } = broker
     const connections = [...consumers.map(({ connection }) => connection), ...(cluster === undefined ? [] : [cluster.connection])]

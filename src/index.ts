@@ -7,6 +7,7 @@ import type { Hosts } from './cluster/index.js'
 import { createHealth } from './health.js'
 import { createHoldStore, type HoldStore } from './hold/index.js'
 import { giveBack } from './hold/give-back.js'
+import { createMetrics } from './metrics/index.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
 import { parseOptions } from './parse-options.js'
@@ -30,6 +31,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     await app.register(websocket, { errorHandler: handleSocketError, options: serverOptions(options) })
   }
 
+  const metrics = options.metrics && await createMetrics(options.metrics)
   const endUpgrades = watchUpgrades(app, options.limits)
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
@@ -46,7 +48,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
   }
   const broker = hasBroker(options)
-    ? createBroker({ options, registry, stats, log, hosts, route: (notification, origin) => router.route(notification, origin) })
+    ? createBroker({ options, registry, stats, log, hosts, times: metrics?.times, route: (notification, origin) => router.route(notification, origin) })
     : undefined
   const router: Router = createRouter({
     options,
@@ -59,7 +61,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
   const { opening, left } = broker?.cluster ?? {}
-  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left } })
+  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left, connected: metrics?.connected, closed: metrics?.closed } })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
   app.decorate('notifier', createNotifier({ registry, router, sockets, cluster: broker?.cluster, health, stats: stats.snapshot }))
@@ -113,7 +115,11 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   // Begun while the server still listens, awaited where Fastify sets no time limit. In between the server waits for
   // its sockets to end.
   app.addHook('preClose', async () => { closed ??= shutDown() })
-  app.addHook('onClose', async () => { await (closed ??= shutDown()) })
+  app.addHook('onClose', async () => {
+    await (closed ??= shutDown())
+    metrics?.remove()
+  })
+  metrics?.register({ options, registry, sockets, broker, store, health, stats: stats.snapshot })
 }
 
 /**
@@ -134,6 +140,7 @@ export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
 export type { Authenticate, Identity } from './identity.js'
 export type { Message } from './message.js'
+export type { MetricsRegistry } from './metrics/index.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options.js'
 export type { AllowedOrigins } from './origin.js'

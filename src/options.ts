@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { RedisClient } from './hold/index.js'
 import type { Authenticate } from './identity.js'
+import type { MetricsRegistry } from './metrics/index.js'
 import type { AllowedOrigins } from './origin.js'
 
 const DAY = 24 * 60 * 60 * 1_000
@@ -193,6 +194,12 @@ export const OptionsSchema = Type.Object({
    * @default those of the same host
    */
   allowedOrigins: Type.Optional(Type.Unsafe<AllowedOrigins>(Type.Unknown())),
+
+  /**
+   * A `Registry` of `prom-client`, which then has the plugin's metrics until the application is closed.
+   * @default none: nothing is measured
+   */
+  metrics: Type.Optional(Type.Unsafe<MetricsRegistry>(Type.Unknown())),
 
   /** When a connection is asked whether it is still there. */
   heartbeat: Type.Object({

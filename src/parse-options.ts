@@ -1,6 +1,7 @@
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from './errors.js'
 import type { RedisClient } from './hold/index.js'
+import { isRegistry } from './metrics/prom-client.js'
 import { OptionsSchema, type NotificationPluginOptions, type Options } from './options.js'
 import { normalizeOrigin } from './origin.js'
 import { redactUrl } from './redact-url.js'
@@ -34,7 +35,7 @@ function isGroup (value: unknown): value is object {
 
 /** What the schema of one option can't say: how options go together. */
 function assertConsistent (options: Options): void {
-  const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins } = options
+  const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins, metrics } = options
   if (amqpUrl !== undefined) {
     const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
     if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
@@ -73,6 +74,7 @@ function assertConsistent (options: Options): void {
   }
   if (hold.redis !== undefined) assertRedis(hold.redis)
   if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
+  if (metrics !== undefined && !isRegistry(metrics)) throw new errors.InvalidOption('metrics', 'a Registry of prom-client', show(metrics))
 }
 
 function assertRedis (redis: unknown): void {

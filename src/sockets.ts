@@ -2,7 +2,7 @@ import { once, EventEmitter } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
-import { closeCodes } from './close-codes.js'
+import { closeCodeOf, closeCodes } from './close-codes.js'
 import { Connection, type ConnectionRules } from './connection.js'
 import { errors } from './errors.js'
 import { Gathering } from './gathering.js'
@@ -41,6 +41,10 @@ export interface SocketHooks {
   opening?: ((userId: string) => Promise<void> | undefined) | undefined
   /** A user has no connection left, in the registry or on the way to it. */
   left?: ((userId: string) => void) | undefined
+  /** A connection begins. */
+  connected?: (() => void) | undefined
+  /** One has ended, with which code, or it is the application's again. */
+  closed?: ((code: number | 'released') => void) | undefined
   /** It is in the registry. */
   opened (connection: Connection): void
   /** It has left the registry; may be told again. */
@@ -173,6 +177,13 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       return open.size
     },
 
+    /** Bytes that wait for clients to read them. */
+    get bufferedBytes (): number {
+      let bytes = 0
+      for (const { waiting } of open.keys()) bytes += waiting
+      return bytes
+    },
+
     /** How many of a user. */
     sizeOf (userId: string): number {
       return ofUser.get(userId) ?? 0
@@ -191,17 +202,20 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       const { id: connectionId } = connection
       const onError = (err: Error) => {
         end(connection) // `ws` has begun to close it
+        connection.closeCode ??= closeCodeOf(err)
         log.debug({ connectionId, userId, err }, 'client connection failed')
       }
       const onPong = () => { connection.awaitsPong = false }
       const onClose = (code: number) => {
         forget(connection)
+        hooks.closed?.(connection.closeCode ?? code)
         log.info({ connectionId, userId, code }, 'client disconnected')
       }
       socket.on('error', onError).on('pong', onPong).once('close', onClose)
       open.set(connection, () => socket.off('error', onError).off('pong', onPong).off('close', onClose))
       ofUser.set(userId, (ofUser.get(userId) ?? 0) + 1)
       heartbeat.add(connection)
+      hooks.connected?.()
       // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
       // It has none where its application set `clientTracking: false`.
       server.clients?.delete(socket)
@@ -220,6 +234,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
     release (connection: Connection): void {
       open.get(connection)?.()
       forget(connection)
+      hooks.closed?.('released')
       server.clients?.add(connection.socket)
     },
 

@@ -52,6 +52,17 @@ test('tells a load balancer how it is', async t => {
   }
 })
 
+test('tells Prometheus how it is', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: queue })).url
+  const response = await fetch(`${url}/metrics`)
+  t.match(response.headers.get('content-type'), /^text\/plain; version=0\.0\.4/)
+  const text = await response.text()
+  t.match(text, `fastify_notification_consuming{queue="${queue}"} 1\n`)
+  t.match(text, 'nodejs_eventloop_lag_seconds ')
+})
+
 test('runs without a RabbitMQ and says so', async t => {
   const example = await startExample(t, { AMQP_URL: 'none' })
   const url = await example.url

@@ -3,6 +3,7 @@ import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqpl
 import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Routed } from '../delivery.js'
 import { composePayload } from '../message.js'
+import type { Times } from '../metrics/index.js'
 import { queuesOf, type BrokerOptions } from '../options.js'
 import type { Payload } from '../payload.js'
 import type { Publisher } from '../publisher.js'
@@ -41,6 +42,8 @@ interface ClusterParts {
   publisher: Publisher
   log: FastifyBaseLogger
   hosts: Hosts
+  /** With `metrics`. */
+  times: Times | undefined
 }
 
 /**
@@ -48,7 +51,7 @@ interface ClusterParts {
  * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
  * returns is for nobody. The outcome comes back by receipts.
  */
-export function createCluster ({ options, registry, publisher, log, hosts }: ClusterParts) {
+export function createCluster ({ options, registry, publisher, log, hosts, times }: ClusterParts) {
   const { relay: { unbindDelay, receiptTimeout }, publishTimeout } = options
   const exchange = options.relay.exchange ?? `${queuesOf(options)[0]}.relay`
   const instance = randomUUID()
@@ -64,7 +67,8 @@ export function createCluster ({ options, registry, publisher, log, hosts }: Clu
     receiptTimeout,
     publishTimeout,
     nextId,
-    publish: (userId, body, done) => post(exchange, userId, 'relay', body, done),
+    publish: (userId, body, done) => post(exchange, userId, 'relay', body, times?.confirmed(done) ?? done),
+    times,
     tell: settlements.add,
     relayed: hosts.relayed,
     settledElsewhere: hosts.settledElsewhere

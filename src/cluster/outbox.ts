@@ -1,5 +1,6 @@
 import type { Delivery, Outcome } from '../delivery.js'
 import { errors } from '../errors.js'
+import type { Times } from '../metrics/index.js'
 import type { Registry } from '../registry.js'
 import { encodeItem, type Receipt, type SettledItem } from './protocol.js'
 
@@ -22,6 +23,8 @@ interface Relay {
   /** The message that it is in, until all of that is answered. */
   batch: Batch | undefined
   state: 'queued' | 'published' | 'confirmed'
+  /** When it was published, by `performance.now()`, with `metrics`. */
+  publishedAt: number
   /** When it is published again, in milliseconds since 1970. */
   deadline: number
   /** Until when the broker must have confirmed it, where somebody waits who can be told that it has not. */
@@ -60,6 +63,8 @@ export interface OutboxParts {
   receiptTimeout: number
   /** How long the broker may take to confirm what did not come from the queue, in milliseconds. */
   publishTimeout: number
+  /** With `metrics`. */
+  times?: Times | undefined
   nextId (): number
   /** Publishes to all who have the user; told whether there is one, undefined where it isn't known. */
   publish (userId: string, body: string, done: (isRouted: boolean | undefined) => void): void
@@ -72,7 +77,7 @@ export interface OutboxParts {
 }
 
 /** What the other instances are asked to deliver, from the first try until its outcome is known. */
-export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTimeout, nextId, publish, tell, relayed, settledElsewhere }: OutboxParts) {
+export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTimeout, times, nextId, publish, tell, relayed, settledElsewhere }: OutboxParts) {
   const relays = new Map<number, Relay>()
   const byId = new Map<string, Relay>()
   const lines = new Map<string, Line>()
@@ -140,6 +145,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       relay.state = 'published'
       relay.deadline = Date.now() + receiptTimeout
       relay.attempts++
+      if (times !== undefined) relay.publishedAt = performance.now()
       relay.isRefused = false
     }
     publish(line.userId, `[${items.join()}]`, isRouted => {
@@ -274,7 +280,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (known === undefined) {
         const id = delivery.relay = nextId()
         const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
-        const relay: Relay = { id, delivery, takers: new Set(), batch: undefined, state: 'queued', deadline: 0, patience, attempts: 0, isRefused: false }
+        const relay: Relay = { id, delivery, takers: new Set(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false }
         relays.set(id, relay)
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
@@ -312,6 +318,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         return
       }
       const { delivery, takers } = relay
+      times?.receipt(state, relay.publishedAt)
       if (state === 'taken') {
         if (!takers.has(inbox)) delivery.connections += connections
         takers.add(inbox)

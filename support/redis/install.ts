@@ -1,6 +1,5 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { canInstallDebianPackages, installDebianPackage } from '../apt.js'
+import { inPath } from '../in-path.js'
 
 /** Thrown where there is no Redis and none can be got. */
 export class RedisUnavailableError extends Error {
@@ -20,11 +19,11 @@ export async function findRedis ({ install, log, path = process.env.PATH ?? '' }
   path?: string
 }): Promise<string> {
   let failure: unknown
-  let command = inPath(path)
+  let command = inPath('redis-server', path)
   if (command === undefined && install && canInstallDebianPackages()) {
     try {
       await installDebianPackage(['redis-server'], { log })
-      command = inPath(path)
+      command = inPath('redis-server', path)
     } catch (error) {
       failure = error
     }
@@ -35,15 +34,4 @@ export async function findRedis ({ install, log, path = process.env.PATH ?? '' }
     '(done for you where you are root).',
     ...(failure ? [(failure as Error).message] : [])
   ].join('\n'), { cause: failure })
-}
-
-function inPath (path: string): string | undefined {
-  return path.split(delimiter).filter((folder) => folder !== '').map((folder) => join(folder, 'redis-server')).find((file) => {
-    try {
-      accessSync(file, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
 }

@@ -3,6 +3,7 @@ import notificationPlugin, {
   closeCodes, notificationPlugin as named,
   type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot
 } from 'fastify-notification'
+import { AggregatorRegistry, Registry, register, type OpenMetricsContentType } from 'prom-client'
 import { describe, expect, test } from 'tstyche'
 import type { WebSocket } from 'ws'
 
@@ -29,6 +30,13 @@ describe('register', () => {
     expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: (request: FastifyRequest) => ({ userId: request.id, expiresAt: 1 }) })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => 123 })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => ({ user: '123' }) })
+  })
+
+  test('metrics go into any registry of prom-client', () => {
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ metrics: register })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ metrics: new Registry<OpenMetricsContentType>() })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ metrics: new AggregatorRegistry() })
+    expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ metrics: true })
   })
 
   test('origins are strings, expressions, a function, or any', () => {

@@ -1,0 +1,98 @@
+import { errors } from '../errors.js'
+import { createCloses } from './closes.js'
+import { loadPromClient, type Counter, type Gauge, type MetricsRegistry, type PromClient } from './prom-client.js'
+import { createSources, type Samples, type SourceParts } from './sources.js'
+import { metricTable, type MetricDefinition, type MetricName } from './table.js'
+import { createTimes, type TimeHistograms } from './times.js'
+
+export type { MetricsRegistry } from './prom-client.js'
+export type { Times } from './times.js'
+
+export type Metrics = Awaited<ReturnType<typeof createMetrics>>
+
+/**
+ * The metrics of one instance, in the application's own registry of prom-client.
+ * @param load loads prom-client
+ * @throws FST_NOTIFICATION_METRICS_NO_CLIENT, FST_NOTIFICATION_METRICS_TAKEN
+ */
+export async function createMetrics (target: MetricsRegistry, load?: () => Promise<PromClient>) {
+  const client = await loadPromClient(load)
+  assertFree(target, Object.values(metricTable))
+  const closes = createCloses()
+  const counts = { connects: 0, closes: closes.counts }
+  const histograms: TimeHistograms = {
+    sinceConsumption: createHistogram(client, metricTable.sinceConsumption),
+    sincePublish: createHistogram(client, metricTable.sincePublish),
+    relayConfirm: createHistogram(client, metricTable.relayConfirm),
+    relayReceipt: createHistogram(client, metricTable.relayReceipt)
+  }
+  /** Those that are in the registry. */
+  const registered: string[] = []
+
+  return {
+    times: createTimes(histograms),
+
+    /** A connection has begun. */
+    connected (): void {
+      counts.connects++
+    },
+
+    /** One has ended. */
+    closed: closes.add,
+
+    /**
+     * Puts everything into the registry that this application can have.
+     * @throws FST_NOTIFICATION_METRICS_TAKEN
+     */
+    register (parts: SourceParts): void {
+      const metrics = new Map<MetricName, object>()
+      for (const [name, read] of Object.entries(createSources(parts, counts))) {
+        metrics.set(name as MetricName, createCollected(client, metricTable[name as MetricName], read))
+      }
+      const { sinceConsumption, sincePublish, relayConfirm, relayReceipt } = histograms
+      if (parts.broker !== undefined) metrics.set('sinceConsumption', sinceConsumption).set('sincePublish', sincePublish)
+      if (parts.broker?.cluster !== undefined) metrics.set('relayConfirm', relayConfirm).set('relayReceipt', relayReceipt)
+
+      const definitions = [...metrics.keys()].map(name => metricTable[name])
+      assertFree(target, definitions)
+      for (const metric of metrics.values()) target.registerMetric(metric)
+      registered.push(...definitions.map(({ name }) => name))
+    },
+
+    /** Takes them out again. */
+    remove (): void {
+      for (const name of registered.splice(0)) target.removeSingleMetric(name)
+    }
+  }
+}
+
+/** @throws FST_NOTIFICATION_METRICS_TAKEN */
+function assertFree (target: MetricsRegistry, definitions: readonly MetricDefinition[]): void {
+  const taken = definitions.find(({ name }) => target.getSingleMetric(name) !== undefined)
+  if (taken !== undefined) throw new errors.MetricsTaken(taken.name)
+}
+
+function createHistogram ({ Histogram }: PromClient, { name, help, labels, buckets }: MetricDefinition & { buckets: readonly number[] }) {
+  return new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers: [] })
+}
+
+/** One whose values are read when it is asked for. */
+function createCollected ({ Counter, Gauge }: PromClient, { name, type, help, labels }: MetricDefinition, read: () => Samples): Counter | Gauge {
+  const configuration = { name, help, labelNames: [...labels], registers: [] as [] }
+  if (type === 'counter') {
+    return new Counter({
+      ...configuration,
+      collect () {
+        this.reset()
+        for (const [labels, value] of read()) this.inc(labels, value)
+      }
+    })
+  }
+  return new Gauge({
+    ...configuration,
+    collect () {
+      this.reset()
+      for (const [labels, value] of read()) this.set(labels, value)
+    }
+  })
+}
