@@ -8,9 +8,6 @@ import type { Gathering } from './gathering.js'
 import type { Payload } from './payload.js'
 import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
 
-/** So many bytes are written before the end of a turn: memory stays small, and the socket can show that it is slow. */
-const MAX_GATHERED = 65_536
-
 /** What all connections have in common. */
 export interface ConnectionRules {
   /** Bytes that may wait for a client to read them. */
@@ -123,7 +120,7 @@ export class Connection {
       this.frames.push(frame)
     }
     this.bytes += frame.length
-    if (this.bytes > MAX_GATHERED) this.flush()
+    gathering.grew(frame.length)
   }
 
   /** Writes what was gathered. */
