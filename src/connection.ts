@@ -108,7 +108,7 @@ export class Connection {
 
   private write (frame: TextFrame): void {
     if (this.stream === undefined) this.socket.send(frame.text)
-    else if (this.gathering === undefined) this.stream.write(frame.buffer)
+    else if (this.gathering === undefined) this.stream.write(frame.chunk, 'latin1')
     else this.gather(this.gathering, frame)
   }
 
@@ -129,7 +129,7 @@ export class Connection {
     if (frames === undefined) return
     this.frames = undefined
     this.bytes = 0
-    if (this.isOpen) this.stream!.write(frames.length === 1 ? frames[0]!.buffer : joinFrames(frames, bytes))
+    if (this.isOpen) this.stream!.write(frames.length === 1 ? frames[0]!.chunk : joinFrames(frames, bytes), 'latin1')
   }
 
   /** Asks the client whether it is still there. */
