@@ -40,7 +40,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     throw new errors.UpgradeRequired()
   }
 
-  async function checkSubprotocol (request: Request): Promise<void> {
+  function checkSubprotocol (request: Request): void {
     const offered = request.headers['sec-websocket-protocol']
     if (offered !== undefined && chooseSubprotocol(offered) === undefined) throw new errors.UnknownSubprotocol(SUBPROTOCOL)
   }
@@ -97,7 +97,11 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     // The URL of a WebSocket may carry what only its user should know.
     logSerializers: { req: describeWithoutQuery },
-    onRequest: [async (request, reply) => refuseHttp(request, reply), checkOrigin, checkSubprotocol],
+    onRequest: async (request, reply) => {
+      refuseHttp(request, reply)
+      await checkOrigin(request, reply)
+      checkSubprotocol(request)
+    },
     preHandler: [verify, checkLimits],
     onResponse: async request => endRefused(request),
     handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before

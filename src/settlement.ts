@@ -3,6 +3,12 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 export type Settlement = ReturnType<typeof createSettlement>
 
 /**
+ * How long the broker waits in vain for the oldest message before others are acked singly, in milliseconds. Clients
+ * acknowledge nearly in order: mostly the oldest follows in a moment, and one ack, not one for each, is for all.
+ */
+const PATIENCE = 5
+
+/**
  * Acks what one channel delivered, each message once, after its outcome is known.
  *
  * A delivery tag means something on its own channel alone (AMQP 0-9-1 §1.8.3.13): used on another, it acks some
@@ -22,6 +28,7 @@ export function createSettlement (channel: Channel, prefetch: number) {
   let acked = 0
   let live = true
   let scheduled: NodeJS.Immediate | undefined
+  let patience: NodeJS.Timeout | undefined
   /** Settled behind an unsettled one: to be acked with the prefix, and acked already, each by itself. */
   const ahead = new Set<number>()
   const ackedAhead = new Set<number>()
@@ -30,6 +37,27 @@ export function createSettlement (channel: Channel, prefetch: number) {
   /** Whether the broker waits for acks, some of which could be sent. */
   function isStalled (): boolean {
     return ahead.size > 0 && newest - oldest + 1 - ackedAhead.size >= prefetch
+  }
+
+  function flushSoon (): void {
+    scheduled ??= setImmediate(() => flush(isStalled() && isMuchAhead()))
+  }
+
+  function isMuchAhead (): boolean {
+    return 2 * ahead.size >= prefetch
+  }
+
+  /** Sees to single acks where the broker waits: at once for many, else when the oldest doesn't follow. */
+  function watchStall (): void {
+    if (!isStalled()) return
+    if (isMuchAhead()) flushSoon()
+    else patience ??= setTimeout(endPatience, PATIENCE, oldest)
+  }
+
+  function endPatience (stuck: number): void {
+    patience = undefined
+    if (oldest === stuck) flush(isStalled())
+    else watchStall()
   }
 
   /** @param all whether to ack singly what is settled behind an unsettled one */
@@ -59,6 +87,7 @@ export function createSettlement (channel: Channel, prefetch: number) {
   function abandon (): void {
     live = false
     clearImmediate(scheduled)
+    clearTimeout(patience)
     ahead.clear()
     ackedAhead.clear()
     whenSettled?.()
@@ -68,7 +97,7 @@ export function createSettlement (channel: Channel, prefetch: number) {
     /** A message was delivered. */
     track ({ fields }: ConsumeMessage): void {
       newest = fields.deliveryTag
-      if (isStalled()) scheduled ??= setImmediate(() => flush(isStalled()))
+      watchStall()
     },
 
     /**
@@ -79,7 +108,7 @@ export function createSettlement (channel: Channel, prefetch: number) {
       if (!live) return false
       if (deliveryTag !== oldest) {
         ahead.add(deliveryTag)
-        if (isStalled()) scheduled ??= setImmediate(() => flush(isStalled()))
+        watchStall()
         return true
       }
       due = oldest++
@@ -89,7 +118,7 @@ export function createSettlement (channel: Channel, prefetch: number) {
         else if (!ackedAhead.delete(oldest)) break
         oldest++
       }
-      scheduled ??= setImmediate(() => flush(isStalled()))
+      flushSoon()
       if (oldest > newest) whenSettled?.()
       return true
     },
