@@ -3,6 +3,7 @@ import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetters } from './dead-letters.js'
 import type { Origin, Routed } from './delivery.js'
+import type { Journal } from './journal.js'
 import { decode, InvalidMessage, type Notification } from './message.js'
 import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
@@ -42,9 +43,10 @@ export interface BrokerParts {
   route (notification: Notification, origin: Origin): Routed | Promise<Routed>
   /** What other instances may ask. */
   hosts: Hosts
+  journal: Journal | undefined
 }
 
-export function createBroker ({ options, registry, stats, log, route, hosts }: BrokerParts): Broker {
+export function createBroker ({ options, registry, stats, log, route, hosts, journal }: BrokerParts): Broker {
   const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
   const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
@@ -56,7 +58,10 @@ export function createBroker ({ options, registry, stats, log, route, hosts }: B
     const decoded = decode(origin.message, options.limits.messageBytes)
     if (!(decoded instanceof InvalidMessage)) return route(decoded, origin)
     const { reason, detail } = decoded
-    return deadLetters.add(origin, reason, detail).then(() => stats.count('dead-lettered', reason))
+    return deadLetters.add(origin, reason, detail).then(() => {
+      stats.count('dead-lettered', reason)
+      journal?.deadLettered(origin, reason)
+    })
   }
 
   return {

@@ -78,5 +78,8 @@ export const errors = {
   HoldFailed: createError('FST_NOTIFICATION_HOLD_FAILED', 'the hold could not be reached: %s', 503),
 
   /** The hold is in Redis, by a URL, and `ioredis` is not installed. */
-  HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500)
+  HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500),
+
+  /** `trace()` was called, and there is no `journal` option. */
+  NoJournal: createError('FST_NOTIFICATION_NO_JOURNAL', 'trace() needs the journal option: how many entries to keep', 500)
 }

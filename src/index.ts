@@ -5,8 +5,9 @@ import { createBroker } from './broker.js'
 import { closeCodes } from './close-codes.js'
 import type { Hosts } from './cluster/index.js'
 import { createHealth } from './health.js'
-import { createHoldStore, type HoldStore } from './hold/index.js'
+import { createHoldStore, type HoldHooks, type HoldStore } from './hold/index.js'
 import { giveBack } from './hold/give-back.js'
+import { createJournal } from './journal.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
 import { parseOptions } from './parse-options.js'
@@ -35,18 +36,30 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
-  const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped: stats.drop }) : undefined
+  const journal = options.journal > 0 ? createJournal(options.journal) : undefined
+  const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
+    stats.drop(reason, count)
+    journal?.dropped(reason, count, userId, ids)
+  }
+  const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped }) : undefined
   /** What comes from elsewhere is for parts that come after it. */
   const hosts: Hosts = {
-    host: delivery => router.host(delivery),
+    host (delivery) {
+      const routed = router.host(delivery)
+      journal?.hosted(delivery, routed)
+      return routed
+    },
     relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
-    settledElsewhere: (delivery, outcome, connections) => router.settledElsewhere(delivery, outcome, connections),
+    settledElsewhere (delivery, outcome, connections) {
+      journal?.settledElsewhere(delivery)
+      router.settledElsewhere(delivery, outcome, connections)
+    },
     wake: userId => router.wake(userId),
-    broadcast: payload => router.broadcast(payload),
+    broadcast: payload => router.broadcast(payload, route),
     disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
   }
   const broker = hasBroker(options)
-    ? createBroker({ options, registry, stats, log, hosts, route: (notification, origin) => router.route(notification, origin) })
+    ? createBroker({ options, registry, stats, log, hosts, journal, route: (notification, origin) => route(notification, origin) })
     : undefined
   const router: Router = createRouter({
     options,
@@ -56,13 +69,15 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     relays: broker?.cluster?.relays,
     stats,
     log,
+    released: journal?.released,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
+  const route = journal?.watch(router.route) ?? router.route
   const { opening, left } = broker?.cluster ?? {}
-  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left } })
+  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left, noted: journal?.connection } })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
-  app.decorate('notifier', createNotifier({ registry, router, sockets, cluster: broker?.cluster, health, stats: stats.snapshot }))
+  app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
   addRoute(app, { options, sockets, acknowledged: router.acknowledged })
 
   app.addHook('onReady', async () => {
@@ -133,6 +148,7 @@ export { closeCodes } from './close-codes.js'
 export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
 export type { Authenticate, Identity } from './identity.js'
+export type { TraceEntry, TraceFilter } from './journal.js'
 export type { Message } from './message.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options.js'
