@@ -9,6 +9,7 @@ import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
+import type { Tracing } from './tracing.js'
 
 /** Everything that speaks to RabbitMQ. */
 export interface Broker {
@@ -44,14 +45,15 @@ export interface BrokerParts {
   /** What other instances may ask. */
   hosts: Hosts
   journal: Journal | undefined
+  tracing: Tracing | undefined
 }
 
-export function createBroker ({ options, registry, stats, log, route, hosts, journal }: BrokerParts): Broker {
+export function createBroker ({ options, registry, stats, log, route, hosts, journal, tracing }: BrokerParts): Broker {
   const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
   const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: receive }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: tracing?.process(receive) ?? receive }))
 
   /** The one way in for what the queues deliver. */
   function receive (origin: Origin): unknown {
@@ -61,6 +63,7 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
     return deadLetters.add(origin, reason, detail).then(() => {
       stats.count('dead-lettered', reason)
       journal?.deadLettered(origin, reason)
+      return { outcome: 'dead-lettered', connections: 0, reason }
     })
   }
 

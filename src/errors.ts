@@ -80,6 +80,9 @@ export const errors = {
   /** The hold is in Redis, by a URL, and `ioredis` is not installed. */
   HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500),
 
+  /** `tracing` is true, and `@opentelemetry/api` is not installed. */
+  TracingNoApi: createError('FST_NOTIFICATION_TRACING_NO_API', 'tracing needs @opentelemetry/api: npm install @opentelemetry/api', 500),
+
   /** `trace()` was called, and there is no `journal` option. */
   NoJournal: createError('FST_NOTIFICATION_NO_JOURNAL', 'trace() needs the journal option: how many entries to keep', 500)
 }

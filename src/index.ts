@@ -16,6 +16,7 @@ import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
+import { loadTracing } from './tracing.js'
 import { watchUpgrades } from './upgrades.js'
 import { within } from './within.js'
 
@@ -37,18 +38,20 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const stats = createStats()
   const registry = createRegistry()
   const journal = options.journal > 0 ? createJournal(options.journal) : undefined
+  const tracing = options.tracing ? await loadTracing(options) : undefined
   const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
     stats.drop(reason, count)
     journal?.dropped(reason, count, userId, ids)
   }
   const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped }) : undefined
+  const host: Hosts['host'] = delivery => {
+    const routed = router.host(delivery)
+    journal?.hosted(delivery, routed)
+    return routed
+  }
   /** What comes from elsewhere is for parts that come after it. */
   const hosts: Hosts = {
-    host (delivery) {
-      const routed = router.host(delivery)
-      journal?.hosted(delivery, routed)
-      return routed
-    },
+    host: tracing?.host(host) ?? host,
     relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
     settledElsewhere (delivery, outcome, connections) {
       journal?.settledElsewhere(delivery)
@@ -59,7 +62,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
   }
   const broker = hasBroker(options)
-    ? createBroker({ options, registry, stats, log, hosts, journal, route: (notification, origin) => route(notification, origin) })
+    ? createBroker({ options, registry, stats, log, hosts, journal, tracing, route: (notification, origin) => route(notification, origin) })
     : undefined
   const router: Router = createRouter({
     options,
@@ -72,7 +75,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     released: journal?.released,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
-  const route = journal?.watch(router.route) ?? router.route
+  const journaled = journal?.watch(router.route) ?? router.route
+  const route = tracing?.watch(journaled) ?? journaled
   const { opening, left } = broker?.cluster ?? {}
   const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left, noted: journal?.connection } })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
@@ -114,6 +118,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     endUpgrades()
     if (store !== undefined) await closeHold(store, timeLeft)
     await broker?.close(timeLeft())
+    tracing?.close()
     closing.done = new Date()
   }
 

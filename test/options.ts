@@ -56,6 +56,7 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ heartbeat: { interval: 1_000, timeout: 1_000 } }, 'heartbeat.timeout', /less than heartbeat.interval/],
   [{ limits: { frameBytes: 0 } }, 'limits.frameBytes', /from 125/],
   [{ limits: { connectionsPerUser: 0 } }, 'limits.connectionsPerUser', /from 1/],
+  [{ tracing: 'yes' }, 'tracing', /true or false/],
   [{ journal: -1 }, 'journal', /from 0 to 1000000/],
   [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/],
   [{ prefix: '/v1' }, 'prefix', /no such option/]
