@@ -3,12 +3,14 @@ import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetters } from './dead-letters.js'
 import type { Origin, Routed } from './delivery.js'
+import type { Journal } from './journal.js'
 import { decode, InvalidMessage, type Notification } from './message.js'
 import type { Times } from './metrics/index.js'
 import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
+import type { Tracing } from './tracing.js'
 
 /** Everything that speaks to RabbitMQ. */
 export interface Broker {
@@ -43,18 +45,19 @@ export interface BrokerParts {
   route (notification: Notification, origin: Origin): Routed | Promise<Routed>
   /** What other instances may ask. */
   hosts: Hosts
+  journal: Journal | undefined
+  tracing: Tracing | undefined
   /** With `metrics`. */
   times: Times | undefined
 }
 
-const DEAD_LETTERED: Routed = { outcome: 'dead-lettered', connections: 0 }
-
-export function createBroker ({ options, registry, stats, log, route, hosts, times }: BrokerParts): Broker {
+export function createBroker ({ options, registry, stats, log, route, hosts, journal, tracing, times }: BrokerParts): Broker {
   const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
   const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts, times }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: times?.timed(receive) ?? receive }))
+  const timed = times?.timed(receive) ?? receive
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: tracing?.process(timed) ?? timed }))
 
   /** The one way in for what the queues deliver. */
   function receive (origin: Origin): Routed | Promise<Routed> {
@@ -63,7 +66,8 @@ export function createBroker ({ options, registry, stats, log, route, hosts, tim
     const { reason, detail } = decoded
     return deadLetters.add(origin, reason, detail).then(() => {
       stats.count('dead-lettered', reason)
-      return DEAD_LETTERED
+      journal?.deadLettered(origin, reason)
+      return { outcome: 'dead-lettered', connections: 0, reason }
     })
   }
 

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Type, type Static } from '@sinclair/typebox'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Origin } from './delivery.js'
@@ -7,8 +8,22 @@ import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
 import type { Publisher } from './publisher.js'
 
+const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline'] as const satisfies ReadonlyArray<InvalidReason | 'offline'>
+
 /** Why a message is in the dead-letter queue. */
-export type DeadLetterReason = InvalidReason | 'offline'
+export type DeadLetterReason = (typeof reasons)[number]
+
+/** The headers that a dead letter has besides those of the message. */
+export const DeadLetterHeadersSchema = Type.Object({
+  'x-notification-reason': Type.Unsafe<DeadLetterReason>(Type.String({ enum: reasons, description: 'why it is here' })),
+  'x-notification-detail': Type.String({ description: 'the same in words' }),
+  'x-notification-time': Type.String({ format: 'date-time', description: 'when it came here' }),
+  'x-notification-queue': Type.Optional(Type.String({ description: 'the queue that it came from, if from one' })),
+  'x-notification-exchange': Type.Optional(Type.String({ description: 'the exchange that it had been published to' })),
+  'x-notification-routing-key': Type.Optional(Type.String({ description: 'the routing key that it had been published with' })),
+  'x-notification-publish-id': Type.Optional(Type.Integer({ description: "a number of the plugin's own" }))
+})
+type DeadLetterHeaders = Static<typeof DeadLetterHeadersSchema>
 
 export type DeadLetters = ReturnType<typeof createDeadLetters>
 
@@ -39,7 +54,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
      */
     async add ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
       const { exchange, routingKey } = message.fields
-      const headers = {
+      const headers: DeadLetterHeaders = {
         ...reasonHeaders(why, detail),
         'x-notification-queue': queue,
         'x-notification-exchange': exchange,
@@ -83,7 +98,7 @@ function isPublishError (error: unknown): boolean {
   return error instanceof errors.PublishFailed || error instanceof errors.PublishTimeout
 }
 
-function reasonHeaders (why: DeadLetterReason, detail: string): Record<string, unknown> {
+function reasonHeaders (why: DeadLetterReason, detail: string): DeadLetterHeaders {
   return {
     'x-notification-reason': why,
     'x-notification-detail': detail,

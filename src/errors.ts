@@ -84,5 +84,11 @@ export const errors = {
   MetricsNoClient: createError('FST_NOTIFICATION_METRICS_NO_CLIENT', 'metrics need prom-client: npm install prom-client', 500),
 
   /** The registry has metrics of these names already: those of another instance of the plugin, which needs one of its own. */
-  MetricsTaken: createError('FST_NOTIFICATION_METRICS_TAKEN', "the registry already has a metric '%s': each instance needs a registry of its own", 500)
+  MetricsTaken: createError('FST_NOTIFICATION_METRICS_TAKEN', "the registry already has a metric '%s': each instance needs a registry of its own", 500),
+
+  /** `tracing` is true, and `@opentelemetry/api` is not installed. */
+  TracingNoApi: createError('FST_NOTIFICATION_TRACING_NO_API', 'tracing needs @opentelemetry/api: npm install @opentelemetry/api', 500),
+
+  /** `trace()` was called, and there is no `journal` option. */
+  NoJournal: createError('FST_NOTIFICATION_NO_JOURNAL', 'trace() needs the journal option: how many entries to keep', 500)
 }

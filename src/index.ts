@@ -5,8 +5,9 @@ import { createBroker } from './broker.js'
 import { closeCodes } from './close-codes.js'
 import type { Hosts } from './cluster/index.js'
 import { createHealth } from './health.js'
-import { createHoldStore, type HoldStore } from './hold/index.js'
+import { createHoldStore, type HoldHooks, type HoldStore } from './hold/index.js'
 import { giveBack } from './hold/give-back.js'
+import { createJournal } from './journal.js'
 import { createMetrics } from './metrics/index.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
@@ -16,6 +17,7 @@ import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
+import { loadTracing } from './tracing.js'
 import { watchUpgrades } from './upgrades.js'
 import { within } from './within.js'
 
@@ -37,18 +39,34 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
-  const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped: stats.drop }) : undefined
+  const journal = options.journal > 0 ? createJournal(options.journal) : undefined
+  const tracing = options.tracing ? await loadTracing(options) : undefined
+  const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
+    stats.drop(reason, count)
+    journal?.dropped(reason, count, userId, ids)
+  }
+  const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped }) : undefined
+  const host: Hosts['host'] = delivery => {
+    const routed = router.host(delivery)
+    journal?.hosted(delivery, routed)
+    return routed
+  }
   /** What comes from elsewhere is for parts that come after it. */
   const hosts: Hosts = {
-    host: delivery => router.host(delivery),
+    host: tracing?.host(host) ?? host,
     relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
-    settledElsewhere: (delivery, outcome, connections) => router.settledElsewhere(delivery, outcome, connections),
+    settledElsewhere (delivery, outcome, connections) {
+      journal?.settledElsewhere(delivery)
+      router.settledElsewhere(delivery, outcome, connections)
+    },
     wake: userId => router.wake(userId),
-    broadcast: payload => router.broadcast(payload),
+    broadcast: payload => router.broadcast(payload, route),
     disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
   }
   const broker = hasBroker(options)
-    ? createBroker({ options, registry, stats, log, hosts, times: metrics?.times, route: (notification, origin) => router.route(notification, origin) })
+    ? createBroker({
+      options, registry, stats, log, hosts, journal, tracing, times: metrics?.times, route: (notification, origin) => route(notification, origin)
+    })
     : undefined
   const router: Router = createRouter({
     options,
@@ -58,13 +76,22 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     relays: broker?.cluster?.relays,
     stats,
     log,
+    released: journal?.released,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
+  const journaled = journal?.watch(router.route) ?? router.route
+  const route = tracing?.watch(journaled) ?? journaled
   const { opening, left } = broker?.cluster ?? {}
-  const sockets = createSockets({ options, registry, server: app.websocketServer, log, hooks: { ...router, opening, left, connected: metrics?.connected, closed: metrics?.closed } })
+  const sockets = createSockets({
+    options,
+    registry,
+    server: app.websocketServer,
+    log,
+    hooks: { ...router, opening, left, connected: metrics?.connected, closed: metrics?.closed, noted: journal?.connection }
+  })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
-  app.decorate('notifier', createNotifier({ registry, router, sockets, cluster: broker?.cluster, health, stats: stats.snapshot }))
+  app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
   addRoute(app, { options, sockets, acknowledged: router.acknowledged })
 
   app.addHook('onReady', async () => {
@@ -101,6 +128,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     endUpgrades()
     if (store !== undefined) await closeHold(store, timeLeft)
     await broker?.close(timeLeft())
+    tracing?.close()
     closing.done = new Date()
   }
 
@@ -139,6 +167,7 @@ export { closeCodes } from './close-codes.js'
 export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
 export type { Authenticate, Identity } from './identity.js'
+export type { TraceEntry, TraceFilter } from './journal.js'
 export type { Message } from './message.js'
 export type { MetricsRegistry } from './metrics/index.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'

@@ -20,6 +20,8 @@ const message = TypeCompiler.Compile(MessageSchema)
 export interface Notification {
   readonly userId: string
   readonly payload: Payload
+  /** What another instance needs to go on with its trace, by the propagator's names. */
+  readonly trace?: Readonly<Record<string, string>> | undefined
 }
 
 /** Why a message can't be used; the `x-notification-reason` header of its dead letter. */

@@ -5,6 +5,7 @@ import type { Cluster } from './cluster/index.js'
 import type { Outcome, Routed } from './delivery.js'
 import { errors } from './errors.js'
 import type { Health } from './health.js'
+import type { Journal, TraceEntry, TraceFilter } from './journal.js'
 import { assertUserId, compose, composePayload, kind } from './message.js'
 import type { Payload } from './payload.js'
 import type { Registry } from './registry.js'
@@ -101,6 +102,14 @@ export interface Notifier {
 
   /** What became of everything so far, counted. */
   stats (): StatsSnapshot
+
+  /**
+   * Why somebody did or didn't get something: the last outcomes of a notification, or of a user with their connections and
+   * disconnections, on this instance; without a filter, everything. Contents are not kept.
+   * @returns copies, the newest last; at most as many as the `journal` option says
+   * @throws FST_NOTIFICATION_NO_JOURNAL, FST_NOTIFICATION_INVALID_USER_ID where a filter names nobody and nothing
+   */
+  trace (filter?: TraceFilter): TraceEntry[]
 }
 
 declare module 'fastify' {
@@ -112,16 +121,17 @@ declare module 'fastify' {
 
 interface NotifierParts {
   registry: Registry
-  router: Router
+  route: Router['route']
   sockets: Sockets
   /** With `cluster: true`. */
   cluster: Cluster | undefined
   health (): Health
   stats (): StatsSnapshot
+  journal: Journal | undefined
 }
 
 /** The public face of the registry and the router. */
-export function createNotifier ({ registry, router, sockets, cluster, health, stats }: NotifierParts): Notifier {
+export function createNotifier ({ registry, route, sockets, cluster, health, stats, journal }: NotifierParts): Notifier {
   async function routeToEach (userIds: Iterable<string>, payload: Payload, isForAll = false): Promise<NotifyManyResult> {
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
@@ -134,7 +144,7 @@ export function createNotifier ({ registry, router, sockets, cluster, health, st
 
     const pending: Array<Promise<void>> = []
     for (const userId of userIds) {
-      const routed = router.route({ userId, payload }, undefined, isForAll)
+      const routed = route({ userId, payload }, undefined, isForAll)
       if (routed instanceof Promise) pending.push(routed.then(count))
       else count(routed)
     }
@@ -145,7 +155,7 @@ export function createNotifier ({ registry, router, sockets, cluster, health, st
   return {
     async notify (userId, content, options) {
       const notification = compose(userId, content, options?.id)
-      return { id: notification.payload.id, ...await router.route(notification) }
+      return { id: notification.payload.id, ...await route(notification) }
     },
 
     async notifyMany (userIds, content, options) {
@@ -200,7 +210,12 @@ export function createNotifier ({ registry, router, sockets, cluster, health, st
     },
 
     health,
-    stats
+    stats,
+
+    trace (filter) {
+      if (journal === undefined) throw new errors.NoJournal()
+      return journal.trace(filter)
+    }
   }
 }
 

@@ -271,7 +271,19 @@ export const OptionsSchema = Type.Object({
      * @default 1048576
      */
     bufferedBytes: bytes(1, 1_024 * MiB, MiB)
-  }, { default: {}, additionalProperties: false, allowed: 'an object of limits' })
+  }, { default: {}, additionalProperties: false, allowed: 'an object of limits' }),
+
+  /**
+   * How many of the last outcomes, connections and disconnections are remembered for `notifier.trace()`: with 0 none are.
+   * @default 0
+   */
+  journal: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 0, allowed: 'a whole number from 0 to 1000000' }),
+
+  /**
+   * Whether each message has a span of OpenTelemetry, from its arrival until its outcome is known.
+   * @default false
+   */
+  tracing: Type.Boolean({ default: false, allowed: 'true or false' })
 }, { additionalProperties: false })
 
 /** The options with their defaults filled in. */

@@ -1,22 +1,20 @@
-import { Type, type Static } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection } from './connection.js'
 import { errors } from './errors.js'
 import { identify, type Verified } from './identity.js'
-import { Id } from './ids.js'
 import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
 import type { Options } from './options.js'
 import { isOriginAllowed } from './origin.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
+import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
 import { within } from './within.js'
 
 /** After so many seconds somebody who was refused for a limit may try again. */
 const RETRY_AFTER = '5'
 
-const QuerySchema = Type.Object({ userId: Id })
-const AuthenticatedQuerySchema = Type.Partial(QuerySchema)
 type Query = Static<typeof AuthenticatedQuerySchema>
 
 type Request = FastifyRequest<{ Querystring: Query }>
@@ -92,9 +90,10 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     method: 'GET',
     url: path,
     exposeHeadRoute: false,
-    schema: { querystring: authenticate === undefined ? QuerySchema : AuthenticatedQuerySchema },
-    // Its own, as the application may validate its routes by another kind of schema.
+    schema: routeSchema(authenticate !== undefined),
+    // Its own, as the application may have another kind of schema, and answer errors in a form of its own.
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
+    serializerCompiler: () => serialize,
     // The URL of a WebSocket may carry what only its user should know.
     logSerializers: { req: describeWithoutQuery },
     onRequest: async (request, reply) => {
@@ -135,6 +134,13 @@ function validateQuery (query: Query, required: boolean): { value: Query } | { e
   } catch (error) {
     return { error: error as Error }
   }
+}
+
+/** An error as Fastify answers it; anything else as the application answers. */
+function serialize (answer: unknown): string {
+  if (!(answer instanceof Error)) return JSON.stringify(answer)
+  const { statusCode, code, error, message } = answer as Error & { statusCode?: number, code?: string, error?: string }
+  return JSON.stringify({ statusCode, code, error, message })
 }
 
 function describeWithoutQuery ({ method, url, host, ip }: FastifyRequest): Record<string, unknown> {

@@ -28,12 +28,14 @@ interface RouterParts {
   relays: Relays | undefined
   stats: Stats
   log: FastifyBaseLogger
+  /** What was in the hold has reached somebody. */
+  released: ((delivery: Delivery, outcome: 'sent' | 'acknowledged') => void) | undefined
   /** A connection has left something unacknowledged for too long. */
   onOverdue (connection: Connection): void
 }
 
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
-export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, onOverdue }: RouterParts) {
+export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
   const lines = store && createLines({ store, registry, inFlight, log, kept })
   const waiting = createWaiting(inFlight.offer)
@@ -140,6 +142,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     if (kind === 'held') {
       lines!.remove(delivery.userId, delivery.id)
       stats.count('released')
+      released?.(delivery, outcome)
     }
     // The other instances may have connections of the user too.
     if (outcome === 'sent' && relays?.isUnderWay(delivery) === true) delivery.isSentHere = true
@@ -204,9 +207,9 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     },
 
     /** Another instance sends something to everybody. */
-    broadcast (payload: Payload): void {
+    broadcast (payload: Payload, send = route): void {
       for (const userId of [...registry.users.keys()]) {
-        Promise.resolve(route({ userId, payload }, undefined, true)).catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
+        Promise.resolve(send({ userId, payload }, undefined, true)).catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
       }
     },
 

@@ -49,6 +49,8 @@ export interface SocketHooks {
   opened (connection: Connection): void
   /** It has left the registry; may be told again. */
   ended (connection: Connection): void
+  /** For who looks on: a socket was opened, is being closed by us, has ended. */
+  noted?: ((connection: Connection, event: 'connected' | 'closing' | 'disconnected', code?: number) => void) | undefined
   /** Called about once a second, as long as there is one. */
   tick (): void
 }
@@ -148,6 +150,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
   function close (connection: Connection, code: number, reason: string): boolean {
     if (!connection.isOpen) return false
     end(connection)
+    hooks.noted?.(connection, 'closing', code)
     connection.close(code, reason)
     return true
   }
@@ -209,6 +212,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       const onClose = (code: number) => {
         forget(connection)
         hooks.closed?.(connection.closeCode ?? code)
+        hooks.noted?.(connection, 'disconnected', code)
         log.info({ connectionId, userId, code }, 'client disconnected')
       }
       socket.on('error', onError).on('pong', onPong).once('close', onClose)
@@ -220,6 +224,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       // It has none where its application set `clientTracking: false`.
       server.clients?.delete(socket)
       log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
+      hooks.noted?.(connection, 'connected')
       const bound = hooks.opening?.(userId)
       if (bound === undefined) announce(connection)
       else {

@@ -59,6 +59,8 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ metrics: true }, 'metrics', /a Registry of prom-client; got true/],
   [{ metrics: { registerMetric: 1 } }, 'metrics', /got an object/],
   [{ metrics: null }, 'metrics', /got null/],
+  [{ tracing: 'yes' }, 'tracing', /true or false/],
+  [{ journal: -1 }, 'journal', /from 0 to 1000000/],
   [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/],
   [{ prefix: '/v1' }, 'prefix', /no such option/]
 ]

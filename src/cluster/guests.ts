@@ -65,13 +65,13 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
     /** An instance has something for a user who is bound here. */
     receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
       const visit = visitOf(sender.instance)
-      for (const { relay, id, content, position, expiresAt = Infinity, redelivered = false } of items) {
+      for (const { relay, id, content, position, expiresAt = Infinity, redelivered = false, trace } of items) {
         const known = visit.done.get(relay) ?? visit.older.get(relay)
         const pending = visit.pending.get(relay)
         if (known !== undefined) reply(sender.inbox, known)
         else if (pending !== undefined) reply(sender.inbox, [relay, 'taken', pending.connections])
         else {
-          const delivery = new Delivery(compose(userId, content, id), position, expiresAt, undefined, 'guest')
+          const delivery = new Delivery({ ...compose(userId, content, id), trace }, position, expiresAt, undefined, 'guest')
           delivery.redelivered = redelivered
           visit.pending.set(relay, delivery)
           const routed = host(delivery)

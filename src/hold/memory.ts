@@ -34,13 +34,13 @@ export function createMemoryHold (
     const expired = list.removeExpired(now())
     if (expired.length === 0) return
     settle(userId, list, expired)
-    dropped('expired', expired.length)
+    dropped('expired', expired.length, userId, expired.map(({ id }) => id))
   }
 
   function dropOldest (userId: string, list: WaitingList): string {
     const oldest = list.shift()!
     settle(userId, list, [oldest])
-    dropped('overflow', 1)
+    dropped('overflow', 1, userId, [oldest.id])
     return oldest.id
   }
 
@@ -63,9 +63,9 @@ export function createMemoryHold (
     if (present?.has(held.id)) return []
     const ownSize = sizeOf(held)
     const until = expiryOf(held, maxAge)
-    if (until <= now()) return refuse('expired', held)
+    if (until <= now()) return refuse('expired', userId, held)
     // It would push everything else out, and go itself.
-    if (ownSize > maxBytes || ownSize + ENTRY_BYTES + USER_BYTES > totalBytes) return refuse('overflow', held)
+    if (ownSize > maxBytes || ownSize + ENTRY_BYTES + USER_BYTES > totalBytes) return refuse('overflow', userId, held)
 
     const { id, content, position, expiresAt } = held
     const list = keep(userId, { id, content, position, expiresAt, size: ownSize, until, turn: turn++ })
@@ -83,8 +83,8 @@ export function createMemoryHold (
     return bytes > totalBytes
   }
 
-  function refuse (reason: 'overflow' | 'expired', { id }: Held): string[] {
-    dropped(reason, 1)
+  function refuse (reason: 'overflow' | 'expired', userId: string, { id }: Held): string[] {
+    dropped(reason, 1, userId, [id])
     return [id]
   }
 

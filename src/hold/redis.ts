@@ -23,8 +23,8 @@ export async function createRedisHold (
     return ['order', 'expiry', 'data'].map(name => `${keyPrefix}{:${userId}}:${name}`)
   }
 
-  function countExpired (count: unknown): void {
-    if (Number(count) > 0) dropped('expired', Number(count))
+  function countExpired (count: unknown, userId: string): void {
+    if (Number(count) > 0) dropped('expired', Number(count), userId)
   }
 
   return {
@@ -38,8 +38,8 @@ export async function createRedisHold (
       const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, refused ?? '']
       return await connection.call('notificationHoldAdd', keysOf(userId), args, reply => {
         const [expired, ...ids] = reply as [number, ...string[]]
-        countExpired(expired)
-        if (ids.length > 0) dropped(refused ?? 'overflow', ids.length)
+        countExpired(expired, userId)
+        if (ids.length > 0) dropped(refused ?? 'overflow', ids.length, userId, ids)
         return ids
       })
     },
@@ -48,7 +48,7 @@ export async function createRedisHold (
       const args = [now(), limit, ...(after === undefined ? [] : [after.position, after.id])]
       return await connection.call('notificationHoldRead', keysOf(userId), args, reply => {
         const [expired, ...pairs] = reply as [number, ...string[]]
-        countExpired(expired)
+        countExpired(expired, userId)
         const found: Held[] = []
         for (let index = 0; index < pairs.length; index += 2) found.push(parse(pairs[index]!, pairs[index + 1]!))
         return found

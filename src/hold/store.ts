@@ -65,8 +65,8 @@ export interface Bounds {
 
 /** What a store is given besides its options. */
 export interface HoldHooks {
-  /** Some were dropped that no client has acknowledged. */
-  dropped (reason: 'overflow' | 'expired', count: number): void
+  /** Some of a user's were dropped that no client has acknowledged; which ones, where that is known. */
+  dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids?: readonly string[]): void
   /** The time in milliseconds since 1970. @default Date.now */
   now?: () => number
 }

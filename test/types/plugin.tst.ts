@@ -1,7 +1,7 @@
 import Fastify, { type FastifyRequest } from 'fastify'
 import notificationPlugin, {
   closeCodes, notificationPlugin as named,
-  type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot
+  type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot, type TraceEntry
 } from 'fastify-notification'
 import { AggregatorRegistry, Registry, register, type OpenMetricsContentType } from 'prom-client'
 import { describe, expect, test } from 'tstyche'
@@ -61,6 +61,10 @@ describe('fastify.notifier', () => {
     expect(notifier.isOnline('123')).type.toBe<Promise<boolean>>()
     expect(notifier.health()).type.toBe<Health>()
     expect(notifier.stats()).type.toBe<StatsSnapshot>()
+    expect(notifier.trace({ userId: '123' })).type.toBe<TraceEntry[]>()
+    expect(notifier.trace).type.toBeCallableWith({ userId: '123', id: 'x' })
+    expect(notifier.trace).type.toBeCallableWith()
+    expect(notifier.trace).type.not.toBeCallableWith({})
     expect<NotifyResult['outcome']>().type.toBe<'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'>()
   })
 

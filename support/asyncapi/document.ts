@@ -1,0 +1,112 @@
+import type { Static, TSchema } from '@sinclair/typebox'
+import { closeCodes } from '../../src/close-codes.js'
+import { DeadLetterHeadersSchema } from '../../src/dead-letters.js'
+import { MessageSchema } from '../../src/message.js'
+import { AckSchema, DismissSchema, ErrorSchema, NotificationSchema, SUBPROTOCOL, WelcomeSchema } from '../../src/protocol.js'
+import { QuerySchema } from '../../src/route-schema.js'
+
+/** That of the formats, not of the package. */
+const VERSION = '1.0.0'
+
+/** A message of a channel, under its name in `components`. */
+const message = (name: string) => ({ $ref: `#/components/messages/${name}` })
+const messages = (...names: string[]) => Object.fromEntries(names.map(name => [name, message(name)]))
+
+/** An operation on some messages of a channel, as this application sees it. */
+const operation = (action: 'send' | 'receive', channel: string, summary: string, ...names: string[]) => ({
+  action,
+  channel: { $ref: `#/channels/${channel}` },
+  summary,
+  messages: names.map(name => ({ $ref: `#/channels/${channel}/messages/${name}` }))
+})
+
+const json = <Schema extends TSchema>(summary: string, payload: Schema, examples: Array<Static<Schema>>) => ({
+  summary,
+  contentType: 'application/json',
+  payload,
+  examples: examples.map(payload => ({ payload }))
+})
+
+/** The server's frames, in the order in which a client meets them; then the client's one. */
+const serverFrames = ['welcome', 'notification', 'dismiss', 'error']
+
+/** The formats as an AsyncAPI document: what is published to the queue, and what comes out of the other end. */
+const document = {
+  asyncapi: '3.1.0',
+  info: {
+    title: 'fastify-notification',
+    version: VERSION,
+    description: 'Messages of a RabbitMQ queue, pushed to the WebSockets of the users they are addressed to. The addresses are those of the quick start; all of them are options.',
+    license: { name: 'MIT' }
+  },
+  servers: {
+    rabbitmq: { host: 'localhost:5672', protocol: 'amqp', protocolVersion: '0.9.1' },
+    websocket: { host: 'localhost:8080', protocol: 'ws', description: 'The Fastify application' }
+  },
+  channels: {
+    queue: {
+      address: 'hello',
+      title: 'The queue that is consumed (option `queue`)',
+      description: 'Publish to it through the default exchange, or bind it to one of your own.',
+      servers: [{ $ref: '#/servers/rabbitmq' }],
+      messages: messages('message'),
+      bindings: { amqp: { is: 'queue', queue: { name: 'hello', durable: true, exclusive: false, autoDelete: false }, bindingVersion: '0.3.0' } }
+    },
+    deadLetterQueue: {
+      address: 'hello.dead',
+      title: 'Where messages go that can\'t be used (option `deadLetterQueue`)',
+      servers: [{ $ref: '#/servers/rabbitmq' }],
+      messages: messages('deadLetter'),
+      bindings: { amqp: { is: 'queue', queue: { name: 'hello.dead', durable: true, exclusive: false, autoDelete: false }, bindingVersion: '0.3.0' } }
+    },
+    webSocket: {
+      address: '/notification',
+      title: 'The WebSocket of a user (option `path`)',
+      description: `With the subprotocol \`${SUBPROTOCOL}\` a client receives frames of JSON, and acknowledges; without one it receives contents, and sends nothing. The server closes with ${Object.values(closeCodes).join(', ')}: after 4000 to 4499 connect again, after 4500 to 4999 don't.`,
+      servers: [{ $ref: '#/servers/websocket' }],
+      messages: messages('content', ...serverFrames, 'ack'),
+      bindings: {
+        ws: {
+          method: 'GET',
+          query: QuerySchema,
+          headers: { type: 'object', properties: { 'Sec-WebSocket-Protocol': { type: 'string', const: SUBPROTOCOL } } },
+          bindingVersion: '0.1.0'
+        }
+      }
+    }
+  },
+  operations: {
+    consume: operation('receive', 'queue', 'Consumes what any program publishes for a user', 'message'),
+    deadLetter: operation('send', 'deadLetterQueue', 'Puts away what can\'t be used, and with `offline: \'dead-letter\'` what is for nobody', 'deadLetter'),
+    push: operation('send', 'webSocket', 'Pushes to a client that offers no subprotocol', 'content'),
+    pushFrames: operation('send', 'webSocket', `Pushes to a client that speaks ${SUBPROTOCOL}`, ...serverFrames),
+    acknowledge: operation('receive', 'webSocket', `Takes the acknowledgements of a client that speaks ${SUBPROTOCOL}`, 'ack')
+  },
+  components: {
+    messages: {
+      message: json('Something for a user, in UTF-8; other members are ignored', MessageSchema, [
+        { userId: '123', content: 'hello world', id: 'order-7-shipped' },
+        { userId: '123', content: { order: 7, state: 'shipped' } }
+      ]),
+      deadLetter: {
+        summary: 'A message as it came, with the reason in its headers',
+        headers: DeadLetterHeadersSchema,
+        payload: { description: 'the body of the message, unchanged: of an invalid one any bytes' }
+      },
+      content: {
+        summary: 'A content in a text frame',
+        contentType: 'text/plain',
+        payload: { type: 'string', description: 'a string as it is, anything else as its JSON' },
+        examples: [{ payload: 'hello world' }, { payload: '{"order":7,"state":"shipped"}' }]
+      },
+      welcome: json('The first frame', WelcomeSchema, [{ type: 'welcome', connectionId: '65f1c0ffee65f1c0ffee65f1', heartbeatMs: 25_000 }]),
+      notification: json('Something for the user', NotificationSchema, [{ type: 'notification', id: 'order-7-shipped', content: 'hello world' }]),
+      dismiss: json('Another client of the user has acknowledged it (option `dismiss`)', DismissSchema, [{ type: 'dismiss', id: 'order-7-shipped' }]),
+      error: json('Comes before a close with 1008', ErrorSchema, [{ type: 'error', code: 'FST_NOTIFICATION_TOO_MANY_FRAMES', message: 'at most 50 frames a second' }]),
+      ack: json('Received and taken over', AckSchema, [{ type: 'ack', ids: ['order-7-shipped'] }])
+    }
+  }
+}
+
+/** The document as text, as it is kept in the repository. */
+export const text = `${JSON.stringify(document, null, 2)}\n`

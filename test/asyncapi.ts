@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises'
+import { Parser } from '@asyncapi/parser'
+import { test } from 'tap'
+import { text } from '../support/asyncapi/document.js'
+
+const kept = await readFile(new URL('../asyncapi.json', import.meta.url), 'utf8')
+
+test('asyncapi.json is what the schemas say: npm run asyncapi', t => {
+  t.equal(kept, text)
+  t.end()
+})
+
+test('asyncapi.json is a valid AsyncAPI document', async t => {
+  const { document, diagnostics } = await new Parser().parse(kept)
+  t.same(diagnostics.map(({ message, path }) => `${path.join('.')}: ${message}`), [])
+  t.same(document!.operations().all().map(operation => [operation.id(), operation.action(), operation.messages().all().map(message => message.id())]), [
+    ['consume', 'receive', ['message']],
+    ['deadLetter', 'send', ['deadLetter']],
+    ['push', 'send', ['content']],
+    ['pushFrames', 'send', ['welcome', 'notification', 'dismiss', 'error']],
+    ['acknowledge', 'receive', ['ack']]
+  ])
+  const [message] = document!.channels().get('queue')!.messages().all()
+  t.match(message!.payload()!.json(), { required: ['userId', 'content'], properties: { userId: { maxLength: 255 } } })
+  t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline'])
+})
