@@ -47,6 +47,14 @@ export const rich: Dialect = {
   }
 }
 
+/** The same, connected when the welcome says that the user can be reached. */
+export const welcomed: Dialect = {
+  ...rich,
+  async greet (socket) {
+    await once(socket, 'message')
+  }
+}
+
 /** Engine.IO 4 and Socket.IO 5, as much of them as is needed. */
 export const socketIO: Dialect = {
   path: userId => `/socket.io/?EIO=4&transport=websocket&userId=${userId}`,
@@ -69,18 +77,18 @@ export interface Clients {
 
 /**
  * Connects a WebSocket for each user.
- * @param url of the server, http:
+ * @param urls of the servers, http:, to which the users go in turn
  * @param onContent called with each content, and the user's place in `userIds`
  * @returns when all are connected
  */
 export async function connectClients (
-  url: string, userIds: string[], dialect: Dialect, onContent: (user: number, content: string) => void
+  urls: string[], userIds: string[], dialect: Dialect, onContent: (user: number, content: string) => void
 ): Promise<Clients> {
-  const origin = url.replace(/^http/, 'ws')
+  const origins = urls.map(url => url.replace(/^http/, 'ws'))
   const sockets: WebSocket[] = []
 
   async function connect (user: number): Promise<void> {
-    const socket = new WebSocket(origin + dialect.path(userIds[user]!), dialect.subprotocol ?? [], { perMessageDeflate: false, skipUTF8Validation: true })
+    const socket = new WebSocket(origins[user % origins.length] + dialect.path(userIds[user]!), dialect.subprotocol ?? [], { perMessageDeflate: false, skipUTF8Validation: true })
     sockets.push(socket)
     const greeted = dialect.greet?.(socket)
     // What was held follows the answer to the upgrade at once.

@@ -1,4 +1,4 @@
-import { plain, rich, socketIO, type Dialect } from './clients.js'
+import { plain, rich, socketIO, welcomed, type Dialect } from './clients.js'
 
 /** What a user would otherwise write or pick. */
 export interface Contender {
@@ -15,6 +15,10 @@ export const acknowledged: Contender = { name: 'acknowledged', title: "fastify-n
 export const hold: Contender = { name: 'hold', title: "fastify-notification, offline: 'hold'", dialect: plain }
 export const floor: Contender = { name: 'floor', title: 'a framed Buffer to each socket', dialect: plain }
 export const ours: Contender = { name: 'fastify-notification', title: 'fastify-notification', dialect: plain }
+export const cluster: Contender = { name: 'cluster', title: 'fastify-notification, cluster: true', dialect: plain }
+/** Both, where one counts as connected when it can be reached. */
+export const welcoming: Contender = { ...ours, dialect: welcomed }
+export const clusterWelcoming: Contender = { ...cluster, dialect: welcomed }
 
 /** Those that do the same, ours last. */
 export const everybody = [autoAck, ackPerMessage, rooms, ours]

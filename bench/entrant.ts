@@ -2,7 +2,7 @@ import type { Channel } from 'amqplib'
 import { connectClients } from './clients.js'
 import type { Contender } from './contenders.js'
 import { createLedger, type Ledger } from './ledger.js'
-import { startServer, type Server } from './server.js'
+import { startServer, together, type Server } from './server.js'
 import type { Traffic } from './traffic.js'
 
 /** The usual interval of heartbeats, in milliseconds. */
@@ -11,10 +11,16 @@ const HEARTBEAT = 25_000
 export interface EntrantOptions {
   readonly contender: Contender
   readonly amqpUrl: string
+  /** Of a cluster: where its nodes are, to which the instances connect in turn. */
+  readonly nodes?: string[] | undefined
   readonly channel: Channel
   /** How many users, each with one connection. */
   readonly connections: number
-  /** How many of them are written to. */
+  /** How many processes share the queue. */
+  readonly instances?: number
+  /** How many of these have users. */
+  readonly hosts?: number
+  /** How many users are written to. */
   readonly addressed?: number
   /** Characters of a content. */
   readonly length?: number
@@ -43,10 +49,13 @@ let entrants = 0
 /** Declares a queue, and starts a contender that consumes it. */
 export async function enter (options: EntrantOptions): Promise<Entrant> {
   const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, queueType = 'classic', heartbeat = HEARTBEAT, profile, env } = options
+  const { nodes = [amqpUrl], instances = 1, hosts = instances } = options
   const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType } })
-  const server = await startServer(contender.name, { AMQP_URL: amqpUrl, QUEUE: queue, HEARTBEAT: String(heartbeat), ...env }, profile)
+  const server = together(await Promise.all(Array.from({ length: instances }, (_, n) => {
+    return startServer(contender.name, { AMQP_URL: nodes[n % nodes.length]!, QUEUE: queue, HEARTBEAT: String(heartbeat), ...env }, profile)
+  })))
   const userIds = Array.from({ length: connections }, (_, user) => `user-${user}`)
-  const ledger = createLedger(connections)
+  const ledger = createLedger(connections, instances === 1) // who shares a queue may overtake
   let disconnect = async () => {}
 
   return {
@@ -54,7 +63,7 @@ export async function enter (options: EntrantOptions): Promise<Entrant> {
     ledger,
     traffic: { channel, queue, ledger, length, userIds: userIds.slice(0, addressed) },
     async connect () {
-      const clients = await connectClients(server.url, userIds, contender.dialect, ledger.check)
+      const clients = await connectClients(server.urls.slice(0, hosts), userIds, contender.dialect, ledger.check)
       disconnect = clients.close
     },
     async end () {
@@ -62,6 +71,7 @@ export async function enter (options: EntrantOptions): Promise<Entrant> {
       await server.end()
       await channel.deleteQueue(queue)
       await channel.deleteQueue(`${queue}.dead`)
+      await channel.deleteExchange(`${queue}.relay`)
     }
   }
 }

@@ -12,6 +12,8 @@ export const quantities = {
   releasedCpu: 'µs of processor time for each out of the hold, with its part of the upgrade',
   upgrades: 'upgrades a second',
   upgradeCpu: 'µs of processor time per upgrade',
+  binds: 'users a second that can be reached',
+  rebound: 'seconds until all can be reached again',
   memory: 'bytes per connection',
   idleCpu: 'µs of processor time per connection and minute'
 } as const

@@ -26,12 +26,13 @@ const rabbitmq = await startPrivateRabbitMQ({ log })
 const redis = await startPrivateRedis({ log })
 try {
   const connection = await connect(rabbitmq.url, { noDelay: true }) // what waits here would count as theirs
+  connection.on('error', () => {}) // where a workload fails, the broker goes first, and would hide why
   const channel = await connection.createChannel()
   const results = createResults()
   for (const name of only.split(';')) {
     const workload = workloads[name]
     if (workload === undefined) throw new Error(`no workload ${name}; there are: ${Object.keys(workloads).join('; ')}`)
-    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, redisUrl: redis.url, rounds: Number(rounds), results, log })
+    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, ctl: rabbitmq.ctl, redisUrl: redis.url, rounds: Number(rounds), results, log })
   }
   await connection.close()
 

@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** A contender's process, and what it costs. */
+/** A contender's process, or several, and what they cost. */
 export interface Server {
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://127.0.0.1:PORT`, of each process. */
+  readonly urls: string[]
+  /** The first of them. */
   readonly url: string
   /** Processor time so far, user and system, in microseconds. */
   cpu (): Promise<number>
@@ -38,8 +40,10 @@ export async function startServer (name: string, env: Record<string, string>, pr
   }
 
   const [line] = await Promise.race([once(child.stdout!, 'data'), died])
+  const url = String(line).trim()
   return {
-    url: String(line).trim(),
+    urls: [url],
+    url,
     async cpu () {
       const { user, system } = await ask<NodeJS.CpuUsage>('cpu')
       return user + system
@@ -48,6 +52,20 @@ export async function startServer (name: string, env: Record<string, string>, pr
     async end () {
       child.send('end')
       await ended
+    }
+  }
+}
+
+/** Several processes as one: what they cost is what they cost together. */
+export function together (servers: Server[]): Server {
+  const sum = async (values: Array<Promise<number>>) => (await Promise.all(values)).reduce((a, b) => a + b)
+  return {
+    urls: servers.map(({ url }) => url),
+    url: servers[0]!.url,
+    cpu: () => sum(servers.map(server => server.cpu())),
+    memory: () => sum(servers.map(server => server.memory())),
+    async end () {
+      await Promise.all(servers.map(server => server.end()))
     }
   }
 }

@@ -1,13 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { acknowledged, autoAck, everybody, floor, hold, ours, type Contender } from './contenders.js'
+import { acknowledged, autoAck, cluster, clusterWelcoming, everybody, floor, hold, ours, welcoming, type Contender } from './contenders.js'
 import { enter, type Entrant, type EntrantOptions } from './entrant.js'
+import { onThreeNodes } from './nodes.js'
 import type { Measured, Results } from './results.js'
 import { quantile } from './statistics.js'
 import { flood, pace, publish } from './traffic.js'
 
 export interface Bench {
   /** What all entrants have in common. */
-  readonly common: Pick<EntrantOptions, 'amqpUrl' | 'channel' | 'profile'>
+  readonly common: Pick<EntrantOptions, 'amqpUrl' | 'nodes' | 'channel' | 'profile'>
+  /** Runs rabbitmqctl. */
+  ctl (...args: string[]): Promise<string>
   readonly redisUrl: string
   /** How many rounds count; one more comes before, to warm up. */
   readonly rounds: number
@@ -86,8 +89,40 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
       heartbeat: IDLE_HEARTBEAT,
       measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await idled(entrant) })
     })))
+  },
+  cluster: async bench => {
+    await alternate(bench, instances, { cluster: flooded })
+  },
+  'cluster, three nodes': async bench => {
+    await onThreeNodes(bench, async bench => { await alternate(bench, instances, { 'cluster, three nodes': flooded }) })
+  },
+  bindings: async bench => {
+    const measured = { connections: MANY_USERS, measure: bound }
+    await afresh(bench, 'bindings', [
+      { title: 'cluster: false', contender: welcoming, ...measured },
+      { title: 'cluster: true, one node', contender: clusterWelcoming, ...measured }
+    ])
+    await onThreeNodes(bench, async bench => {
+      await afresh(bench, 'bindings', [{ title: 'cluster: true, three nodes', contender: clusterWelcoming, ...measured }])
+    })
+  },
+  'instance restart': async bench => {
+    // The second asks whether the users of the first are there.
+    const restarted = (bench: Bench, title: string) => afresh(bench, 'instance restart', [
+      { title, contender: clusterWelcoming, connections: MANY_USERS, instances: 2, hosts: 1, measure: rebound(bench) }
+    ])
+    await restarted(bench, 'one node')
+    await onThreeNodes(bench, bench => restarted(bench, 'three nodes'))
   }
 }
+
+/** All on a quorum queue, as the plugin declares it. */
+const instances: Participant[] = [
+  { title: 'cluster: false', contender: ours, connections: USERS, queueType: 'quorum' },
+  ...[1, 2, 3].map(count => ({
+    title: `cluster: true, instances: ${count}`, contender: cluster, connections: USERS, queueType: 'quorum' as const, instances: count
+  }))
+]
 
 /** Starts all, and measures them in turn, A B C A B C …, for each of several workloads. */
 async function alternate (bench: Bench, participants: Participant[], measures: Record<string, Measure>): Promise<void> {
@@ -160,6 +195,34 @@ async function stormed (entrant: Entrant, connections: number): Promise<Measured
   const seconds = (performance.now() - begin) / 1_000
   const upgradeCpu = (await server.cpu() - cpu) / connections
   return { upgrades: connections / seconds, upgradeCpu, memory: (await server.memory() - memory) / connections }
+}
+
+/** All connect at once, until each can be reached; then each is. */
+async function bound ({ server, traffic, connect }: Entrant): Promise<Measured> {
+  const users = traffic.userIds.length
+  const cpu = await server.cpu()
+  const begin = performance.now()
+  await connect()
+  const seconds = (performance.now() - begin) / 1_000
+  const upgradeCpu = (await server.cpu() - cpu) / users
+  await flood(traffic, users)
+  return { binds: users / seconds, upgradeCpu }
+}
+
+/** The broker closes the connection of an instance that has bound its users; then all are bound again, and each is reached. */
+function rebound ({ ctl }: Bench): Measure {
+  return async ({ server, traffic, connect }) => {
+    const users = traffic.userIds.length
+    const close = `[rabbit_networking:close_connection(Pid, "bench") ||
+      [{pid, Pid}, {recv_oct, Received}, {client_properties, Properties}] <- rabbit_networking:connection_info_all([pid, recv_oct, client_properties]),
+      {<<"connection_name">>, _, <<"fastify-notification relay", _/binary>>} <- Properties, Received > ${users * 20}]`
+    await connect()
+    const [response] = await Promise.all([fetch(`${server.urls[1]}/reached/${users}`, { signal: AbortSignal.timeout(60_000) }), ctl('eval', `${close}.`)])
+    if (!response.ok) throw new Error(`/reached: ${response.status}`)
+    const { seconds } = await response.json() as { seconds: number }
+    await flood(traffic, users)
+    return { rebound: seconds, binds: users / seconds }
+  }
 }
 
 /** Published while nobody is connected, then everybody connects. */

@@ -1,12 +1,13 @@
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import staticFiles from '@fastify/static'
 import { Type, type Static } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import notificationPlugin from 'fastify-notification'
 import { collectDefaultMetrics, Registry } from 'prom-client'
+import { printBanner } from './banner.js'
 import { findBroker } from './broker.js'
 import { buildClient } from './client.js'
+import { isInstance, joinInstances, urlOf } from './instances.js'
 import { publish } from './publish.js'
 
 const { PORT = '8080', QUEUE: queue = 'hello', REDIS_URL: redis } = process.env
@@ -24,14 +25,20 @@ app.addHook('onClose', broker.remove) // added first, it runs last
 const metrics = new Registry()
 collectDefaultMetrics({ register: metrics })
 
+// The URLs of all instances, where there are several.
+const instances: string[] = []
+if (isInstance) joinInstances(app, instances)
+
 // GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
 app.register(notificationPlugin, {
   ...(amqpUrl !== undefined && { amqpUrl, queue }),
   settle: 'acknowledged', // done when a client says that it has it
-  offline: 'hold', // what comes for somebody who is away waits
-  hold: redis ? { redis } : {}, // there, or in memory
+  offline: isInstance && !redis ? 'drop' : 'hold', // what comes for somebody who is away waits
+  hold: redis ? { redis } : {}, // there, or in memory, where other instances would not find it
   dismiss: true, // what one tab of a user has taken over, the others are told of
-  metrics
+  metrics,
+  // Several instances share the queue, and a page of one of them may connect to another.
+  ...(isInstance && { cluster: true, allowedOrigins: origin => instances.includes(origin) })
 })
 
 // Without the queue: any route can notify.
@@ -55,7 +62,8 @@ app.get('/live', { logLevel: 'warn' }, async () => app.notifier.health())
 
 app.get('/metrics', { logLevel: 'warn' }, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
 
-// The page, and the client that it imports.
+// The page, the client that it imports, and where else it can connect to.
+app.get('/instances', async () => instances)
 const client = buildClient()
 app.get('/notification-client.js', async (_request, reply) => reply.type('text/javascript').send(client))
 app.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
@@ -68,13 +76,13 @@ async function stop (signal: NodeJS.Signals) {
 try {
   await app.listen({ port: Number(PORT), host: 'localhost' })
   process.on('SIGINT', stop).on('SIGTERM', stop)
-  const url = `http://localhost:${(app.server.address() as AddressInfo).port}`
-  console.log(`
-  Open       ${url}
-  Broker     ${broker.description}${amqpUrl === undefined ? '' : `; queue '${queue}'`}
-  Held       ${redis ? 'in Redis, at REDIS_URL' : 'in memory; REDIS_URL would keep it in Redis'}
-  Try        curl -H "content-type: text/plain" -d "hello world" ${url}/notify/123
-`)
+  if (!isInstance) {
+    printBanner({
+      urls: [urlOf(app)],
+      broker: `${broker.description}${amqpUrl === undefined ? '' : `; queue '${queue}'`}`,
+      held: redis ? 'in Redis, at REDIS_URL' : 'in memory; REDIS_URL would keep it in Redis'
+    })
+  }
 } catch (error) {
   console.error(`The example could not start: ${(error as Error).message}`)
   process.exitCode = 1

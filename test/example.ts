@@ -12,7 +12,7 @@ import { findBroker } from '../example/broker.js'
 import { canInstallDebianPackages, installDebianPackage } from '../support/apt.js'
 import { RabbitMQUnavailableError } from '../support/private-rabbitmq.js'
 import { useBroker } from './support/broker.js'
-import { connectClient } from './support/client.js'
+import { connectClient, refusal } from './support/client.js'
 import { startProgram } from './support/process.js'
 import { usePrivateRedis } from './support/redis.js'
 
@@ -120,6 +120,66 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
+test('several instances: each is reached from the pages of all, and from no other', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: queue }, ['--instances', '3'])
+  await example.url
+  const urls = example.line('Instances')!.split(' ')
+  t.equal(urls.length, 3)
+  t.match(example.line('Held'), 'nothing, as several instances hold in Redis only')
+
+  for (const url of urls) {
+    t.same(await (await fetch(`${url}/instances`)).json(), urls)
+    t.match(await refusal(`${url.replace('http', 'ws')}/notification?userId=123`, { origin: 'http://localhost:1' }), { statusCode: 403 })
+  }
+  const clients = await Promise.all(urls.map((url, n) => connectClient(t, `${url.replace('http', 'ws')}/notification?userId=user-${n}`, { origin: urls[(n + 1) % 3]! })))
+  for (const round of ['one', 'two']) await broker.publish(queue, ...urls.map((_, n) => ({ userId: `user-${n}`, content: round })))
+  for (const client of clients) t.same(await client.received(2), ['one', 'two'])
+
+  const pid = Number(new RegExp(`"pid":(\\d+),.*:${new URL(urls[1]!).port}"`).exec(example.stdout)![1])
+  process.kill(pid, 'SIGKILL')
+  t.match(await clients[1]!.closed, { code: 1006 })
+  while (!example.stderr.includes('has ended')) await once(example.child.stderr!, 'data')
+  t.equal(example.stderr, `Instance 2 of 3, process ${pid}, has ended with SIGKILL.\n`)
+  await broker.publish(queue, { userId: 'user-0', content: 'three' }, { userId: 'user-2', content: 'three' })
+  for (const n of [0, 2]) t.same(await clients[n]!.received(3), ['one', 'two', 'three'])
+
+  example.child.kill('SIGTERM')
+  t.same(await clients[0]!.closed, { code: 1001, reason: 'server shutting down' })
+  t.same(await example.ended, { code: 0, signal: null })
+  t.same(await example.leftovers(), [])
+})
+
+test('several instances hold in Redis, and leave nothing when the one that started them is killed', async t => {
+  const broker = await useBroker(t)
+  const env = { AMQP_URL: broker.url, QUEUE: broker.queueName(), REDIS_URL: (await usePrivateRedis(t)).url }
+  const example = await startExample(t, env, ['--instances', '2'])
+  await example.url
+  t.equal(example.line('Held'), 'in Redis, at REDIS_URL')
+  const [first, second] = example.line('Instances')!.split(' ')
+  t.match(await post(`${first}/notify/123`, { order: 7 }), { status: 200, body: { outcome: 'held' } })
+  const client = await connectClient(t, `${second!.replace('http', 'ws')}/notification?userId=123`)
+  t.same(await client.received(1), ['{"order":7}'])
+
+  example.child.kill('SIGKILL')
+  await example.ended
+  await untilNothingIsLeft(t, example)
+})
+
+for (const [args, message] of [
+  [['--instances', '0'], "--instances takes a whole number from 1 to 20, not '0'"],
+  [['--instances', 'three'], "--instances takes a whole number from 1 to 20, not 'three'"],
+  [['--instance', '3'], "Unknown option '--instance'"],
+  [['--instances', '3'], 'several instances share a queue, so they need a RabbitMQ']
+] as const) {
+  test(`${args.join(' ')}, without a RabbitMQ: ${message}`, async t => {
+    const example = await startExample(t, { AMQP_URL: 'none' }, [...args])
+    t.same(await example.ended, { code: 1, signal: null })
+    t.match(example.stderr, `The example could not start: ${message}`)
+  })
+}
+
 test('killed, or ended while it starts, it leaves no broker behind', async t => {
   const killed = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
   await killed.url
@@ -179,10 +239,10 @@ test('a RabbitMQ on this machine is used where it lets us in', async t => {
 type Example = Awaited<ReturnType<typeof startExample>>
 
 /** Runs the example as a user would, in a temporary folder of its own by which everything it starts is known. */
-async function startExample (t: Test, env: NodeJS.ProcessEnv) {
+async function startExample (t: Test, env: NodeJS.ProcessEnv, args: string[] = []) {
   const TMPDIR = await mkdtemp(join(tmpdir(), 'example-'))
   t.teardown(() => rm(TMPDIR, { recursive: true, force: true, maxRetries: 5 }))
-  const child = startProgram(t, 'example/server.ts', [], { PORT: '0', REDIS_URL: '', ...env, TMPDIR })
+  const child = startProgram(t, 'example/start.ts', args, { PORT: '0', REDIS_URL: '', ...env, TMPDIR })
   const ended = once(child, 'close').then(([code, signal]): { code: unknown, signal: unknown } => ({ code, signal }))
 
   let stdout = ''

@@ -192,3 +192,31 @@ test('the page says how the server is', async t => {
   await without.route('**/ready', route => route.fulfill({ json: { state: 'hold-failing', ready: true } }))
   await without.getByRole('status').getByText('cannot reach what it holds').waitFor()
 })
+
+test('several instances: users on each of them get theirs, once, whichever takes it', async t => {
+  const page = await openPage(t, browser, {}, ['--instances', '3'])
+  const ports = await page.getByLabel('Instance').getByRole('option').allInnerTexts()
+  t.equal(new Set(ports).size, 3)
+  t.equal(await page.getByLabel('Instance').inputValue(), new URL(page.url()).origin)
+  for (const [n, userId] of ['123', '456', '789'].entries()) {
+    await connect(page, userId, { instance: n })
+    await card(page, userId).getByText(`on ${ports[n]}`).waitFor()
+  }
+  await connect(page, '123', { instance: 2 })
+
+  const contents = Array.from({ length: 9 }, (_, n) => `number ${n}`)
+  for (const content of contents) for (const userId of ['123', '456', '789']) await publish(page, userId, content)
+  for (const [userId, tab] of [['123', 0], ['123', 1], ['456', 0], ['789', 0]] as const) {
+    await item(page, userId, 'number 8', tab).waitFor()
+    t.same(await listed(page, userId, tab), contents)
+  }
+  t.match(await notify(page, '456', 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
+  t.match(await notify(page, '123', 'hello world'), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  t.match(await notify(page, 'nobody', 'hello world'), 'outcome: offline')
+})
+
+test('one instance: there is none to choose', async t => {
+  const page = await openPage(t, browser)
+  await connect(page, '123')
+  t.equal(await page.locator('.instance:visible').count(), 0)
+})

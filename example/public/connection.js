@@ -12,14 +12,17 @@ const nobody = document.querySelector('#nobody')
 /**
  * Adds a card for a connection of a user, and connects.
  * @param isPlain whether by a WebSocket alone
+ * @param instance the URL of the one to connect to, where there are several
  */
-export function addConnection (userId, isPlain) {
+export function addConnection (userId, isPlain, instance) {
   const card = template.content.firstElementChild.cloneNode(true)
   const offline = card.querySelector('.offline')
   const remove = card.querySelector('.remove')
   const state = card.querySelector('.state')
   card.querySelector('.user').textContent = userId
-  card.querySelector('.tag').hidden = !isPlain
+  card.querySelector('.plain').hidden = !isPlain
+  card.querySelector('.instance').hidden = !instance
+  card.querySelector('.instance').textContent = instance && `on ${new URL(instance).port}`
   card.setAttribute('aria-label', `Connection of user ${userId}`)
   offline.setAttribute('aria-label', `Offline: user ${userId}`)
   remove.setAttribute('aria-label', `Remove: user ${userId}`)
@@ -32,7 +35,7 @@ export function addConnection (userId, isPlain) {
 
   const inbox = createInbox(card, userId)
   const Client = isPlain ? PlainClient : NotificationClient
-  const client = new Client(`/notification?userId=${encodeURIComponent(userId)}`, {
+  const client = new Client(`${instance}/notification?userId=${encodeURIComponent(userId)}`, {
     // Acknowledged when the promise resolves: when somebody has seen it, or could have.
     async onNotification ({ id, content, redelivered }) {
       await inbox.add({ id, content, at: new Date(), marks: redelivered ? [describeWait(id)] : [] })

@@ -1,5 +1,6 @@
 import { addConnection } from './connection.js'
 import { watchHealth } from './health.js'
+import { offerInstances } from './instances.js'
 import { handleForm } from './send.js'
 import { remember } from './waited.js'
 
@@ -12,9 +13,11 @@ const outcomes = {
 }
 
 const connect = document.querySelector('#connect')
+offerInstances(connect.elements.instance)
 connect.addEventListener('submit', event => {
   event.preventDefault()
-  addConnection(connect.elements.userId.value, connect.elements.plain.checked)
+  const { userId, instance, plain } = connect.elements
+  addConnection(userId.value, plain.checked, instance.value)
 })
 
 handleForm(document.querySelector('#publish'), {

@@ -6,8 +6,11 @@ import type { BrokerOptions } from '../options.js'
 import type { Bindings, Binder } from './bindings.js'
 import { ensureExchange } from './exchange.js'
 
-/** So many channels bind users at a time. Each waits for the broker's answer; more of them don't make it any faster. */
-const BINDERS = 4
+/**
+ * So many channels bind users at a time, each of which waits for the broker's answer. Measured on two cores with 1, 2, 4
+ * and 8 of them: 2,300, 2,300, 3,300 and 4,100 binds a second on one node; 1,300, 1,200, 1,500 and 1,900 on three.
+ */
+const BINDERS = 8
 
 /** The routing key by which every instance is reached; no user has it. */
 export const EVERYBODY = ''

@@ -20,14 +20,14 @@ export interface ExamplePage extends Page {
 }
 
 /** The page of an example of its own, in a browser context of its own. A problem in the page fails the test. */
-export async function openPage (t: Test, browser: Browser, env: NodeJS.ProcessEnv = {}): Promise<ExamplePage> {
+export async function openPage (t: Test, browser: Browser, env: NodeJS.ProcessEnv = {}, args: string[] = []): Promise<ExamplePage> {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   let server: ChildProcess
   let url = ''
   async function startServer (): Promise<void> {
     const port = url === '' ? '0' : new URL(url).port
-    server = startProgram(t, 'example/server.ts', [], { AMQP_URL: broker.url, QUEUE: queue, PORT: port, REDIS_URL: '', ...env })
+    server = startProgram(t, 'example/start.ts', args, { AMQP_URL: broker.url, QUEUE: queue, PORT: port, REDIS_URL: '', ...env })
     url = await new Promise<string>((resolve, reject) => {
       createInterface(server.stdout!)
         .on('line', line => { if (line.trim().startsWith('Open ')) resolve(line.trim().slice('Open '.length).trim()) })
@@ -73,12 +73,20 @@ export async function listed (page: Page, userId: string, tab = 0): Promise<stri
   return await card(page, userId, tab).locator('.notifications .content').allTextContents()
 }
 
+interface ConnectOptions {
+  isListOpen?: boolean
+  isPlain?: boolean
+  /** Which one, in the order of the page, where there are several. */
+  instance?: number
+}
+
 /** Connects a user; what arrives is taken over at once where the list is open. */
-export async function connect (page: Page, userId: string, { isListOpen = true, isPlain = false } = {}): Promise<void> {
+export async function connect (page: Page, userId: string, { isListOpen = true, isPlain = false, instance }: ConnectOptions = {}): Promise<void> {
   const tab = await page.getByRole('article', { name: `Connection of user ${userId}` }).count()
   const form = page.locator('#connect')
   await form.getByLabel('User id').fill(userId)
   await form.getByLabel('Plain WebSocket').setChecked(isPlain)
+  if (instance !== undefined) await form.getByLabel('Instance').selectOption({ index: instance })
   await form.getByRole('button').click()
   await card(page, userId, tab).getByText('connected at').waitFor()
   if (isListOpen) await card(page, userId, tab).locator('.bell').click()
