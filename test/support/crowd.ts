@@ -5,10 +5,11 @@ const [url, count] = process.argv.slice(2) as [string, string]
 const wanted = Number(count)
 let connected = 0
 let errors = 0
+let lastError = ''
 let received = 0
 
 function tell (): void {
-  if (connected + errors === wanted) console.log(`${connected} connected, ${errors} errors`)
+  if (connected + errors === wanted) console.log(`${connected} connected, ${errors} errors${lastError}`)
 }
 
 for (let n = 0; n < wanted; n++) {
@@ -19,9 +20,10 @@ for (let n = 0; n < wanted; n++) {
     connected++
     tell()
   })
-  socket.on('error', () => {
+  socket.on('error', error => {
     if (opened) return
     errors++
+    lastError = `, the last one: ${error.message}`
     tell()
   })
   socket.on('message', () => {
