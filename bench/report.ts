@@ -7,7 +7,6 @@ export interface Measurement {
   readonly date: string
   readonly machine: string
   readonly versions: Record<string, string>
-  readonly rounds: number
   readonly rows: Row[]
 }
 
@@ -49,8 +48,8 @@ export function verdicts (rows: Row[]): string {
   return ['| workload | | of | against | ratio | aim: at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
 }
 
-/** What the README says: those that everybody takes part in side by side, then the aims. */
-export function summary ({ date, machine, versions, rounds, rows }: Measurement): string {
+/** What the README says: what everybody takes part in, side by side; then the aims; then the others. */
+export function summary ({ date, machine, versions, rows }: Measurement): string {
   const of = (workload: string) => everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title))
   const workloads = [...new Set(rows.map(row => row.workload))].filter(workload => of(workload).every(row => row !== undefined))
   const lines = workloads.flatMap(workload => {
@@ -60,8 +59,9 @@ export function summary ({ date, machine, versions, rounds, rows }: Measurement)
   })
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
   return [
-    `${date}; ${machine}; ${packages}; median of ${rounds} rounds (minimum–maximum) · ratio to ours.`,
+    `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds (minimum–maximum) · ratio to ours.`,
     [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n'),
-    verdicts(rows)
+    verdicts(rows),
+    table(rows.filter(({ workload }) => !workloads.includes(workload)))
   ].join('\n\n')
 }

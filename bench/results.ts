@@ -25,6 +25,8 @@ export type Measured = Partial<Record<Quantity, number>>
 export interface Row {
   readonly workload: string
   readonly entrant: string
+  /** How many rounds count. */
+  readonly rounds: number
   readonly quantities: Partial<Record<Quantity, Summary>>
 }
 
@@ -43,7 +45,7 @@ export function createResults () {
       return [...rounds].flatMap(([workload, entrants]) => [...entrants].map(([entrant, all]) => {
         const names = Object.keys(all[0]!) as Quantity[]
         const summaries = names.map(name => [name, summarize(all.map(measured => measured[name]!))] as const)
-        return { workload, entrant, quantities: Object.fromEntries(summaries) }
+        return { workload, entrant, rounds: all.length, quantities: Object.fromEntries(summaries) }
       }))
     }
   }

@@ -1,4 +1,5 @@
 // Measures this package against what one would otherwise write or pick, and writes the figures down, into the README too.
+// Those of workloads that are not measured stay as they were.
 // npm run bench [-- --only 'bursts;large' --rounds 5 --json FILE --profile FOLDER]
 import { readFile, writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
@@ -7,9 +8,12 @@ import { connect } from 'amqplib'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
 import { summary, table, verdicts, type Measurement } from './report.js'
-import { createResults } from './results.js'
+import { createResults, type Row } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
+
+/** The results that the README shows. */
+const KEPT = 'bench/results.json'
 
 const everything = Object.keys(workloads).join(';')
 const { values: { only, rounds, json, profile } } = parseArgs({
@@ -17,9 +21,14 @@ const { values: { only, rounds, json, profile } } = parseArgs({
     only: { type: 'string', default: everything },
     rounds: { type: 'string', default: '5' },
     profile: { type: 'string' },
-    json: { type: 'string', default: 'bench/results.json' }
+    json: { type: 'string', default: KEPT }
   }
 })
+
+async function earlier (file: string): Promise<Row[]> {
+  const text = await readFile(file, 'utf8').catch(() => '{"rows":[]}') // there is none yet
+  return (JSON.parse(text) as Measurement).rows
+}
 
 const log = (line: string) => console.error(line)
 const rabbitmq = await startPrivateRabbitMQ({ log })
@@ -36,17 +45,19 @@ try {
   }
   await connection.close()
 
-  const rows = results.rows()
-  console.log(`${table(rows)}\n\n${verdicts(rows)}`)
+  const fresh = results.rows()
+  console.log(`${table(fresh)}\n\n${verdicts(fresh)}`)
+  // What was measured before and not now stays.
+  const names = new Set(fresh.map(({ workload }) => workload))
+  const rows = [...await earlier(json), ...fresh].filter(row => fresh.includes(row) || !names.has(row.workload))
   const measured: Measurement = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]!.model}`,
     versions: { node: process.versions.node, rabbitmq: (await rabbitmq.ctl('version')).trim(), ...versions() },
-    rounds: Number(rounds),
     rows
   }
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
-  if (only === everything) {
+  if (json === KEPT) {
     const readme = await readFile('README.md', 'utf8')
     await writeFile('README.md', readme.replace(/(?<=<!-- figures -->\n)[^]*(?=<!-- end of the figures -->)/, () => `${summary(measured)}\n`))
   }
