@@ -59,14 +59,18 @@ export class Connection {
     return this.socket.readyState === this.socket.OPEN
   }
 
+  /** Whether it may be sent anything: its socket is open, and its credentials have not expired. */
+  get isUsable (): boolean {
+    return this.isOpen && (this.expiresAt === Infinity || this.expiresAt > Date.now())
+  }
+
   /**
    * Hands a payload to the socket.
    * @param redelivered whether the client may have seen it before
    * @returns false where the socket is no longer open, the credentials have expired, or the client is too slow
    */
   send (payload: Payload, redelivered = false): boolean {
-    if (!this.isOpen) return false
-    if (this.expiresAt !== Infinity && this.expiresAt <= Date.now()) return false
+    if (!this.isUsable) return false
     if (this.waiting > this.rules.bufferedBytes) {
       this.rules.onSlow(this)
       return false
@@ -101,7 +105,8 @@ export class Connection {
   /** Resolves when it is not congested any more, or has ended. */
   async relieved (): Promise<void> {
     this.flush()
-    if (this.stream?.writableNeedDrain !== true) return
+    // One that was destroyed needs no drain: its end is told in another turn.
+    if (this.stream === undefined || !(this.stream.writableNeedDrain || this.stream.destroyed)) return
     const done = new AbortController()
     const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: done.signal }))
     await Promise.race(events).catch(() => {})

@@ -22,6 +22,8 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
   const busy = new Set<Connection>()
 
   const isFull = (connection: Connection) => awaitsAcks && connection.isRich && connection.unacked.size >= maxUnacked
+  /** Whether nothing but slowness keeps it from being handed more. */
+  const isTaking = (connection: Connection) => connection.isUsable && !isFull(connection)
 
   function hold (connection: Connection, delivery: Delivery): void {
     unackedOf(connection).set(delivery.id, delivery)
@@ -77,11 +79,10 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
     },
 
     /** Whether a user has a connection that can be handed more at once. */
-    hasRoom: (userId: string): boolean => registry.of(userId).some(connection => !isFull(connection) && !connection.isCongested),
+    hasRoom: (userId: string): boolean => registry.of(userId).some(connection => isTaking(connection) && !connection.isCongested),
 
     /** For each connection of a user that is only slow, resolves when it can take more. */
-    relieved: (userId: string): Array<Promise<void>> =>
-      registry.of(userId).filter(connection => !isFull(connection)).map(connection => connection.relieved()),
+    relieved: (userId: string): Array<Promise<void>> => registry.of(userId).filter(isTaking).map(connection => connection.relieved()),
 
     /**
      * A client has said what it has.

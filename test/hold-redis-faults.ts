@@ -150,6 +150,14 @@ test('not there at the start: failing, and working as soon as it comes', async t
   t.same(await store.add('user', held('a')), [])
 })
 
+test('stopped, which ends the connection in order: failing, and with a reason', async t => {
+  const server = await usePrivateRedis(t)
+  const store = await open(t, server.url)
+  await server.stop()
+  await eventually(() => store.failing, 'the client has seen it')
+  t.match(store.lastError, { error: failed, at: Date })
+})
+
 test("frozen at the start: failing within two seconds, with an application's client too", async t => {
   const server = await usePrivateRedis(t)
   await server.freeze()

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { Delivery } from '../delivery.js'
@@ -45,6 +46,7 @@ export function createLines ({ store, registry, inFlight, log, kept }: LinesPart
   const removals = createRemovals(store)
   const keeping = new Set<Promise<void>>()
   const closed = new AbortController()
+  setMaxListeners(0, closed.signal) // each call that is tried again listens to it
   let isFailing = false
 
   function lineOf (userId: string): Line {

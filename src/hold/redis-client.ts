@@ -56,6 +56,10 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
     return error
   }
 
+  function failUnconnected (): Error {
+    return fail(connectionError === undefined ? 'not connected' : `not connected: ${reasonOf(connectionError)}`, connectionError)
+  }
+
   function onReady (): void {
     connectionError = undefined
     failing = false
@@ -81,9 +85,7 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
     async call<T> (script: keyof typeof scripts, keys: string[], args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
       if (closed) throw fail('closed')
       // Not connected, the client might queue the call.
-      if (client.status !== 'ready') {
-        throw fail(connectionError === undefined ? 'not connected' : `not connected: ${reasonOf(connectionError)}`, connectionError)
-      }
+      if (client.status !== 'ready') throw failUnconnected()
       if (owed > 0) throw fail('no answer to an earlier call yet')
 
       const result = (client as unknown as Record<string, Command>)[script]!(...keys, ...args).then(reply => {
@@ -108,7 +110,11 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
       throw fail(`no answer within ${TIMEOUT} ms`)
     },
 
-    get failing () { return failing || client.status !== 'ready' },
+    get failing () {
+      // Of a connection that ended in order nothing has told.
+      if (!failing && client.status !== 'ready') failUnconnected()
+      return failing
+    },
     get lastError () { return lastError },
 
     /** Closes the connection if it is ours; an application's own is left as it is. */

@@ -7,12 +7,21 @@ export interface Random {
   between (from: number, to: number): number
   /** So many random bytes. */
   bytes (length: number): Buffer
+  /** One of several. */
+  oneOf<Value> (values: readonly Value[]): Value
+  /** Random numbers of their own: those of one who is not to depend on when the others draw theirs. */
+  fork (): Random
 }
 
-/** A mulberry32 generator. */
+/** A generator whose seed is printed, or that of `SEED`. */
 export function createRandom (t: Printer): Random {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
   t.comment(`SEED=${seed}`)
+  return generator(seed)
+}
+
+/** A mulberry32 generator. */
+function generator (seed: number): Random {
   let state = seed
   function next (): number {
     state = (state + 0x6d2b79f5) | 0
@@ -21,5 +30,10 @@ export function createRandom (t: Printer): Random {
     return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
   }
   const between = (from: number, to: number) => from + Math.floor(next() * (to - from + 1))
-  return { between, bytes: length => Buffer.from(Array.from({ length }, () => between(0, 255))) }
+  return {
+    between,
+    bytes: length => Buffer.from(Array.from({ length }, () => between(0, 255))),
+    oneOf: values => values[between(0, values.length - 1)]!,
+    fork: () => generator(between(0, 2 ** 31))
+  }
 }
