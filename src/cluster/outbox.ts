@@ -19,6 +19,8 @@ interface Relay {
   readonly delivery: Delivery
   /** Inboxes of those who have it, and have not told its outcome. */
   readonly takers: Set<string>
+  /** Inboxes whose connections have been counted. */
+  readonly counted: Set<string>
   /** The message that it is in, until all of that is answered. */
   batch: Batch | undefined
   state: 'queued' | 'published' | 'confirmed'
@@ -274,7 +276,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (known === undefined) {
         const id = delivery.relay = nextId()
         const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
-        const relay: Relay = { id, delivery, takers: new Set(), batch: undefined, state: 'queued', deadline: 0, patience, attempts: 0, isRefused: false }
+        const relay: Relay = { id, delivery, takers: new Set(), counted: new Set(), batch: undefined, state: 'queued', deadline: 0, patience, attempts: 0, isRefused: false }
         relays.set(id, relay)
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
@@ -311,9 +313,10 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         if (state === 'taken' && isAcknowledged !== undefined) tell(inbox, [id, isAcknowledged])
         return
       }
-      const { delivery, takers } = relay
+      const { delivery, takers, counted } = relay
       if (state === 'taken') {
-        if (!takers.has(inbox)) delivery.connections += connections
+        if (!counted.has(inbox)) delivery.connections += connections
+        counted.add(inbox)
         takers.add(inbox)
         relay.deadline = Date.now() + receiptTimeout
         answered(relay)
@@ -321,11 +324,11 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         if (takers.delete(inbox)) delivery.redelivered = true
         // Its sender is not bound any more: now it reaches another one, or is returned.
         if (relay.state === 'published') relay.isRefused = true
-        else if (isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
+        else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
       } else {
+        takers.delete(inbox)
         // Of those connections that `taken` has told of it is told again.
-        const known = takers.delete(inbox) ? connections : 0
-        settledElsewhere(delivery, state, connections - known)
+        settledElsewhere(delivery, state, counted.has(inbox) ? 0 : connections)
       }
     },
 
