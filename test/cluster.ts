@@ -213,6 +213,21 @@ test('what was held while an instance could not be reached is delivered when its
   t.same(await client.received(1), ['hi'])
 })
 
+test('what was delivered, of which the news was lost, is not delivered again', async t => {
+  const options = { relay: { receiptTimeout: 100 } }
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
+  const client = await connectTo(t, two, '123')
+  proxy.blackhole('publisher')
+  const pending = one!.app.notifier.notify('123', 'hi')
+  await client.received(1)
+  proxy.reset('publisher')
+  t.match(await pending, { outcome: 'sent', connections: 1 })
+  t.match(await one!.app.notifier.notify('123', 'hi again'), { outcome: 'sent' })
+  t.same(await client.received(2), ['hi', 'hi again'])
+})
+
 test('a connection is counted once, however often its instance is asked', async t => {
   const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', relay: { receiptTimeout: 100 } })
   const client = await connectRich(t, two!.notifications('123'))
