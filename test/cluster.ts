@@ -198,6 +198,20 @@ test('a user who connects while messages come gets all of them, in order', async
   }
 })
 
+test('what comes into the hold when its user has connected to another instance already is delivered', async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const { broker, queue, apps: [two] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, offline: 'hold', hold: { redis: proxy.through(redis.url) } })
+  proxy.blackhole()
+  const pending = one.app.notifier.notify('123', 'hi')
+  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
+  const client = await connectTo(t, two!, '123')
+  proxy.forward()
+  t.match(await pending, { outcome: 'held' })
+  t.same(await client.received(1), ['hi'])
+})
+
 test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
   const redis = await usePrivateRedis(t)
   const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const
@@ -228,14 +242,16 @@ test('what was delivered, of which the news was lost, is not delivered again', a
   t.same(await client.received(2), ['hi', 'hi again'])
 })
 
-test('a connection is counted once, however often its instance is asked', async t => {
-  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', relay: { receiptTimeout: 100 } })
+test('a connection gets each once, and is counted once, however often its instance is asked', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } })
   const client = await connectRich(t, two!.notifications('123'))
-  const pending = one!.app.notifier.notify('123', 'hi', { id: 'x' })
-  await client.framesReceived(1)
+  const pending = ['x', 'y', 'z'].map(id => one!.app.notifier.notify('123', id, { id }))
   await delay(1_500) // for which there is no event: it is asked again twice, at least
-  client.ack('x')
-  t.match(await pending, { outcome: 'acknowledged', connections: 1 })
+  for (const [n, id] of ['x', 'y', 'z'].entries()) {
+    t.same((await client.framesReceived(n + 1)).at(-1)!.id, id)
+    client.ack(id)
+    t.match(await pending[n], { outcome: 'acknowledged', connections: 1 })
+  }
 })
 
 test('what a client acknowledges while its instance closes is settled', async t => {

@@ -19,8 +19,8 @@ interface Relay {
   readonly delivery: Delivery
   /** Inboxes of those who have it, and have not told its outcome. */
   readonly takers: Set<string>
-  /** Inboxes whose connections have been counted. */
-  readonly counted: Set<string>
+  /** How many connections of each inbox have been counted. */
+  readonly counted: Map<string, number>
   /** The message that it is in, until all of that is answered. */
   batch: Batch | undefined
   state: 'queued' | 'published' | 'confirmed'
@@ -264,6 +264,13 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     if (dirty.size > 0) scheduled ??= setImmediate(flush)
   }
 
+  /** Of some connections it is told several times. */
+  function uncounted ({ counted }: Relay, inbox: string, connections: number): number {
+    const before = counted.get(inbox) ?? 0
+    counted.set(inbox, Math.max(before, connections))
+    return Math.max(0, connections - before)
+  }
+
   return {
     /** How many deliveries are on their way. */
     get size (): number {
@@ -276,7 +283,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (known === undefined) {
         const id = delivery.relay = nextId()
         const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
-        const relay: Relay = { id, delivery, takers: new Set(), counted: new Set(), batch: undefined, state: 'queued', deadline: 0, patience, attempts: 0, isRefused: false }
+        const relay: Relay = { id, delivery, takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', deadline: 0, patience, attempts: 0, isRefused: false }
         relays.set(id, relay)
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
@@ -313,10 +320,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         if (state === 'taken' && isAcknowledged !== undefined) tell(inbox, [id, isAcknowledged])
         return
       }
-      const { delivery, takers, counted } = relay
+      const { delivery, takers } = relay
       if (state === 'taken') {
-        if (!counted.has(inbox)) delivery.connections += connections
-        counted.add(inbox)
+        delivery.connections += uncounted(relay, inbox, connections)
         takers.add(inbox)
         relay.deadline = Date.now() + receiptTimeout
         answered(relay)
@@ -327,8 +333,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
       } else {
         takers.delete(inbox)
-        // Of those connections that `taken` has told of it is told again.
-        settledElsewhere(delivery, state, counted.has(inbox) ? 0 : connections)
+        settledElsewhere(delivery, state, uncounted(relay, inbox, connections))
       }
     },
 

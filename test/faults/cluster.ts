@@ -1,5 +1,6 @@
 import { before, t as file, test, type Test } from 'tap'
 import { useBroker, type TestBroker } from '../support/broker.js'
+import { connectClient } from '../support/client.js'
 import { allSettled, connectAcking, contents, RECEIPT_TIMEOUT, startInstance, type InstanceOptions } from '../support/cluster.js'
 import { eventually } from '../support/eventually.js'
 import { startProxy, type Proxy } from '../support/proxy.js'
@@ -177,7 +178,14 @@ test('fault 46: the exchange is deleted: everything is set up again, at every in
   await allSettled(a)
 })
 
-test('fault 47: both end by themselves', { timeout: 30_000 }, async t => {
-  const { a, b } = pair
+test('fault 49: instances are asked to end, one of them without its broker: both do so by themselves', { timeout: 30_000 }, async t => {
+  const { a, b, proxy } = pair
+  await b.ready()
+  proxy.blackhole()
+  proxy.reset()
+  await eventually(async () => !(await b.figures()).health.ready, 'lost')
+  await Promise.all([a, b].map(instance => connectClient(t, instance.notifications('49')))) // at `b` it waits to be bound
+  const began = Date.now()
   t.same(await Promise.all([a.terminate(), b.terminate()]), [0, 0])
+  t.ok(Date.now() - began < 10_000, `ended after ${Date.now() - began} ms`)
 })
