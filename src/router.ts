@@ -4,7 +4,7 @@ import type { Connection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
 import { Delivery, type Origin, type Outcome, type Routed } from './delivery.js'
 import type { HoldStore } from './hold/index.js'
-import { createLines } from './hold/lines.js'
+import { createLines, type Lines } from './hold/lines.js'
 import { createInFlight } from './in-flight.js'
 import { toMessage, type Notification } from './message.js'
 import type { Options } from './options.js'
@@ -97,16 +97,22 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   function wait (delivery: Delivery): void {
     if (goesBack(delivery)) return
     if (lines === undefined && registry.of(delivery.userId).length === 0) return giveUp(delivery)
+    if (lines !== undefined) return hold(lines, delivery)
     delivery.isWaiting = true
-    if (lines !== undefined) lines.add(delivery)
-    else waiting.add(delivery)
+    waiting.add(delivery)
   }
 
-  /** The user has no connection, on whichever instance. */
-  function nobody (delivery: Delivery): void {
-    if (delivery.kind === 'guest') delivery.settle('offline')
-    else if (lines !== undefined) wait(delivery)
-    else if (!goesBack(delivery)) giveUp(delivery)
+  /** The user has no connection, on whichever instance; where that is known, it is so while we are closing, too. */
+  function nobody (delivery: Delivery, isKnown = false): void {
+    if (delivery.kind === 'guest') return delivery.settle('offline')
+    if (isKnown ? delivery.isGone : goesBack(delivery)) return
+    if (lines !== undefined) hold(lines, delivery)
+    else giveUp(delivery)
+  }
+
+  function hold (lines: Lines, delivery: Delivery): void {
+    delivery.isWaiting = true
+    lines.add(delivery)
   }
 
   /** Whether the broker delivers a message again: its channel has died; or we are closing, and it is not settled. */
@@ -203,7 +209,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       if (delivery.isSentHere) return settle(delivery, 'sent')
       if (isElsewhere || delivery.holders > 0) return
       if (registry.of(delivery.userId).length > 0) place(delivery)
-      else nobody(delivery)
+      else nobody(delivery, true)
     },
 
     /** Another instance sends something to everybody. */

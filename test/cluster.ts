@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker, type TestBroker } from './support/broker.js'
 import { connectClient, type TestClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
+import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 import { usePrivateRedis } from './support/redis.js'
 import type { NotificationPluginOptions } from '../src/index.js'
@@ -194,6 +196,95 @@ test('a user who connects while messages come gets all of them, in order', async
     await Promise.all(pending)
     t.same(await client.received(1_000), contents)
   }
+})
+
+test('what comes into the hold when its user has connected to another instance already is delivered', async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const { broker, queue, apps: [two] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, offline: 'hold', hold: { redis: proxy.through(redis.url) } })
+  proxy.blackhole()
+  const pending = one.app.notifier.notify('123', 'hi')
+  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
+  const client = await connectTo(t, two!, '123')
+  proxy.forward()
+  t.match(await pending, { outcome: 'held' })
+  t.same(await client.received(1), ['hi'])
+})
+
+test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
+  const redis = await usePrivateRedis(t)
+  const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options })
+  const client = await connectTo(t, two, '123')
+  proxy.resetAfter(1)
+  proxy.reset('relay')
+  await two.log.line('broker relay connecting')
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'held' })
+  proxy.resetAfter(undefined)
+  t.same(await client.received(1), ['hi'])
+})
+
+test('what was delivered, of which the news was lost, is not delivered again', async t => {
+  const options = { relay: { receiptTimeout: 100 } }
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
+  const client = await connectTo(t, two, '123')
+  proxy.blackhole('publisher')
+  const pending = one!.app.notifier.notify('123', 'hi')
+  await client.received(1)
+  proxy.reset('publisher')
+  t.match(await pending, { outcome: 'sent', connections: 1 })
+  t.match(await one!.app.notifier.notify('123', 'hi again'), { outcome: 'sent' })
+  t.same(await client.received(2), ['hi', 'hi again'])
+})
+
+test('a connection gets each once, and is counted once, however often its instance is asked', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } })
+  const client = await connectRich(t, two!.notifications('123'))
+  const pending = ['x', 'y', 'z'].map(id => one!.app.notifier.notify('123', id, { id }))
+  await delay(1_500) // for which there is no event: it is asked again twice, at least
+  for (const [n, id] of ['x', 'y', 'z'].entries()) {
+    t.same((await client.framesReceived(n + 1)).at(-1)!.id, id)
+    client.ack(id)
+    t.match(await pending[n], { outcome: 'acknowledged', connections: 1 })
+  }
+})
+
+test('what a client acknowledges while its instance closes is settled', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', drainTimeout: 2_000 })
+  const client = await connectRich(t, two!.notifications('123'))
+  const pending = one!.app.notifier.notify('123', 'hi', { id: 'x' })
+  await client.framesReceived(1)
+  client.socket.pause() // so that it doesn't answer the close frame
+  const closed = two!.app.close()
+  await two!.log.line('broker relay closed')
+  client.ack('x')
+  t.match(await pending, { outcome: 'acknowledged', connections: 1 })
+  client.socket.resume()
+  await closed
+})
+
+test('what nobody has while an instance closes is held, and settled at once', async t => {
+  const redis = await usePrivateRedis(t)
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const proxy = await startProxy(t, broker.url)
+  const { app } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, offline: 'hold', hold: { redis: redis.url } })
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  proxy.blackhole('publisher')
+  await broker.publish(queue, ...numbers(10).map(content => ({ userId: '123', content })))
+  await eventually(() => app.notifier.health().unsettled === 10, 'taken')
+  const began = Date.now()
+  const closed = app.close()
+  proxy.forward()
+  await closed
+  t.ok(Date.now() - began < 3_000, `took ${Date.now() - began} ms of 10 s`)
+  t.equal(app.notifier.stats().held, 10)
+  t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
 })
 
 test('another consumer on the queue is warned of', async t => {

@@ -29,8 +29,9 @@ export type Bindings = ReturnType<typeof createBindings>
  * Changes are queued for a few channels, each of which waits for the broker's answer before its next one; what changes
  * back while it is queued costs nothing.
  * @param unbindDelay how long a binding is kept without a connection, in milliseconds
+ * @param bound is told of each user who is bound, again after the inbox was lost, too
  */
-export function createBindings (unbindDelay: number) {
+export function createBindings (unbindDelay: number, bound: (userId: string) => void) {
   const users = new Map<string, User>()
   /** Bound, and not wanted; those that go first come first. */
   const leaving = new Set<User>()
@@ -73,7 +74,10 @@ export function createBindings (unbindDelay: number) {
     if (isDue(user)) {
       await (isWanted ? binder.bind(user.id) : binder.unbind(user.id)).catch(() => { isDone = false })
       // Without an answer the channel is dead, and its inbox with it: to the next one nobody is bound yet.
-      if (isDone && binders.includes(binder)) user.isBound = isWanted
+      if (isDone && binders.includes(binder)) {
+        user.isBound = isWanted
+        if (isWanted) bound(user.id)
+      }
     }
     if (isDone && binders.includes(binder)) idle.push(binder)
     user.isQueued = false

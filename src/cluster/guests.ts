@@ -10,6 +10,8 @@ export interface Sender {
 
 /** What was asked of us by one instance. */
 interface Visit {
+  /** Where it takes answers now. */
+  inbox: string
   /** Without an outcome yet. */
   readonly pending: Map<number, Delivery>
   /** With one, in two generations: a relay that comes again has the same answer, and is not delivered again. */
@@ -34,9 +36,10 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
   const visits = new Map<string, Visit>()
   let timer: NodeJS.Timeout | undefined
 
-  function visitOf (instance: string): Visit {
+  function visitOf ({ instance, inbox }: Sender): Visit {
     let visit = visits.get(instance)
-    if (visit === undefined) visits.set(instance, visit = { pending: new Map(), done: new Map(), older: new Map() })
+    if (visit === undefined) visits.set(instance, visit = { inbox, pending: new Map(), done: new Map(), older: new Map() })
+    visit.inbox = inbox
     timer ??= setInterval(forget, 3 * receiptTimeout) // by then it would have been asked again
     return visit
   }
@@ -52,19 +55,19 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
     timer = undefined
   }
 
-  async function conclude (sender: Sender, visit: Visit, relay: number, userId: string, { outcome, connections }: Routed): Promise<void> {
+  async function conclude (visit: Visit, relay: number, userId: string, { outcome, connections }: Routed): Promise<void> {
     const state: ReceiptState = toReceiptState(outcome)
     visit.pending.delete(relay)
     const receipt: Receipt = [relay, state, connections]
     if (state === 'nobody') await leave(userId)
     else visit.done.set(relay, receipt)
-    reply(sender.inbox, receipt)
+    reply(visit.inbox, receipt)
   }
 
   return {
     /** An instance has something for a user who is bound here. */
     receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
-      const visit = visitOf(sender.instance)
+      const visit = visitOf(sender)
       for (const { relay, id, content, position, expiresAt = Infinity, redelivered = false, trace } of items) {
         const known = visit.done.get(relay) ?? visit.older.get(relay)
         const pending = visit.pending.get(relay)
@@ -76,12 +79,12 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
           visit.pending.set(relay, delivery)
           const routed = host(delivery)
           if (!(routed instanceof Promise)) {
-            conclude(sender, visit, relay, userId, routed)
+            conclude(visit, relay, userId, routed)
             continue
           }
           reply(sender.inbox, [relay, 'taken', delivery.connections])
           // It may have been told meanwhile that somebody else has it.
-          routed.then(routed => { if (visit.pending.has(relay)) conclude(sender, visit, relay, userId, routed) }, () => visit.pending.delete(relay))
+          routed.then(routed => { if (visit.pending.has(relay)) conclude(visit, relay, userId, routed) }, () => visit.pending.delete(relay))
         }
       }
     },

@@ -15,6 +15,9 @@ const BINDERS = 8
 /** The routing key by which every instance is reached; no user has it. */
 export const EVERYBODY = ''
 
+/** The routing key by which an inbox is reached alone: there are no control characters in a user id. */
+const keyOf = (inbox: string) => `\n${inbox}`
+
 export type Inbox = ReturnType<typeof createInbox>
 
 export interface InboxParts {
@@ -26,14 +29,20 @@ export interface InboxParts {
   handle (message: ConsumeMessage): void
   /** It is open: there is an address for answers. */
   opened (): void
+  /** How often is looked whether it is still bound, in milliseconds. */
+  interval: number
+  /** Publishes to whoever is bound by a routing key; told whether there is one, undefined where it isn't known. */
+  probe (routingKey: string, done: (isRouted: boolean | undefined) => void): void
 }
 
 /**
  * The queue of this instance, exclusive and named by the broker, on a connection of its own: receipts don't wait behind
  * the messages that are consumed, and all bindings go with it.
  */
-export function createInbox ({ options, exchange, bindings, log, handle, opened }: InboxParts) {
+export function createInbox ({ options, exchange, bindings, log, handle, opened, interval, probe }: InboxParts) {
   let name: string | undefined
+  let address = ''
+  let timer: NodeJS.Timeout | undefined
 
   const connection = createBrokerConnection<Channel>({
     options,
@@ -45,13 +54,16 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened 
       // Deleted with its consumer too: one that lost its channel alone would take what nobody reads.
       const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false, arguments: { 'x-queue-type': 'classic' } })
       await channel.bindQueue(queue, exchange, EVERYBODY)
+      await channel.bindQueue(queue, exchange, keyOf(queue))
       const binders = await Promise.all(Array.from({ length: BINDERS }, () => createBinder(model, channel, queue)))
       await channel.consume(queue, message => receive(channel, message), { noAck: true, exclusive: true })
-      name = queue
+      name = address = queue
+      timer = setInterval(look, interval)
       bindings.resume(binders)
       opened()
     },
     lost () {
+      clearInterval(timer)
       name = undefined
       bindings.suspend()
     }
@@ -82,18 +94,36 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened 
     }
   }
 
+  /** Deleted and created again by somebody else, an exchange has forgotten those who were bound, and they don't learn of it. */
+  function look (): void {
+    const looked = name
+    if (looked === undefined) return
+    probe(keyOf(looked), isRouted => {
+      if (isRouted !== false || name !== looked) return
+      log.warn({ exchange }, 'relay bindings lost')
+      reopen()
+    })
+  }
+
+  /** Begins anew: the exchange is not the one that was bound to. */
+  async function reopen (): Promise<void> {
+    const { channel } = connection
+    if (channel !== undefined && name !== undefined) await closeChannel(channel)
+  }
+
   return {
     connection,
 
-    /** Its name; undefined while there is none. */
-    get name (): string | undefined {
-      return name
+    /** Whether there is one. */
+    get isOpen (): boolean {
+      return name !== undefined
     },
 
-    /** Begins anew: the exchange is not the one that was bound to. */
-    async reopen (): Promise<void> {
-      const { channel } = connection
-      if (channel !== undefined && name !== undefined) await closeChannel(channel)
-    }
+    /** Its name, or that of the last one: by which the others know who answers. */
+    get address (): string {
+      return address
+    },
+
+    reopen
   }
 }

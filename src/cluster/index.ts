@@ -36,6 +36,9 @@ export interface Hosts {
 
 export type Cluster = ReturnType<typeof createCluster>
 
+/** Told whether somebody was bound to what was published; undefined where it isn't known. */
+type Published = (isRouted: boolean | undefined) => void
+
 interface ClusterParts {
   options: BrokerOptions
   registry: Registry
@@ -58,7 +61,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   let lastId = 0
   const nextId = () => ++lastId
 
-  const bindings = createBindings(unbindDelay)
+  const bindings = createBindings(unbindDelay, hosts.wake)
   const receipts = createGathered<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
   const settlements = createGathered<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
   const outbox = createOutbox({
@@ -67,7 +70,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     receiptTimeout,
     publishTimeout,
     nextId,
-    publish: (userId, body, done) => post(exchange, userId, 'relay', body, times?.confirmed(done) ?? done),
+    publish: (userId, body, done) => ask(userId, 'relay', body, times?.confirmed(done) ?? done),
     times,
     tell: settlements.add,
     relayed: hosts.relayed,
@@ -83,17 +86,29 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   const presence = createPresence({
     timeout: publishTimeout,
     nextId,
-    publish: (userId, probe, done) => post(exchange, userId, 'probe', String(probe), done)
+    publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
   })
   const wakes = createWakes((userId, done) => post(exchange, userId, 'wake', 'null', done))
-  const inbox = createInbox({ options, exchange, bindings, log, handle, opened: outbox.resume })
+  const inbox = createInbox({
+    options,
+    exchange,
+    bindings,
+    log,
+    handle,
+    opened: outbox.resume,
+    interval: receiptTimeout,
+    probe: (routingKey, done) => post(exchange, routingKey, 'wake', 'null', done) // passed over where it comes from
+  })
+
+  function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published): void {
+    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: inbox.address }
+    publisher.send(to, routingKey, Buffer.from(body), properties, done)
+  }
 
   /** Without an inbox there is no address for answers. */
-  function post (to: string, routingKey: string, type: FrameType, body: string, done?: (isRouted: boolean | undefined) => void): void {
-    const { name } = inbox
-    if (name === undefined) return done?.(undefined)
-    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: name }
-    publisher.send(to, routingKey, Buffer.from(body), properties, done)
+  function ask (userId: string, type: FrameType, body: string, done: Published): void {
+    if (inbox.isOpen) post(exchange, userId, type, body, done)
+    else done(undefined)
   }
 
   function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo } }: ConsumeMessage): void {
@@ -122,8 +137,8 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
 
   function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
     if (items.length === 0) return
-    // The broker may deliver to a new binding before it has answered that it is there.
-    const bound = registry.of(userId).length === 0 ? bindings.pending(userId) : undefined
+    // The broker may deliver to a new binding before it has answered that it is there: what is held comes first.
+    const bound = bindings.pending(userId)
     if (bound === undefined) guests.receive(sender, userId, items)
     else bound.then(() => guests.receive(sender, userId, items))
   }

@@ -20,6 +20,8 @@ interface Relay {
   readonly delivery: Delivery
   /** Inboxes of those who have it, and have not told its outcome. */
   readonly takers: Set<string>
+  /** How many connections of each inbox have been counted. */
+  readonly counted: Map<string, number>
   /** The message that it is in, until all of that is answered. */
   batch: Batch | undefined
   state: 'queued' | 'published' | 'confirmed'
@@ -268,6 +270,13 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     if (dirty.size > 0) scheduled ??= setImmediate(flush)
   }
 
+  /** Of some connections it is told several times. */
+  function uncounted ({ counted }: Relay, inbox: string, connections: number): number {
+    const before = counted.get(inbox) ?? 0
+    counted.set(inbox, Math.max(before, connections))
+    return Math.max(0, connections - before)
+  }
+
   return {
     /** How many deliveries are on their way. */
     get size (): number {
@@ -280,7 +289,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (known === undefined) {
         const id = delivery.relay = nextId()
         const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
-        const relay: Relay = { id, delivery, takers: new Set(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false }
+        const relay: Relay = {
+          id, delivery, takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false
+        }
         relays.set(id, relay)
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
@@ -320,7 +331,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       const { delivery, takers } = relay
       times?.receipt(state, relay.publishedAt)
       if (state === 'taken') {
-        if (!takers.has(inbox)) delivery.connections += connections
+        delivery.connections += uncounted(relay, inbox, connections)
         takers.add(inbox)
         relay.deadline = Date.now() + receiptTimeout
         answered(relay)
@@ -328,11 +339,10 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         if (takers.delete(inbox)) delivery.redelivered = true
         // Its sender is not bound any more: now it reaches another one, or is returned.
         if (relay.state === 'published') relay.isRefused = true
-        else if (isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
+        else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
       } else {
-        // Of those connections that `taken` has told of it is told again.
-        const known = takers.delete(inbox) ? connections : 0
-        settledElsewhere(delivery, state, connections - known)
+        takers.delete(inbox)
+        settledElsewhere(delivery, state, uncounted(relay, inbox, connections))
       }
     },
 

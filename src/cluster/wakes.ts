@@ -1,32 +1,47 @@
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
-/** Tells, once in a turn of the event loop, as often as it takes, whose notifications came into the hold. */
+/**
+ * Tells, as often as it takes, whose notifications came into the hold: at once, as nothing newer of the user must go out
+ * before, and once in a turn of the event loop.
+ */
 export function createWakes (publish: (userId: string, done: (isRouted: boolean | undefined) => void) => void) {
-  let due = new Set<string>()
+  const told = new Set<string>()
+  const failed = new Set<string>()
   let scheduled: NodeJS.Immediate | undefined
   let retry: NodeJS.Timeout | undefined
+  let isClosed = false
 
-  function flush (): void {
-    scheduled = retry = undefined
-    const userIds = due
-    due = new Set()
-    for (const userId of userIds) {
-      publish(userId, isRouted => {
-        if (isRouted !== undefined) return
-        due.add(userId)
-        retry ??= setTimeout(flush, RETRY)
-      })
-    }
+  function tell (userId: string): void {
+    publish(userId, isRouted => {
+      if (isRouted !== undefined || isClosed) return
+      failed.add(userId)
+      retry ??= setTimeout(tellAgain, RETRY)
+    })
+  }
+
+  function tellAgain (): void {
+    retry = undefined
+    const userIds = [...failed]
+    failed.clear()
+    userIds.forEach(tell)
+  }
+
+  function endTurn (): void {
+    scheduled = undefined
+    told.clear()
   }
 
   return {
     add (userId: string): void {
-      due.add(userId)
-      if (retry === undefined) scheduled ??= setImmediate(flush)
+      if (told.has(userId)) return
+      told.add(userId)
+      scheduled ??= setImmediate(endTurn)
+      tell(userId)
     },
 
     close (): void {
+      isClosed = true
       clearImmediate(scheduled)
       clearTimeout(retry)
     }

@@ -46,7 +46,7 @@ test('fault 50: whatever goes, and however clients come and go, each notificatio
   const userOf = addressees(random.fork())
   const sightings = new Sightings(USERS, userOf)
   const wanderers = Array.from({ length: USERS }, (_, user) => startWanderer({
-    user, url: app.notifications(`user-${user}`), random: random.fork(), sightings, count, onProblem: problem => problems.push(problem)
+    user, url: () => app.notifications(`user-${user}`), random: random.fork(), sightings, count, onProblem: problem => problems.push(problem)
   }))
   const closeAll = () => Promise.all(wanderers.map(wanderer => wanderer.close()))
   t.teardown(closeAll)

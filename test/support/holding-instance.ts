@@ -1,9 +1,9 @@
 // An application that holds in Redis and waits for its clients' acks, until SIGTERM:
-// node --import tsx holding-instance.ts <amqpUrl> <queue> <redisUrl> <port>
+// node --import tsx holding-instance.ts <amqpUrl> <queue> <redisUrl> <port> [more options, as JSON]
 import Fastify from 'fastify'
 import notificationPlugin from '../../src/index.js'
 
-const [amqpUrl, queue, redis, port] = process.argv.slice(2) as [string, string, string, string]
+const [amqpUrl, queue, redis, port, more = '{}'] = process.argv.slice(2) as [string, string, string, string, string?]
 const app = Fastify(process.env.LOG === undefined ? {} : { logger: { level: process.env.LOG, file: '/dev/stderr' } })
 await app.register(notificationPlugin, {
   amqpUrl: `${amqpUrl}?heartbeat=2`,
@@ -18,7 +18,8 @@ await app.register(notificationPlugin, {
   startup: 'background', // the broker may be down when this is started again
   connectTimeout: 1_000,
   drainTimeout: 4_000,
-  reconnect: { initialDelay: 20, maxDelay: 200 }
+  reconnect: { initialDelay: 20, maxDelay: 200 },
+  ...JSON.parse(more)
 })
 app.get('/figures', () => ({ health: app.notifier.health(), stats: app.notifier.stats() }))
 await app.listen({ port: Number(port), host: '127.0.0.1' })

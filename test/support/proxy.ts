@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** Which of the plugin's two connections a fault is for. */
-export type Purpose = 'consumer' | 'publisher'
+/** Which of the plugin's connections a fault is for. */
+export type Purpose = 'consumer' | 'publisher' | 'relay'
 
-/** A TCP proxy between the plugin and a broker, with faults on demand: for one of its connections, or for both. */
+/** A TCP proxy between the plugin and a broker, with faults on demand: for one of its connections, or for all. */
 export interface Proxy {
   readonly port: number
   /** The same URL with the proxy's address in it. */
@@ -51,7 +51,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     const pair: Pair = { client, upstream, purpose: undefined }
     pairs.add(pair)
     client.on('data', chunk => {
-      pair.purpose ??= /fastify-notification (consumer|publisher) of/.exec(chunk.toString('latin1'))?.[1] as Purpose
+      pair.purpose ??= /fastify-notification (consumer|publisher|relay) of/.exec(chunk.toString('latin1'))?.[1] as Purpose
     })
     let received = 0
     upstream.on('data', chunk => {
@@ -115,11 +115,11 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     forward () {
       holdNew = false
       holdLimit = undefined
-      heldPairs.clear()
-      for (const { client, upstream } of pairs) {
+      for (const { client, upstream } of heldPairs) {
         client.pipe(upstream)
         upstream.pipe(client)
       }
+      heldPairs.clear()
     },
     inject (bytes, purpose) { for (const { upstream } of select(purpose)) upstream.write(bytes) },
     resetAfter (bytes) { resetLimit = bytes },

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { Test } from 'tap'
 import { freePorts } from '../../support/network.mjs'
-import type { Health, StatsSnapshot } from '../../src/index.js'
+import type { Health, NotificationPluginOptions, StatsSnapshot } from '../../src/index.js'
 import { eventually } from './eventually.js'
 import { startProgram } from './process.js'
 
@@ -25,14 +25,19 @@ export interface RestartableApp {
   kill (): Promise<void>
 }
 
-/** Starts `holding-instance.ts`. */
-export async function startRestartableApp (t: Test, amqpUrl: string, queue: string, redisUrl: string): Promise<RestartableApp> {
+/**
+ * Starts `holding-instance.ts`.
+ * @param options others than its own
+ */
+export async function startRestartableApp (
+  t: Test, amqpUrl: string, queue: string, redisUrl: string, options: NotificationPluginOptions = {}
+): Promise<RestartableApp> {
   const [port] = await freePorts(1)
   const address = `127.0.0.1:${port}`
   let child: ChildProcess
 
   async function start (): Promise<void> {
-    child = startProgram(t, 'test/support/holding-instance.ts', [amqpUrl, queue, redisUrl, String(port)])
+    child = startProgram(t, 'test/support/holding-instance.ts', [amqpUrl, queue, redisUrl, String(port), JSON.stringify(options)])
     const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`it ended while it started: ${code ?? signal}`) })
     await Promise.race([once(child.stdout!, 'data'), ended])
     ended.catch(() => {})

@@ -14,7 +14,8 @@ const FAILURE = 200
 
 export interface WandererOptions {
   user: number
-  url: string
+  /** Of the next connection. */
+  url (): string
   random: Random
   sightings: Sightings
   /** Counts what happens, by its name. */
@@ -56,7 +57,7 @@ export function startWanderer ({ user, url, random, sightings, count, onProblem 
     const handled = new Handled()
     const client = new NotificationClient<number>(async () => {
       await absence
-      return url
+      return url()
     }, {
       WebSocket,
       connectTimeout: 3_000,

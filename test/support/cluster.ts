@@ -1,0 +1,46 @@
+import type { Test } from 'tap'
+import type { NotificationPluginOptions } from '../../src/index.js'
+import { connectRich, type RichClient } from './rich-client.js'
+import { eventually } from './eventually.js'
+import { startRestartableApp, type RestartableApp } from './restartable-app.js'
+
+/** How long an instance waits for another one to tell what became of a notification, in milliseconds. */
+export const RECEIPT_TIMEOUT = 400
+
+export interface InstanceOptions extends NotificationPluginOptions {
+  amqpUrl: string
+  queue: string
+  redisUrl: string
+}
+
+/** An instance of several, in a process of its own, that consumes. */
+export async function startInstance (t: Test, { amqpUrl, queue, redisUrl, relay, ...options }: InstanceOptions): Promise<RestartableApp> {
+  const app = await startRestartableApp(t, amqpUrl, queue, redisUrl, {
+    cluster: true, relay: { receiptTimeout: RECEIPT_TIMEOUT, ...relay }, ...options
+  })
+  await app.ready()
+  return app
+}
+
+/** Resolves when instances have settled what they took. */
+export async function allSettled (...instances: RestartableApp[]): Promise<void> {
+  await eventually(async () => {
+    const figures = await Promise.all(instances.map(instance => instance.figures()))
+    return figures.every(({ health: { unsettled } }) => unsettled === 0)
+  }, 'all settled')
+}
+
+/** A client that acknowledges what it is sent. */
+export async function connectAcking (t: Test, url: string): Promise<RichClient> {
+  const client = await connectRich(t, url)
+  client.socket.on('message', (data: Buffer) => {
+    const { type, id } = JSON.parse(data.toString())
+    if (type === 'notification') client.ack(id)
+  })
+  return client
+}
+
+/** What clients were sent, by content, in order. */
+export function contents (...clients: RichClient[]): unknown[] {
+  return clients.flatMap(({ frames }) => frames.filter(({ type }) => type === 'notification').map(({ content }) => content))
+}
