@@ -18,6 +18,9 @@ import { createPresence } from './presence.js'
 import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
 import { createWakes } from './wakes.js'
 
+/** Marks what is for the others alone. */
+const HERE = 'here'
+
 /** What the router needs of the other instances. */
 export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled'> {
   /** Tells whoever has a user that something of theirs is in the hold. */
@@ -70,7 +73,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     receiptTimeout,
     publishTimeout,
     nextId,
-    publish: (userId, body, done) => ask(userId, 'relay', body, times?.confirmed(done) ?? done),
+    publish: (userId, body, isHere, done) => ask(userId, 'relay', body, times?.confirmed(done) ?? done, isHere ? HERE : undefined),
     times,
     tell: settlements.add,
     relayed: hosts.relayed,
@@ -84,6 +87,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     settledElsewhere: hosts.settledElsewhere
   })
   const presence = createPresence({
+    receiptTimeout,
     timeout: publishTimeout,
     nextId,
     publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
@@ -100,27 +104,28 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     probe: (routingKey, done) => post(exchange, routingKey, 'wake', 'null', done) // passed over where it comes from
   })
 
-  function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published): void {
-    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: inbox.address }
+  function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published, correlationId?: string): void {
+    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: inbox.address, ...(correlationId !== undefined && { correlationId }) }
     publisher.send(to, routingKey, Buffer.from(body), properties, done)
   }
 
   /** Without an inbox there is no address for answers. */
-  function ask (userId: string, type: FrameType, body: string, done: Published): void {
-    if (inbox.isOpen) post(exchange, userId, type, body, done)
+  function ask (userId: string, type: FrameType, body: string, done: Published, correlationId?: string): void {
+    if (inbox.isOpen) post(exchange, userId, type, body, done, correlationId)
     else done(undefined)
   }
 
-  function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo } }: ConsumeMessage): void {
+  function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo, correlationId } }: ConsumeMessage): void {
+    const isOwn = appId === instance
+    if (isOwn && correlationId === HERE) return // of all that comes back it is the most, so it is not even read
     const message = decodeFrame(type, content)
     if (message === undefined || typeof appId !== 'string' || typeof replyTo !== 'string') {
       log.warn({ type }, 'relay not understood')
       return
     }
     const sender = { instance: appId, inbox: replyTo }
-    const isOwn = appId === instance
     switch (message.type) {
-      case 'relay': return receive(sender, routingKey, isOwn ? message.frame.filter(({ isTaken }) => isTaken !== true) : message.frame)
+      case 'relay': return receive(sender, routingKey, message.frame)
       case 'receipts': return message.frame.forEach(receipt => { if (!presence.receipt(receipt)) outbox.receipt(replyTo, receipt) })
       case 'settled': return message.frame.forEach(([relay, isAcknowledged]) => guests.settled(sender, relay, isAcknowledged))
       case 'probe':
@@ -136,7 +141,6 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   }
 
   function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
-    if (items.length === 0) return
     // The broker may deliver to a new binding before it has answered that it is there: what is held comes first.
     const bound = bindings.pending(userId)
     if (bound === undefined) guests.receive(sender, userId, items)

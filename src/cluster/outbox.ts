@@ -68,8 +68,11 @@ export interface OutboxParts {
   /** With `metrics`. */
   times?: Times | undefined
   nextId (): number
-  /** Publishes to all who have the user; told whether there is one, undefined where it isn't known. */
-  publish (userId: string, body: string, done: (isRouted: boolean | undefined) => void): void
+  /**
+   * Publishes to all who have the user; told whether there is one, undefined where it isn't known.
+   * @param isHere whether what comes back to ourselves has been seen to
+   */
+  publish (userId: string, body: string, isHere: boolean, done: (isRouted: boolean | undefined) => void): void
   /** Tells an inbox what need not be acknowledged any more. */
   tell (inbox: string, settled: SettledItem): void
   /** Every other instance that has the user has it, or none has. */
@@ -129,7 +132,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         forget(line.queue.shift()!)
         continue
       }
-      const item = encodeItem(relay!.id, relay!.delivery, isHere)
+      const item = encodeItem(relay!.id, relay!.delivery)
       bytes += item.length
       if (taken.length > 0 && bytes > MAX_BYTES) break
       taken.push(line.queue.shift()!)
@@ -150,7 +153,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (times !== undefined) relay.publishedAt = performance.now()
       relay.isRefused = false
     }
-    publish(line.userId, `[${items.join()}]`, isRouted => {
+    publish(line.userId, `[${items.join()}]`, isHere, isRouted => {
       if (line.batch !== batch) return // it was given up
       if (isRouted === undefined) putBack(line)
       else confirmed(batch, taken, isRouted)

@@ -23,8 +23,6 @@ const RelaySchema = Type.Array(Type.Object({
   /** In milliseconds since 1970; left out if it doesn't expire. */
   expiresAt: Type.Optional(Type.Number()),
   redelivered: Type.Optional(Type.Literal(true)),
-  /** The sender's own connections have had it. */
-  isTaken: Type.Optional(Type.Literal(true)),
   /** The trace that it belongs to, by the propagator's names. */
   trace: Type.Optional(Type.Record(Type.String(), Type.String()))
 }))
@@ -85,9 +83,9 @@ export function decodeFrame (type: unknown, body: Buffer): { [Type in FrameType]
 }
 
 /** A {@link RelaySchema} frame's item; the content has been encoded already. */
-export function encodeItem (relay: number, { id, position, expiresAt, redelivered, notification: { payload: { json }, trace } }: Delivery, isTaken: boolean): string {
+export function encodeItem (relay: number, { id, position, expiresAt, redelivered, notification: { payload: { json }, trace } }: Delivery): string {
   return `{"relay":${relay},"id":${JSON.stringify(id)},"content":${json},"position":${position}` +
-    (expiresAt === Infinity ? '' : `,"expiresAt":${expiresAt}`) + (redelivered ? ',"redelivered":true' : '') + (trace === undefined ? '' : `,"trace":${JSON.stringify(trace)}`) + (isTaken ? ',"isTaken":true}' : '}')
+    (expiresAt === Infinity ? '' : `,"expiresAt":${expiresAt}`) + (redelivered ? ',"redelivered":true' : '') + (trace === undefined ? '' : `,"trace":${JSON.stringify(trace)}`) + '}'
 }
 
 /** An outcome as a receipt tells it: for the sender of the relay, nobody here is only nobody here. */
