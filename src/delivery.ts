@@ -82,7 +82,12 @@ export class Delivery {
     return this.result !== undefined
   }
 
-  /** Its outcome: at once where it is known already. */
+  /** Its outcome, once it is known. */
+  get outcome (): Outcome | undefined {
+    return this.result?.outcome
+  }
+
+  /** The same with all that is told of it: at once where it is known already. */
   get routed (): Routed | Promise<Routed> {
     return this.result ?? (this.promise ??= new Promise((resolve, reject) => {
       this.resolve = resolve

@@ -158,8 +158,9 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   /** It is in the hold; or is not, as there was no room for it. */
   function kept (delivery: Delivery, outcome: 'held' | 'offline'): void {
     const { userId, id } = delivery
-    if (delivery.isSettled) lines!.remove(userId, id)
-    else settle(delivery, outcome)
+    if (!delivery.isSettled) settle(delivery, outcome)
+    // Somebody else has it meanwhile. Or has put it into the same hold: then it is the only one.
+    else if (delivery.outcome !== 'held') lines!.remove(userId, id)
     // By now the user may have a connection elsewhere.
     if (registry.of(userId).length === 0) relays?.wake(userId)
   }

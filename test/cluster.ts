@@ -287,6 +287,35 @@ test('what nobody has while an instance closes is held, and settled at once', as
   t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
 })
 
+test('what two instances put into the hold stays there, whoever was slower', async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const broker = await useBroker(t)
+  const options = { amqpUrl: broker.url, queue: broker.queueName(), cluster: true, offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const one = await startApp(t, { ...options, hold: { redis: redis.url } })
+  const two = await startApp(t, { ...options, hold: { redis: proxy.through(redis.url) } })
+  const clients = [await connectRich(t, one.notifications('123')), await connectRich(t, two.notifications('123'))]
+  await connectRich(t, two.notifications('there'))
+  const first = one.app.notifier.notify('123', 'first', { id: '1' })
+  for (const client of clients) await client.framesReceived(1) // neither has room for more
+  proxy.blackhole()
+  t.match(await one.app.notifier.notify('123', 'second', { id: '2' }), { outcome: 'held' })
+  // Each answer comes after those to what was asked before: by then the other one knows of the outcome.
+  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
+  for (const { socket, closed } of clients) {
+    socket.terminate()
+    await closed
+  }
+  proxy.forward()
+  t.match(await first, { outcome: 'held' })
+  for (let n = 0; n < 3; n++) t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  const back = await connectRich(t, one.notifications('123'))
+  await back.framesReceived(1)
+  back.ack('1')
+  t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

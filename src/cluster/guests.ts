@@ -1,6 +1,6 @@
-import { Delivery, type Outcome, type Routed } from '../delivery.js'
+import { Delivery, type Routed } from '../delivery.js'
 import { compose } from '../message.js'
-import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState } from './protocol.js'
+import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
 /** Whose relays they are: an instance, and its inbox now. */
 export interface Sender {
@@ -28,7 +28,7 @@ export interface GuestsParts {
   leave (userId: string): Promise<void>
   /** Sends a receipt to an inbox. */
   reply (inbox: string, receipt: Receipt): void
-  settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged', connections: number): void
+  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
 }
 
 /** What other instances ask to be delivered here, each once, however often they ask. */
@@ -90,11 +90,10 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
     },
 
     /** Somebody else has it. */
-    settled ({ instance }: Sender, relay: number, isAcknowledged: boolean): void {
+    settled ({ instance }: Sender, relay: number, outcome: SettledState): void {
       const visit = visits.get(instance)
       const delivery = visit?.pending.get(relay)
       if (visit === undefined || delivery === undefined) return
-      const outcome: Outcome & ReceiptState = isAcknowledged ? 'acknowledged' : 'sent'
       visit.pending.delete(relay)
       visit.done.set(relay, [relay, outcome, 0])
       settledElsewhere(delivery, outcome, 0)

@@ -1,4 +1,4 @@
-import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from '../amqp.js'
 import { createBrokerConnection } from '../broker-connection.js'
@@ -55,7 +55,9 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
       const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false, arguments: { 'x-queue-type': 'classic' } })
       await channel.bindQueue(queue, exchange, EVERYBODY)
       await channel.bindQueue(queue, exchange, keyOf(queue))
-      const binders = await Promise.all(Array.from({ length: BINDERS }, () => createBinder(model, channel, queue)))
+      const channels = await Promise.all(Array.from({ length: BINDERS }, () => model.createChannel()))
+      endTogether([channel, ...channels])
+      const binders = channels.map(own => createBinder(own, queue))
       await channel.consume(queue, message => receive(channel, message), { noAck: true, exclusive: true })
       name = address = queue
       timer = setInterval(look, interval)
@@ -69,11 +71,19 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
     }
   })
 
-  async function createBinder (model: ChannelModel, main: Channel, queue: string): Promise<Binder> {
-    const channel = await model.createChannel()
+  /** Where the broker closes one, as the exchange is gone, say, all is declared again. */
+  function endTogether (channels: Channel[]): void {
+    let isOver = false
+    function end (): void {
+      if (isOver) return
+      isOver = true
+      channels.forEach(closeChannel)
+    }
+    for (const channel of channels) channel.once('close', end)
+  }
+
+  function createBinder (channel: Channel, queue: string): Binder {
     channel.on('error', () => {}) // the call that caused it rejects with the same
-    channel.once('close', () => closeChannel(main)) // as the exchange is gone, say: all is declared again
-    main.once('close', () => closeChannel(channel))
     return {
       bind: userId => channel.bindQueue(queue, exchange, userId),
       unbind: userId => channel.unbindQueue(queue, exchange, userId)

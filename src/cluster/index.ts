@@ -15,7 +15,7 @@ import { createGuests } from './guests.js'
 import { createInbox, EVERYBODY } from './inbox.js'
 import { createOutbox, type Outbox } from './outbox.js'
 import { createPresence } from './presence.js'
-import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
+import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem, type SettledState } from './protocol.js'
 import { createWakes } from './wakes.js'
 
 /** Marks what is for the others alone. */
@@ -31,7 +31,7 @@ export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 's
 export interface Hosts {
   host (delivery: Delivery): Routed | Promise<Routed>
   relayed (delivery: Delivery, isElsewhere: boolean): void
-  settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void
+  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
   wake (userId: string): void
   broadcast (payload: Payload): void
   disconnect (userId: string, code: number, reason: string): void
@@ -127,7 +127,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     switch (message.type) {
       case 'relay': return receive(sender, routingKey, message.frame)
       case 'receipts': return message.frame.forEach(receipt => { if (!presence.receipt(receipt)) outbox.receipt(replyTo, receipt) })
-      case 'settled': return message.frame.forEach(([relay, isAcknowledged]) => guests.settled(sender, relay, isAcknowledged))
+      case 'settled': return message.frame.forEach(([relay, outcome]) => guests.settled(sender, relay, outcome))
       case 'probe':
         answer(sender.inbox, routingKey, message.frame)
         return

@@ -2,7 +2,7 @@ import type { Delivery, Outcome } from '../delivery.js'
 import { errors } from '../errors.js'
 import type { Times } from '../metrics/index.js'
 import type { Registry } from '../registry.js'
-import type { Receipt, SettledItem } from './protocol.js'
+import { toSettledState, type Receipt, type SettledItem, type SettledState } from './protocol.js'
 import { createRelayLines, type Relay, type RelayLinesParts } from './relay-lines.js'
 
 /** How many times what nobody took is published again at once, before it waits for the next look. */
@@ -30,7 +30,7 @@ export interface OutboxParts {
   /** Every other instance that has the user has it, or none has. */
   relayed (delivery: Delivery, isElsewhere: boolean): void
   /** Another instance tells its outcome. */
-  settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void
+  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
 }
 
 /** What the other instances are asked to deliver, from the first try until its outcome is known. */
@@ -38,8 +38,8 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   const relays = new Map<number, Relay>()
   const byId = new Map<string, Relay>()
   /** Outcomes that those who were slow to take a relay have yet to be told; in two generations. */
-  let recent = new Map<number, boolean>()
-  let older = new Map<number, boolean>()
+  let recent = new Map<number, SettledState>()
+  let older = new Map<number, SettledState>()
   let rotatedAt = Date.now()
   let timer: NodeJS.Timeout | undefined
 
@@ -163,9 +163,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     settled (delivery: Delivery, outcome: Outcome): void {
       const relay = relayOf(delivery)
       if (relay === undefined) return
-      const isAcknowledged = outcome === 'acknowledged'
-      if (awaitsAcks) recent.set(relay.id, isAcknowledged)
-      for (const taker of relay.takers) tell(taker, [relay.id, isAcknowledged])
+      const state = toSettledState(outcome)
+      if (awaitsAcks) recent.set(relay.id, state)
+      for (const taker of relay.takers) tell(taker, [relay.id, state])
       forget(relay) // queued, it is still told to the others, for the other connections of the user
     },
 
@@ -173,8 +173,8 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     receipt (inbox: string, [id, state, connections]: Receipt): void {
       const relay = relays.get(id)
       if (relay === undefined) {
-        const isAcknowledged = recent.get(id) ?? older.get(id)
-        if (state === 'taken' && isAcknowledged !== undefined) tell(inbox, [id, isAcknowledged])
+        const outcome = recent.get(id) ?? older.get(id)
+        if (state === 'taken' && outcome !== undefined) tell(inbox, [id, outcome])
         return
       }
       const { delivery, takers } = relay

@@ -28,10 +28,14 @@ const RelaySchema = Type.Array(Type.Object({
 }))
 export type RelayedItem = Static<typeof RelaySchema>[number]
 
+/** Outcomes that one instance tells another. */
+const Settled = Type.Union([Type.Literal('sent'), Type.Literal('acknowledged'), Type.Literal('held')])
+export type SettledState = Static<typeof Settled>
+
 /** What became of relays: `taken` is for now, `nobody` had room for it, the others are the outcome. */
 const ReceiptsSchema = Type.Array(Type.Tuple([
   RelayId,
-  Type.Union([Type.Literal('taken'), Type.Literal('nobody'), Type.Literal('sent'), Type.Literal('acknowledged'), Type.Literal('held')]),
+  Type.Union([Type.Literal('taken'), Type.Literal('nobody'), Settled]),
   /** How many connections it was handed to. */
   Type.Integer({ minimum: 0 })
 ]))
@@ -39,7 +43,7 @@ export type Receipt = Static<typeof ReceiptsSchema>[number]
 export type ReceiptState = Receipt[1]
 
 /** Relays that were taken, whose outcome somebody else has told: they need not be acknowledged any more. */
-const SettledSchema = Type.Array(Type.Tuple([RelayId, Type.Boolean({ description: 'whether it was acknowledged' })]))
+const SettledSchema = Type.Array(Type.Tuple([RelayId, Settled]))
 export type SettledItem = Static<typeof SettledSchema>[number]
 
 /** Whether the user has a connection: answered by a receipt, `taken` or `nobody`. */
@@ -91,4 +95,9 @@ export function encodeItem (relay: number, { id, position, expiresAt, redelivere
 /** An outcome as a receipt tells it: for the sender of the relay, nobody here is only nobody here. */
 export function toReceiptState (outcome: Outcome): ReceiptState {
   return outcome === 'offline' || outcome === 'dead-lettered' ? 'nobody' : outcome
+}
+
+/** The same for those who have taken it: what is held, or was given up, is theirs no more, and nobody's yet. */
+export function toSettledState (outcome: Outcome): SettledState {
+  return outcome === 'sent' || outcome === 'acknowledged' ? outcome : 'held'
 }
