@@ -17,16 +17,26 @@ const ABANDONED = { outcome: 'abandoned', connections: 0 }
 /** An outcome; with the reason where a message can't be used. */
 interface Outcome { readonly outcome: string, readonly connections: number, readonly reason?: string }
 
-export type Tracing = ReturnType<typeof createTracing>
+/** Written out, as types that are published must not be of a package that may not be installed. */
+export interface Tracing {
+  /** The same way in for what the queues deliver, with a span for each. */
+  process (receive: (origin: Origin) => unknown): (origin: Origin) => unknown
+  /** The same way for notifications: they take the trace along to other instances, where there are some. */
+  watch (route: Router['route']): Router['route']
+  /** The same way in for what other instances ask to be delivered here. */
+  host (deliver: (delivery: Delivery) => Routed | Promise<Routed>): (delivery: Delivery) => Routed | Promise<Routed>
+  /** At the end: what has no outcome by now has none in this process. */
+  close (): void
+}
 
 /**
  * Loads OpenTelemetry's API, which does nothing in an application that has set up no SDK.
  * @param load how; replaced by tests
  * @throws FST_NOTIFICATION_TRACING_NO_API where it is not installed
  */
-export async function loadTracing (options: Options, load: () => Promise<typeof Api> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
+export async function loadTracing (options: Options, load: () => Promise<unknown> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
   try {
-    return createTracing(await load(), options)
+    return createTracing(await load() as typeof Api, options)
   } catch (error) {
     if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new errors.TracingNoApi({ cause: error })
@@ -37,7 +47,7 @@ export async function loadTracing (options: Options, load: () => Promise<typeof 
  * A span for each message, from its arrival until its outcome is known, in the trace that its headers name; by the
  * semantic conventions for messaging. Routing keys are left out, as they may name users; so are users and contents.
  */
-function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, { amqpUrl, queue, relay, cluster }: Options) {
+function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, { amqpUrl, queue, relay, cluster }: Options): Tracing {
   const tracer = trace.getTracer('fastify-notification')
   const exchange = relay.exchange ?? `${[queue].flat()[0]}.relay`
   const server = serverAttributes(amqpUrl)
@@ -113,8 +123,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
   }
 
   return {
-    /** The same way in for what the queues deliver, with a span for each. */
-    process (receive: (origin: Origin) => unknown): (origin: Origin) => unknown {
+    process (receive) {
       return origin => {
         const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin
         const { span, own } = start(queue, parentOf(headers ?? {}), {
@@ -127,8 +136,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
       }
     },
 
-    /** The same way for notifications: they take the trace along to other instances, where there are some. */
-    watch (route: Router['route']): Router['route'] {
+    watch (route) {
       return (notification, origin, isForAll) => {
         const own = origin === undefined ? context.active() : contexts.get(origin)!
         if (origin !== undefined) trace.getSpan(own)!.setAttribute('notification.id', notification.payload.id)
@@ -139,8 +147,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
       }
     },
 
-    /** The same way in for what other instances ask to be delivered here. */
-    host (deliver: (delivery: Delivery) => Routed | Promise<Routed>): (delivery: Delivery) => Routed | Promise<Routed> {
+    host (deliver) {
       return delivery => {
         const { notification } = delivery
         const { span, own } = start(exchange, propagation.extract(ROOT_CONTEXT, notification.trace ?? {}), { 'notification.id': delivery.id })
@@ -148,7 +155,6 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
       }
     },
 
-    /** At the end: what has no outcome by now has none in this process. */
     close: () => abandon()
   }
 }
