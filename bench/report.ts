@@ -48,20 +48,41 @@ export function verdicts (rows: Row[]): string {
   return ['| workload | | of | against | ratio | aim: at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
 }
 
-/** What the README says: what everybody takes part in, side by side; then the aims; then the others. */
-export function summary ({ date, machine, versions, rows }: Measurement): string {
-  const of = (workload: string) => everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title))
-  const workloads = [...new Set(rows.map(row => row.workload))].filter(workload => of(workload).every(row => row !== undefined))
-  const lines = workloads.flatMap(workload => {
-    const entrants = of(workload) as Row[]
+/** Where and with what it was measured. */
+function provenance ({ date, machine, versions, rows }: Measurement): string {
+  const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
+  return `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds (minimum–maximum)`
+}
+
+/** Those workloads that everybody takes part in. */
+function shared (rows: Row[]): string[] {
+  const all = [...new Set(rows.map(({ workload }) => workload))]
+  return all.filter(workload => everybody.every(({ title }) => rows.some(row => row.workload === workload && row.entrant === title)))
+}
+
+/** What the README says: what everybody takes part in, side by side; then the aims. */
+export function summary (measured: Measurement): string {
+  const { rows } = measured
+  const lines = shared(rows).flatMap(workload => {
+    const entrants = everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title)!)
     const names = Object.keys(entrants[0]!.quantities) as Quantity[]
     return names.map(name => `| ${workload}: ${quantities[name]} | ${entrants.map(row => cell(row, entrants.at(-1)!, name)).join(' | ')} |`)
   })
-  const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
   return [
-    `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds (minimum–maximum) · ratio to ours.`,
+    `${provenance(measured)} · ratio to ours.`,
     [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n'),
-    verdicts(rows),
-    table(rows.filter(({ workload }) => !workloads.includes(workload)))
+    verdicts(rows)
   ].join('\n\n')
+}
+
+/** The other workloads, for a page of their own. */
+export function details (measured: Measurement): string {
+  const { rows } = measured
+  const inSummary = shared(rows)
+  return `${provenance(measured)} · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
+}
+
+/** Writes what was measured between the marks that a document has for it. */
+export function fill (document: string, figures: string): string {
+  return document.replace(/(?<=<!-- figures -->\n)[^]*(?=<!-- end of the figures -->)/, () => `${figures}\n`)
 }

@@ -1,4 +1,4 @@
-// Measures this package against what one would otherwise write or pick, and writes the figures down, into the README too.
+// Measures this package against what one would otherwise write or pick, and writes the figures down, into the documents too.
 // Those of workloads that are not measured stay as they were.
 // npm run bench [-- --only 'bursts;large' --rounds 5 --json FILE --profile FOLDER]
 import { readFile, writeFile } from 'node:fs/promises'
@@ -7,12 +7,12 @@ import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
-import { summary, table, verdicts, type Measurement } from './report.js'
+import { details, fill, summary, table, verdicts, type Measurement } from './report.js'
 import { createResults, type Row } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
 
-/** The results that the README shows. */
+/** The results that the documents show. */
 const KEPT = 'bench/results.json'
 
 const everything = Object.keys(workloads).join(';')
@@ -58,8 +58,8 @@ try {
   }
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
   if (json === KEPT) {
-    const readme = await readFile('README.md', 'utf8')
-    await writeFile('README.md', readme.replace(/(?<=<!-- figures -->\n)[^]*(?=<!-- end of the figures -->)/, () => `${summary(measured)}\n`))
+    await writeFile('README.md', fill(await readFile('README.md', 'utf8'), summary(measured)))
+    await writeFile('docs/speed.md', fill(await readFile('docs/speed.md', 'utf8'), details(measured)))
   }
 } finally {
   await rabbitmq.remove()

@@ -124,6 +124,22 @@ test('notifyMany(), broadcast() and disconnect() reach every instance', async t 
   t.equal(one.app.notifier.disconnect('a'), 1)
 })
 
+test('disconnect() and broadcast() reach the others when the broker is back', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true }
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const one = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
+  const two = await startApp(t, { ...options, amqpUrl: broker.url })
+  const clients = [await connectTo(t, two, 'a'), await connectTo(t, two, 'b')]
+  proxy.reset('publisher')
+  await one.log.line('broker publisher connecting')
+  one.app.notifier.disconnect('a')
+  await one.app.notifier.broadcast('hello')
+  t.match(await clients[0]!.closed, { code: 4502 })
+  t.same(await clients[1]!.received(1), ['hello'])
+})
+
 test('acknowledged on one instance, it is settled on all', async t => {
   const { broker, queue, apps } = await startInstances(t, 2, { settle: 'acknowledged', dismiss: true, maxUnacked: 1 })
   const [one, two] = apps as [TestApp, TestApp]

@@ -53,10 +53,11 @@ test('the recipe for tests without a broker works', async t => {
   await app.notifier.notify('123', 'hello')
   const [data] = await received
   socket.terminate()
+  await app.close()
   t.equal(String(data), 'hello')
-  const recipe = /```ts\n(const app = Fastify[^]*?)```/.exec(await read('docs/recipes.md'))![1]!
+  const recipe = /```ts\n(import { once }[^]*?)```/.exec(await read('docs/recipes.md'))![1]!
   const own = await read('test/docs.ts')
-  for (const line of recipe.trim().split('\n')) t.match(own, line)
+  for (const line of recipe.trim().split('\n')) t.ok(own.includes(line), line)
 })
 
 test('links between the documents lead somewhere', async t => {

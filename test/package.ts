@@ -43,7 +43,10 @@ test('the packed package works in an empty project, from TypeScript, import and 
   await run('npm', ['run', 'build'], { cwd: root })
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: root })
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string, files: Array<{ path: string }> }]
-  t.same(packed.files.filter(({ path }) => !path.startsWith('dist/')).map(({ path }) => path).sort(), ['LICENSE', 'README.md', 'package.json'])
+  t.same(packed.files.filter(({ path }) => !path.startsWith('dist/')).map(({ path }) => path).sort(), [
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'asyncapi.json', 'docs/architecture.md', 'docs/recipes.md', 'docs/speed.md',
+    'example/alerts.yml', 'example/grafana-dashboard.json', 'package.json'
+  ])
 
   const { devDependencies, peerDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   await writeFile(join(project, 'package.json'), JSON.stringify({ type: 'module', private: true }))

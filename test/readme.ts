@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { test } from 'tap'
-import { summary, type Measurement } from '../bench/report.js'
+import { details, fill, summary, type Measurement } from '../bench/report.js'
 import { closeCodes } from '../src/index.js'
 import { errors } from '../src/errors.js'
 import { OptionsSchema } from '../src/options.js'
@@ -56,9 +56,12 @@ test('every error code and its status are in the README', t => {
   t.end()
 })
 
-test('the figures in the README are those of the bench', async t => {
+test('the figures in the documents are those of the bench', async t => {
   const results = JSON.parse(await readFile(new URL('../bench/results.json', import.meta.url), 'utf8')) as Measurement
-  t.equal(/<!-- figures -->\n([^]*)\n<!-- end of the figures -->/.exec(readme)?.[1], summary(results))
+  t.equal(readme, fill(readme, summary(results)))
+  const page = await readFile(new URL('../docs/speed.md', import.meta.url), 'utf8')
+  t.equal(page, fill(page, details(results)))
+  for (const document of [readme, page]) t.match(document, /<!-- figures -->\n[^]+<!-- end of the figures -->/)
 })
 
 test('every close code is in the README', t => {

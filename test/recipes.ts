@@ -101,12 +101,15 @@ test('a single-use ticket in the URL', async t => {
 test('a token in Sec-WebSocket-Protocol', async t => {
   const { app } = createApp(t)
   await app.register(notificationPlugin, {
-    authenticate: request => request.headers['sec-websocket-protocol']?.split(', ')[1] === 'token-of-123' ? '123' : ''
+    authenticate: request => request.headers['sec-websocket-protocol']?.split(',')[1]?.trim() === 'token-of-123' ? '123' : ''
   })
   const { at } = await listen(app)
   const { head } = await connectRaw(t, at('/notification'), { 'Sec-WebSocket-Protocol': 'notification.v1, token-of-123' })
   t.match(head, /^HTTP\/1.1 101 /)
   t.match(head, /Sec-WebSocket-Protocol: notification\.v1(\r\n|$)/i, 'the token is not sent back')
-  t.equal(app.notifier.connections('123'), 1)
+  // `ws` writes no space after the comma.
+  const client = await connectClient(t, at('/notification'), {}, ['notification.v1', 'token-of-123'])
+  t.equal(client.socket.protocol, 'notification.v1')
+  t.equal(app.notifier.connections('123'), 2)
   t.equal((await refusal(at('/notification'))).statusCode, 401)
 })

@@ -13,6 +13,7 @@ import { ensureExchange } from './exchange.js'
 import { createGathered } from './gathered.js'
 import { createGuests } from './guests.js'
 import { createInbox, EVERYBODY } from './inbox.js'
+import { createInsistence } from './insistence.js'
 import { createOutbox, type Outbox } from './outbox.js'
 import { createPresence } from './presence.js'
 import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem, type SettledState } from './protocol.js'
@@ -92,7 +93,8 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     nextId,
     publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
   })
-  const wakes = createWakes((userId, done) => post(exchange, userId, 'wake', 'null', done))
+  const insistence = createInsistence()
+  const wakes = createWakes(userId => insist(userId, 'wake', 'null'))
   const inbox = createInbox({
     options,
     exchange,
@@ -107,6 +109,11 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published, correlationId?: string): void {
     const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: inbox.address, ...(correlationId !== undefined && { correlationId }) }
     publisher.send(to, routingKey, Buffer.from(body), properties, done)
+  }
+
+  /** What must be heard of needs no answer, but a broker that takes it. */
+  function insist (routingKey: string, type: FrameType, body: string, key = `${type} ${routingKey}`): void {
+    insistence.publish(key, done => post(exchange, routingKey, type, body, done))
   }
 
   /** Without an inbox there is no address for answers. */
@@ -171,12 +178,12 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
 
     /** Closes a user's connections on the other instances. */
     disconnect (userId: string, disconnect: Disconnect): void {
-      post(exchange, userId, 'disconnect', JSON.stringify(disconnect))
+      insist(userId, 'disconnect', JSON.stringify(disconnect))
     },
 
     /** Sends a content to everybody on the other instances. */
     broadcast (broadcast: Broadcast): void {
-      post(exchange, EVERYBODY, 'broadcast', JSON.stringify(broadcast))
+      insist(EVERYBODY, 'broadcast', JSON.stringify(broadcast), `broadcast ${broadcast.id}`)
     },
 
     /** Declares what the publisher needs. */
@@ -202,7 +209,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
       settlements.flush()
       outbox.close()
       guests.close()
-      wakes.close()
+      insistence.close()
     }
   }
 }
