@@ -140,6 +140,21 @@ test('disconnect() and broadcast() reach the others when the broker is back', as
   t.same(await clients[1]!.received(1), ['hello'])
 })
 
+test('while the broker is away, notify() ends in time', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, publishTimeout: 300, drainTimeout: 500 }
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const one = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
+  const client = await connectTo(t, one, 'here')
+  proxy.blackhole()
+  await t.rejects(one.app.notifier.notify('elsewhere', 'hi'), { code: 'FST_NOTIFICATION_PUBLISH_TIMEOUT', statusCode: 503 })
+  await t.rejects(one.app.notifier.isOnline('elsewhere'), { code: 'FST_NOTIFICATION_PUBLISH_TIMEOUT' })
+  t.match(await one.app.notifier.notify('here', 'hi'), { outcome: 'sent', connections: 1 })
+  t.same(await client.received(1), ['hi'])
+  proxy.forward()
+})
+
 test('acknowledged on one instance, it is settled on all', async t => {
   const { broker, queue, apps } = await startInstances(t, 2, { settle: 'acknowledged', dismiss: true, maxUnacked: 1 })
   const [one, two] = apps as [TestApp, TestApp]
