@@ -168,11 +168,6 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       work()
     },
 
-    /** Resolves when everybody is bound who is wanted. */
-    async settled (): Promise<void> {
-      await Promise.all([...users.values()].filter(isDue).map(user => new Promise<void>(resolve => user.waiting.push(resolve))))
-    },
-
     close (): void {
       clearInterval(timer)
       binders = []

@@ -171,9 +171,6 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     /** A user has no connection left. */
     left: bindings.release,
 
-    /** Resolves when all who are connected can be reached. */
-    settled: bindings.settled,
-
     isElsewhere: presence.isElsewhere,
 
     /** Closes a user's connections on the other instances. */

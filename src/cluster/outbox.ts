@@ -127,11 +127,6 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   return {
-    /** How many deliveries are on their way. */
-    get size (): number {
-      return relays.size
-    },
-
     /** Hands a delivery to every other instance that has its user. */
     send (delivery: Delivery): void {
       const known = relayOf(delivery)

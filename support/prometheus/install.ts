@@ -1,5 +1,4 @@
-import { canInstallDebianPackages, installDebianPackage } from '../apt.js'
-import { inPath } from '../in-path.js'
+import { findProgram, type FindProgramOptions } from '../find-program.js'
 
 /** Thrown where there is no promtool and none can be got. */
 export class PromtoolUnavailableError extends Error {
@@ -14,25 +13,12 @@ export class PromtoolUnavailableError extends Error {
  * @returns the command
  * @throws {PromtoolUnavailableError} where there is none
  */
-export async function findPromtool ({ install = true, log, path = process.env.PATH ?? '' }: {
-  install?: boolean
-  log?: (line: string) => void
-  path?: string
-} = {}): Promise<string> {
-  let failure: unknown
-  let command = inPath('promtool', path)
-  if (command === undefined && install && canInstallDebianPackages()) {
-    try {
-      await installDebianPackage(['prometheus'], { log })
-      command = inPath('promtool', path)
-    } catch (error) {
-      failure = error
-    }
-  }
+export async function findPromtool ({ install = true, ...options }: Partial<FindProgramOptions> = {}): Promise<string> {
+  const { command, failure } = await findProgram('promtool', 'prometheus', { install, ...options })
   if (command !== undefined) return command
   throw new PromtoolUnavailableError([
     'No promtool here. Install Prometheus, `apt-get install prometheus` on Debian and Ubuntu',
     '(done for you where you are root).',
-    ...(failure ? [(failure as Error).message] : [])
+    ...(failure === undefined ? [] : [failure.message])
   ].join('\n'), { cause: failure })
 }

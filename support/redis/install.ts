@@ -1,5 +1,4 @@
-import { canInstallDebianPackages, installDebianPackage } from '../apt.js'
-import { inPath } from '../in-path.js'
+import { findProgram, type FindProgramOptions } from '../find-program.js'
 
 /** Thrown where there is no Redis and none can be got. */
 export class RedisUnavailableError extends Error {
@@ -13,25 +12,12 @@ export class RedisUnavailableError extends Error {
  * @returns the server's command
  * @throws {RedisUnavailableError} where there is none
  */
-export async function findRedis ({ install, log, path = process.env.PATH ?? '' }: {
-  install: boolean
-  log?: ((line: string) => void) | undefined
-  path?: string
-}): Promise<string> {
-  let failure: unknown
-  let command = inPath('redis-server', path)
-  if (command === undefined && install && canInstallDebianPackages()) {
-    try {
-      await installDebianPackage(['redis-server'], { log })
-      command = inPath('redis-server', path)
-    } catch (error) {
-      failure = error
-    }
-  }
+export async function findRedis (options: FindProgramOptions): Promise<string> {
+  const { command, failure } = await findProgram('redis-server', 'redis-server', options)
   if (command !== undefined) return command
   throw new RedisUnavailableError([
     'No redis-server here. Install the package, `apt-get install redis-server` on Debian and Ubuntu',
     '(done for you where you are root).',
-    ...(failure ? [(failure as Error).message] : [])
+    ...(failure === undefined ? [] : [failure.message])
   ].join('\n'), { cause: failure })
 }
