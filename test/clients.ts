@@ -103,7 +103,7 @@ test('fault 32: who breaks the protocol and keeps the connection open is gone al
   t.equal(await client.closed, 1002)
   t.equal(app.notifier.connections('123'), 0)
   t.equal(app.notifier.disconnect('123'), 0)
-  await eventually(() => new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'its socket is ended', 10_000)
+  await eventually(() => new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'its socket is ended')
 })
 
 test("a warning where the application's @fastify/websocket takes larger frames than the plugin would", async t => {

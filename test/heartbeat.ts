@@ -26,11 +26,11 @@ test('fault 21: a client that vanishes without a word is gone within a ping and 
   proxy.blackhole()
   const began = Date.now()
   await eventually(() => app.notifier.connections('123') === 0, 'gone')
-  t.ok(Date.now() - began < heartbeat.interval + heartbeat.timeout + 1_000, `after ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < heartbeat.interval + heartbeat.timeout + 5_000, `after ${Date.now() - began} ms`)
   t.equal((await app.notifier.notify('123', 'x')).outcome, 'offline')
   // Its socket is ended too, though it answers no close frame.
   t.match(await log.line('client disconnected'), { code: 1006 })
-  t.ok(Date.now() - began < 10_000, `after ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < 20_000, `after ${Date.now() - began} ms`)
 })
 
 test('fault 22: so is a client whose process is frozen', async t => {

@@ -99,7 +99,7 @@ test('what expired in Redis is known by its user, what there was no room for by 
 })
 
 test('acknowledged, and why a connection was closed', async t => {
-  const { app, notifications } = await startApp(t, { journal, settle: 'acknowledged', ackTimeout: 100, heartbeat: { interval: 500, timeout: 200 } })
+  const { app, notifications } = await startApp(t, { journal, settle: 'acknowledged', ackTimeout: 2_000, heartbeat: { interval: 500, timeout: 200 } })
   const client = await connectRich(t, notifications('123'))
   const pending = app.notifier.notify('123', 'hi', { id: 'x' })
   await client.framesReceived(1)

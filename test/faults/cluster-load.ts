@@ -51,7 +51,7 @@ async function runLoad (t: Test, count: number, happen: (random: Random) => Prom
   await eventually(() => publisher.confirmed.size > RATE, 'under load')
   await happen(random)
   await publisher.finished
-  await eventually(() => roamers.problems(count).missing.length === 0, 'all have arrived', 10_000).catch(() => {}) // told below
+  await eventually(() => roamers.problems(count).missing.length === 0, 'all have arrived').catch(() => {}) // told below
   t.comment(`${publisher.repeated.size} published again, ${roamers.again} seen again, ${roamers.unmarked} of them without a word of it`)
   t.same(roamers.problems(count), { missing: [], wrong: [] }, 'each notification was handled, once')
   await nothingLeft(t)
@@ -66,7 +66,7 @@ async function nothingLeft (t: Test): Promise<void> {
   for (const queue of [QUEUE, `${QUEUE}.dead`]) t.equal((await broker.channel.checkQueue(queue)).messageCount, 0, `${queue} is empty`)
 }
 
-test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen again', { timeout: 60_000 }, async t => {
+test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen again', { timeout: 120_000 }, async t => {
   const { again } = await runLoad(t, 4_000, async () => {
     for (const instance of instances) {
       const began = Date.now()
@@ -79,7 +79,7 @@ test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen 
   t.ok(again <= instances.length * PREFETCH, `${again} seen again, of ${PREFETCH} in flight each time`)
 })
 
-test('fault 47: a memory alarm: nothing is lost', { timeout: 60_000 }, async t => {
+test('fault 47: a memory alarm: nothing is lost', { timeout: 120_000 }, async t => {
   await runLoad(t, 1_500, async () => {
     await node.ctl('set_vm_memory_high_watermark', '0.00001')
     await eventually(async () => {
@@ -91,7 +91,7 @@ test('fault 47: a memory alarm: nothing is lost', { timeout: 60_000 }, async t =
   })
 })
 
-test('fault 51: instances are restarted and killed, and clients come and go: each notification is handled, once', { timeout: 100_000 }, async t => {
+test('fault 51: instances are restarted and killed, and clients come and go: each notification is handled, once', { timeout: 200_000 }, async t => {
   const random = createRandom(t)
   const count = 4_000
   const userOf = Array.from({ length: count }, () => random.between(0, USERS - 1))
@@ -127,7 +127,7 @@ test('fault 51: instances are restarted and killed, and clients come and go: eac
   }
   await publisher.finished
   await Promise.all(wanderers.map(wanderer => wanderer.settle()))
-  await eventually(() => sightings.missing(count).length === 0, 'all have been handled', 20_000).catch(() => {}) // told below
+  await eventually(() => sightings.missing(count).length === 0, 'all have been handled').catch(() => {}) // told below
   t.comment(`${sightings.again} handler calls again, ${sightings.redelivered} redelivered`)
   t.same(sightings.missing(count), [], 'none is lost')
   t.same(sightings.strays, [], "nobody sees another's")

@@ -18,7 +18,7 @@ async function noticed (t: Test, { app }: TestApp, what: string): Promise<void> 
   const struck = Date.now()
   await eventually(() => !app.notifier.health().ready, `not ready: ${what}`)
   const took = Date.now() - struck
-  t.ok(took <= 3 * HEARTBEAT * 1_000 + 1_000, `found after ${took} ms, within three heartbeats and a busy machine's second`)
+  t.ok(took <= 3 * HEARTBEAT * 1_000 + 7_000, `found after ${took} ms, within three heartbeats and what a busy machine adds`)
   t.match(app.notifier.health(), { state: 'connecting', lastError: { message: 'Heartbeat timeout' } })
 }
 

@@ -51,7 +51,7 @@ export async function runLoad (t: Test, { url, queue, notifications, users, coun
   }
   await eventually(() => publisher.confirmed.size >= count, `${count} messages confirmed`)
   await publisher.stop()
-  await eventually(() => lost(publisher.confirmed, clients).length === 0, 'all that was confirmed has arrived', 30_000)
+  await eventually(() => lost(publisher.confirmed, clients).length === 0, 'all that was confirmed has arrived')
     .catch(() => {}) // the test tells what was lost
   return tally(publisher.confirmed, publisher.published, clients)
 }
