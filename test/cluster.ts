@@ -1,39 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { test, type Test } from 'tap'
+import { test } from 'tap'
 import { startApp, type TestApp } from './support/app.js'
-import { useBroker, type TestBroker } from './support/broker.js'
+import { useBroker } from './support/broker.js'
 import { connectClient, type TestClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
+import { connectTo, numbers, startInstances } from './support/instances.js'
 import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 import { usePrivateRedis } from './support/redis.js'
-import type { NotificationPluginOptions } from '../src/index.js'
-
-interface Instances {
-  readonly broker: TestBroker
-  readonly queue: string
-  readonly apps: TestApp[]
-}
-
-/** Several instances that share a queue. */
-async function startInstances (t: Test, count: number, options: NotificationPluginOptions = {}): Promise<Instances> {
-  const broker = await useBroker(t)
-  const queue = broker.queueName()
-  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
-  const apps: TestApp[] = []
-  for (let n = 0; n < count; n++) apps.push(await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options }))
-  return { broker, queue, apps }
-}
-
-/** A plain client, once the other instances reach it. */
-async function connectTo (t: Test, { app, notifications }: TestApp, userId: string): Promise<TestClient> {
-  const before = app.notifier.connections(userId)
-  const client = await connectClient(t, notifications(userId))
-  await eventually(() => app.notifier.connections(userId) > before, 'bound')
-  return client
-}
-
-const numbers = (count: number) => Array.from({ length: count }, (_, n) => String(n))
 
 test('a user gets each message once, on whichever instance they are', async t => {
   const { broker, queue, apps } = await startInstances(t, 3)

@@ -20,6 +20,10 @@ export interface Proxy {
   end (purpose?: Purpose): void
   /** Forwards nothing more in either direction, and says nothing: what is on the wire is held until {@link forward}. */
   blackhole (purpose?: Purpose): void
+  /** Forwards nothing more from the broker to the plugin, until {@link forward}. */
+  mute (purpose: Purpose): void
+  /** How many bytes from the broker are held since then. */
+  readonly muted: number
   forward (): void
   /** Sends bytes to the broker as if the plugin had. */
   inject (bytes: Buffer, purpose: Purpose): void
@@ -48,7 +52,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
   const server = createServer({ noDelay: true }, client => {
     accepted++
     const upstream = connect({ host, port: Number(port), noDelay: true })
-    const pair: Pair = { client, upstream, purpose: undefined }
+    const pair: Pair = { client, upstream, purpose: undefined, muted: undefined }
     pairs.add(pair)
     client.on('data', chunk => {
       pair.purpose ??= /fastify-notification (consumer|publisher|relay) of/.exec(chunk.toString('latin1'))?.[1] as Purpose
@@ -56,6 +60,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     let received = 0
     upstream.on('data', chunk => {
       received += chunk.length
+      pair.muted?.push(chunk)
       if (resetLimit !== undefined && received > resetLimit) resetPair(pair)
       if (holdLimit !== undefined && received > holdLimit) hold(pair)
     })
@@ -112,9 +117,24 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
       holdNew = purpose === undefined
       select(purpose).forEach(hold)
     },
+    mute (purpose) {
+      for (const pair of select(purpose)) {
+        pair.muted = []
+        pair.upstream.unpipe(pair.client).resume()
+      }
+    },
+    get muted () {
+      return [...pairs].flatMap(({ muted }) => muted ?? []).reduce((sum, chunk) => sum + chunk.length, 0)
+    },
     forward () {
       holdNew = false
       holdLimit = undefined
+      for (const pair of pairs) {
+        if (pair.muted === undefined) continue
+        pair.client.write(Buffer.concat(pair.muted))
+        pair.muted = undefined
+        pair.upstream.pipe(pair.client)
+      }
       for (const { client, upstream } of heldPairs) {
         client.pipe(upstream)
         upstream.pipe(client)
@@ -128,7 +148,13 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
   }
 }
 
-interface Pair { client: Socket, upstream: Socket, purpose: Purpose | undefined }
+interface Pair {
+  client: Socket
+  upstream: Socket
+  purpose: Purpose | undefined
+  /** What has come from the broker, where it is not forwarded. */
+  muted: Buffer[] | undefined
+}
 
 function resetPair ({ client, upstream }: Pair): void {
   client.resetAndDestroy()
