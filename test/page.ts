@@ -2,7 +2,7 @@ import type { Browser } from 'playwright-core'
 import { t as file, test } from 'tap'
 import { launchChromium } from '../support/chromium.js'
 import {
-  bell, card, connect, goOffline, item, listed, notify, offline, openPage, publish, toast, wasInState
+  bell, card, connect, goOffline, item, listed, notify, offline, openPage, publish, toast, watchState
 } from './support/example-page.js'
 
 let browser: Browser
@@ -159,12 +159,10 @@ test('a lost connection says so, with its code, and comes back by itself, with w
   await connect(page, '123')
   await connect(page, '456', { isPlain: true })
   t.match(await notify(page, '789', 'hello world'), 'outcome: held')
-  const seen = Promise.all([
-    wasInState(page, '123', 'closed with code 1001: server shutting down. Connects again in'),
-    wasInState(page, '123', 'closed with code 1006: the connection broke or was refused. Connects again in')
-  ])
+  const wasInState = await watchState(page, '123')
   await page.stopServer()
-  await seen
+  await wasInState('closed with code 1001: server shutting down. Connects again in')
+  await wasInState('closed with code 1006: the connection broke or was refused. Connects again in')
   await page.getByRole('status').getByText('does not answer').waitFor()
   t.equal(await offline(page, '123').isChecked(), false)
   await card(page, '456').getByText('with code 1001: server shutting down').waitFor()

@@ -118,12 +118,15 @@ function submit (name: string) {
   }
 }
 
-/** Resolves when a connection has been in a state, however shortly. */
-export function wasInState (page: Page, userId: string, text: string): Promise<unknown> {
-  return card(page, userId).locator('.state').evaluate(async (state, text) => {
-    if (state.textContent.includes(text)) return
-    await new Promise<void>(resolve => {
-      new MutationObserver(() => { if (state.textContent.includes(text)) resolve() }).observe(state, { childList: true })
-    })
-  }, text)
+/**
+ * Watches the states of a connection, from when it resolves on.
+ * @returns resolves when it has been in a state, however shortly
+ */
+export async function watchState (page: Page, userId: string): Promise<(text: string) => Promise<unknown>> {
+  const seen = await card(page, userId).locator('.state').evaluateHandle(state => {
+    const texts = [state.textContent]
+    new MutationObserver(() => texts.push(state.textContent)).observe(state, { childList: true })
+    return texts
+  })
+  return text => page.waitForFunction(({ seen, text }) => seen.some(state => state.includes(text)), { seen, text })
 }
