@@ -14,7 +14,7 @@ export interface TraceEntry {
   /**
    * An outcome; or, of a notification: `dropped` from the hold, unseen; `abandoned`, as the broker's channel had died, so
    * that the broker delivers it again; `failed`, as `notify()` has told who called it. Of a connection: `connected`;
-   * `closing`, by this server; `disconnected`.
+   * `closing`, by this server; `disconnected`, without a code where `unregister()` has let go of it.
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
   /**
