@@ -175,10 +175,12 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     relays?.settled(delivery, outcome)
   }
 
-  /** There may be room at a user's connections. */
+  /** There may be room at a user's connections, or none of them left. */
   function changed (userId: string): void {
     lines?.changed(userId)
     waiting.changed(userId)
+    if (registry.of(userId).length > 0) return
+    for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
   }
 
   return {
@@ -228,7 +230,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     /** A connection is in the registry. */
     opened ({ userId }: Connection): void {
       lines?.opened(userId)
-      waiting.changed(userId)
+      changed(userId)
     },
 
     /** A client says what it has. */
@@ -255,9 +257,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       }
       if (isDirect) return
       changed(userId)
-      if (registry.of(userId).length > 0) return
-      for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
-      if (isInHold) relays?.wake(userId)
+      if (isInHold && registry.of(userId).length === 0) relays?.wake(userId)
     },
 
     /** To be called about once a second. */
