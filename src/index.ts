@@ -34,7 +34,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   }
 
   const metrics = options.metrics && await createMetrics(options.metrics)
-  const endUpgrades = watchUpgrades(app, options.limits)
+  const endUpgrades = watchUpgrades(app, options.limits, metrics?.refused)
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
@@ -92,7 +92,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
   app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged })
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged, refused: metrics?.refused })
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')

@@ -14,7 +14,7 @@ export interface TraceEntry {
   /**
    * An outcome; or, of a notification: `dropped` from the hold, unseen; `abandoned`, as the broker's channel had died, so
    * that the broker delivers it again; `failed`, as `notify()` has told who called it. Of a connection: `connected`;
-   * `closing`, by this server; `disconnected`.
+   * `closing`, by this server; `disconnected`, without a code where `unregister()` has let go of it.
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
   /**
@@ -61,7 +61,7 @@ export function createJournal (size: number) {
     return entry
   }
 
-  function addOutcome ({ userId, payload: { id } }: Notification, from: From, { outcome, connections }: Routed): Entry {
+  function addOutcome (userId: string, id: string, from: From, { outcome, connections }: Routed): Entry {
     const entry = add(outcome, userId, id)
     entry.from = from
     entry.connections = connections
@@ -70,7 +70,8 @@ export function createJournal (size: number) {
   }
 
   function routed (notification: Notification, origin: Origin | undefined, result: Routed): void {
-    const entry = addOutcome(notification, origin === undefined ? 'notify' : 'queue', result)
+    const { userId, payload: { id } } = notification
+    const entry = addOutcome(userId, id, origin === undefined ? 'notify' : 'queue', result)
     entry.queue = origin?.queue
     if (relayed.has(notification)) entry.reason = 'relayed'
     if (origin?.gone.aborted === true) abandoned(notification, origin)
@@ -112,8 +113,8 @@ export function createJournal (size: number) {
     },
 
     /** What was in the hold has reached somebody. */
-    released ({ notification, connections }: Delivery, outcome: Outcome): void {
-      addOutcome(notification, 'hold', { outcome, connections })
+    released (userId: string, id: string, routed: Routed): void {
+      addOutcome(userId, id, 'hold', routed)
     },
 
     /** The hold dropped some of a user's unseen. */
@@ -127,8 +128,8 @@ export function createJournal (size: number) {
     },
 
     /** Another instance asked for a notification to be delivered here; where nobody is here, that one goes on. */
-    hosted ({ notification }: Delivery, result: Routed | Promise<Routed>): void {
-      const note = (routed: Routed) => { if (routed.outcome !== 'offline') addOutcome(notification, 'relay', routed) }
+    hosted ({ userId, id }: Delivery, result: Routed | Promise<Routed>): void {
+      const note = (routed: Routed) => { if (routed.outcome !== 'offline') addOutcome(userId, id, 'relay', routed) }
       if (!(result instanceof Promise)) note(result)
       else if (!awaited.has(result)) {
         awaited.add(result)

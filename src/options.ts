@@ -45,7 +45,8 @@ export const OptionsSchema = Type.Object({
    * The path of the WebSocket route.
    * @default '/notification'
    */
-  path: Type.String({ pattern: '^/', default: '/notification', allowed: "a path that begins with '/'" }),
+  // A query would never match; an optional parameter ends with `?`.
+  path: Type.String({ pattern: '^(?=/)[^?#]*(/:[^/?#]+\\?)?$', default: '/notification', allowed: "a path that begins with '/', without a query" }),
 
   /**
    * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it

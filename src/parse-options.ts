@@ -72,7 +72,10 @@ function assertConsistent (options: Options): void {
   if (heartbeat.timeout >= heartbeat.interval) {
     throw new errors.InvalidOption('heartbeat.timeout', 'less than heartbeat.interval', show(heartbeat.timeout))
   }
-  if (hold.redis !== undefined) assertRedis(hold.redis)
+  if (hold.redis !== undefined) {
+    assertRedis(hold.redis)
+    if (offline !== 'hold') throw new errors.InvalidOption('hold.redis', "left out where offline isn't 'hold', as nothing is held then", show(hold.redis))
+  }
   if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
   if (metrics !== undefined && !isRegistry(metrics)) throw new errors.InvalidOption('metrics', 'a Registry of prom-client', show(metrics))
 }

@@ -10,6 +10,7 @@ import { isOriginAllowed } from './origin.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
+import type { Refused } from './upgrades.js'
 import { within } from './within.js'
 
 /** After so many seconds somebody who was refused for a limit may try again. */
@@ -24,12 +25,16 @@ interface RouteParts {
   sockets: Sockets
   /** A client says what it has. */
   acknowledged (connection: Connection, ids: readonly string[]): void
+  /** An upgrade was answered otherwise. */
+  refused?: Refused | undefined
 }
 
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, { options, sockets, acknowledged }: RouteParts): void {
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, refused }: RouteParts): void {
   const { path, authenticate, allowedOrigins, limits } = options
   const verified = new WeakMap<object, Verified>()
+  /** The code of the error that a request was refused with. */
+  const refusals = new WeakMap<object, string>()
   let pending = 0
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
@@ -102,7 +107,11 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       checkSubprotocol(request)
     },
     preHandler: [verify, checkLimits],
-    onResponse: async request => endRefused(request),
+    onError: async (request, _reply, { code }) => { refusals.set(request, code) },
+    onResponse: async (request, reply) => {
+      if (isUpgrade(request)) refused?.(reply.statusCode, refusals.get(request))
+      endRefused(request)
+    },
     handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
     wsHandler: (socket, request) => {
       const { userId, expiresAt } = verified.get(request)!
@@ -111,6 +120,11 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       policeInbound(connection, { limits, acknowledged, close: sockets.close })
     }
   })
+}
+
+/** Not so where the headers are not those of one; a hook of the application may come before it is known. */
+function isUpgrade ({ ws, headers }: FastifyRequest): boolean {
+  return (ws as boolean | null) !== false && headers.upgrade !== undefined
 }
 
 /**

@@ -29,7 +29,7 @@ interface RouterParts {
   stats: Stats
   log: FastifyBaseLogger
   /** What was in the hold has reached somebody. */
-  released: ((delivery: Delivery, outcome: 'sent' | 'acknowledged') => void) | undefined
+  released: ((userId: string, id: string, routed: Routed) => void) | undefined
   /** A connection has left something unacknowledged for too long. */
   onOverdue (connection: Connection): void
 }
@@ -37,7 +37,7 @@ interface RouterParts {
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
 export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
-  const lines = store && createLines({ store, registry, inFlight, log, kept })
+  const lines = store && createLines({ store, registry, inFlight, log, kept, settledLate })
   const waiting = createWaiting(inFlight.offer)
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
@@ -146,9 +146,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   function delivered (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void {
     const { kind } = delivery
     if (kind === 'held') {
-      lines!.remove(delivery.userId, delivery.id)
+      const { userId, id, connections } = delivery
+      lines!.remove(userId, id)
       stats.count('released')
-      released?.(delivery, outcome)
+      released?.(userId, id, { outcome, connections })
     }
     // The other instances may have connections of the user too.
     if (outcome === 'sent' && relays?.isUnderWay(delivery) === true) delivery.isSentHere = true
@@ -165,6 +166,13 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     if (registry.of(userId).length === 0) relays?.wake(userId)
   }
 
+  /** A client has said that it has what went into the hold when its connection was given up. */
+  function settledLate (userId: string, id: string): void {
+    stats.count('released')
+    stats.count('acknowledged')
+    released?.(userId, id, { outcome: 'acknowledged', connections: 1 })
+  }
+
   function settle (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held' | 'offline'): void {
     if (delivery.kind !== 'guest') stats.count(outcome) // else its own instance counts it
     conclude(delivery, outcome)
@@ -175,10 +183,12 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     relays?.settled(delivery, outcome)
   }
 
-  /** There may be room at a user's connections. */
+  /** There may be room at a user's connections, or none of them left. */
   function changed (userId: string): void {
     lines?.changed(userId)
     waiting.changed(userId)
+    if (registry.of(userId).length > 0) return
+    for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
   }
 
   return {
@@ -228,15 +238,15 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     /** A connection is in the registry. */
     opened ({ userId }: Connection): void {
       lines?.opened(userId)
-      waiting.changed(userId)
+      changed(userId)
     },
 
     /** A client says what it has. */
     acknowledged (connection: Connection, ids: readonly string[]): void {
       const { userId } = connection
       const unknown = inFlight.acknowledged(connection, ids)
-      // Those of a connection that was given up already.
-      for (const id of unknown) lines?.remove(userId, id)
+      // Those of a connection that was given up already. What another one has by now is settled by that.
+      for (const id of unknown) lines?.remove(userId, id, inFlight.find(userId, id) === undefined)
       if (!isDirect) changed(userId)
     },
 
@@ -255,9 +265,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       }
       if (isDirect) return
       changed(userId)
-      if (registry.of(userId).length > 0) return
-      for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
-      if (isInHold) relays?.wake(userId)
+      if (isInHold && registry.of(userId).length === 0) relays?.wake(userId)
     },
 
     /** To be called about once a second. */

@@ -49,7 +49,7 @@ export interface SocketHooks {
   opened (connection: Connection): void
   /** It has left the registry; may be told again. */
   ended (connection: Connection): void
-  /** For who looks on: a socket was opened, is being closed by us, has ended. */
+  /** For who looks on: a socket was opened, is being closed by us, has ended; or, without a code, is the application's again. */
   noted?: ((connection: Connection, event: 'connected' | 'closing' | 'disconnected', code?: number) => void) | undefined
   /** Called about once a second, as long as there is one. */
   tick (): void
@@ -240,6 +240,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
       open.get(connection)?.()
       forget(connection)
       hooks.closed?.('released')
+      hooks.noted?.(connection, 'disconnected')
       server.clients?.add(connection.socket)
     },
 

@@ -12,7 +12,10 @@ export interface StatsSnapshot {
   held: number
   /** Of those, how many were acknowledged or sent later; they are counted there too. */
   released: number
-  /** Of those, how many were dropped unseen: for want of room, and because of their age. */
+  /**
+   * Notifications that the hold dropped unseen: for want of room, and because of their age. One that never got in, as
+   * there was no room for it, is `offline` too, and not `held`. What Redis removes when it has expired is in none.
+   */
   dropped: { overflow: number, expired: number }
   /** Notifications dropped, as their user had no connection. */
   offline: number

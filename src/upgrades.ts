@@ -1,18 +1,23 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import { errors } from './errors.js'
 import type { Options } from './options.js'
 
 /** The route's own answer comes first. */
 const MARGIN = 1_000
 
+/** An upgrade is refused, with a status, or without an answer; by an error of which code, if by one. */
+export type Refused = (status: number | undefined, code: string | undefined) => void
+
 /**
  * Ends upgrades that come to nothing, whatever their path. Node sets an upgrade request's socket free of its own time
  * limits; one that Fastify refuses before routing (a malformed URL), or can't answer (pipelined behind another request),
  * would stay open for ever, and keep the server from closing.
+ * @param refused is told of each, with the code of the error that it would have been answered with
  * @returns ends all that still wait
  */
-export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeTimeout }: Options['limits']): () => void {
+export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeTimeout }: Options['limits'], refused?: Refused): () => void {
   /** The oldest first. One timer is for all: one for each would cost 3 µs. */
   const waiting = new Map<IncomingMessage, { socket: Duplex, until: number, onClose (): void }>()
   let timer: NodeJS.Timeout | undefined
@@ -29,6 +34,7 @@ export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeT
         arm(until - now)
         return
       }
+      refused?.(undefined, new errors.UpgradeTimeout().code)
       socket.destroy()
     }
   }
@@ -43,6 +49,7 @@ export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeT
   app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex) => {
     // Twice as many as may wait for an answer: the others have had theirs, and don't go.
     if (waiting.size >= 2 * pendingUpgrades) {
+      refused?.(undefined, new errors.TooManyUpgrades().code)
       socket.destroy()
       return
     }

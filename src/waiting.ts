@@ -4,7 +4,12 @@ export type Waiting = ReturnType<typeof createWaiting>
 
 /** What waits for room at its user's connections where there is no hold; with the broker it is unsettled. */
 export function createWaiting (offer: (delivery: Delivery) => boolean) {
-  const byUser = new Map<string, Delivery[]>()
+  const byUser = new Map<string, Set<Delivery>>()
+  /**
+   * What is being offered. A connection that proves too slow for it ends meanwhile, so that others come to wait, and what
+   * waits is asked for again.
+   */
+  let offered: Delivery | undefined
 
   return {
     /** Whether something of a user waits: then what comes now has to wait too. */
@@ -12,25 +17,33 @@ export function createWaiting (offer: (delivery: Delivery) => boolean) {
 
     add (delivery: Delivery): void {
       const waiting = byUser.get(delivery.userId)
-      if (waiting === undefined) byUser.set(delivery.userId, [delivery])
-      else waiting.push(delivery)
+      if (waiting === undefined) byUser.set(delivery.userId, new Set([delivery]))
+      else waiting.add(delivery)
     },
 
     /** Hands over what there is room for now. */
     changed (userId: string): void {
       const waiting = byUser.get(userId)
-      if (waiting === undefined) return
-      // Of some another instance may have told the outcome meanwhile.
-      const refused = waiting.findIndex(delivery => !delivery.isSettled && !offer(delivery))
-      if (refused === -1) byUser.delete(userId)
-      else waiting.splice(0, refused)
+      if (waiting === undefined || offered?.userId === userId) return
+      for (const delivery of waiting) { // those that are added meanwhile too
+        offered = delivery
+        // Of some another instance may have told the outcome meanwhile.
+        const isDone = delivery.isSettled || offer(delivery)
+        offered = undefined
+        if (!isDone) return
+        waiting.delete(delivery)
+      }
+      byUser.delete(userId)
     },
 
-    /** Takes out everything of a user. */
+    /** Takes out everything of a user, but what is being offered: of that is known later whether somebody took it. */
     take (userId: string): readonly Delivery[] {
-      const waiting = byUser.get(userId) ?? []
-      byUser.delete(userId)
-      return waiting
+      const waiting = byUser.get(userId)
+      if (waiting === undefined) return []
+      const taken = [...waiting].filter(delivery => delivery !== offered)
+      for (const delivery of taken) waiting.delete(delivery)
+      if (waiting.size === 0) byUser.delete(userId)
+      return taken
     }
   }
 }

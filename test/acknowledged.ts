@@ -97,6 +97,37 @@ test('no more than maxUnacked are handed to a connection; the others wait, in or
   await eventually(() => app.notifier.health().unsettled === 0, 'settled')
 })
 
+test('a connection that proves too slow when others are handed what waited: nothing is handed twice, or forgotten', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 2, limits: { bufferedBytes: 1_000 } })
+  const notify = async (id: string, content = id) => await app.notifier.notify('123', content, { id })
+  const client = await connectRich(t, notifications('123'))
+  const early = [notify('a'), notify('b')]
+  await client.framesReceived(2)
+  const slow = await connectRich(t, notifications('123'))
+  const ofSlow = notify('of slow')
+  await slow.framesReceived(1)
+  client.ack('b')
+  await early[1]
+  slow.socket.pause()
+  const big = notify('big', 'x'.repeat(10_000_000))
+  await client.framesReceived(3)
+  const waited = [notify('c'), notify('d')]
+  t.equal(app.notifier.connections('123'), 2)
+
+  client.ack('big')
+  t.match(await big, { outcome: 'acknowledged', connections: 2 })
+  await client.framesReceived(4)
+  t.equal(app.notifier.connections('123'), 1)
+  client.ack('a')
+  await client.framesReceived(5)
+  client.ack('d')
+  t.match((await client.framesReceived(6)).slice(3), [{ id: 'c' }, { id: 'd' }, { id: 'of slow', redelivered: true }])
+  client.ack('of slow')
+  t.match(await ofSlow, { outcome: 'acknowledged' })
+  client.socket.terminate()
+  t.match(await Promise.all(waited), [{ outcome: 'offline' }, { outcome: 'acknowledged' }])
+})
+
 test('what the broker delivers again joins what is under way', async t => {
   const { app, notifications } = await startApp(t, { settle })
   const client = await connectRich(t, notifications('123'))

@@ -24,3 +24,14 @@ test('asyncapi.json is a valid AsyncAPI document', async t => {
   t.match(message!.payload()!.json(), { required: ['userId', 'content'], properties: { userId: { maxLength: 255 } } })
   t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline'])
 })
+
+test('the WebSocket is described as it is: codes of the README, and a token beside the subprotocol', async t => {
+  const { description, bindings } = JSON.parse(kept).channels.webSocket
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+  const codes = [...readme.matchAll(/^\| (\d{4}) \| .* \| .* \|$/gm)].map(([, code]) => code)
+  t.ok(codes.length > 10)
+  t.match(description, codes.join(', '))
+  const pattern = new RegExp(bindings.ws.headers.properties['Sec-WebSocket-Protocol'].pattern)
+  for (const offered of ['notification.v1', 'notification.v1, a-token', 'a-token,notification.v1']) t.match(offered, pattern)
+  for (const offered of ['notification-v1', 'notification.v10', 'a-token']) t.notMatch(offered, pattern)
+})

@@ -103,6 +103,27 @@ test('a loop beside a handler: both must be done', async t => {
   t.match(await following, { done: true })
 })
 
+test('a loop that is left while it waits ends at once, and takes nothing from the next', async t => {
+  const server = await startNotificationServer(t)
+  const client = createClient(t, server.url)
+  const peer = await server.peer()
+  await client[Symbol.asyncIterator]().return() // never begun
+  const left = client[Symbol.asyncIterator]()
+  const waiting = left.next()
+  t.match(await left.return(), { done: true })
+  t.match(await waiting, { done: true })
+  const loop = client[Symbol.asyncIterator]()
+  const item = loop.next()
+  peer.notify('a')
+  t.match(await item, { value: { id: 'a' } })
+  await loop.return()
+  peer.notify('b')
+  peer.send({ type: 'dismiss', id: 'x' })
+  await next(client, 'dismiss')
+  t.match(await client[Symbol.asyncIterator]().next(), { value: { id: 'b' } })
+  t.same(peer.acks, [])
+})
+
 test('what waits when the client ends is forgotten, and is handled when it comes again', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)

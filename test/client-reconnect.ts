@@ -68,6 +68,11 @@ test('a server that says nothing is given up, and tried again', async t => {
   t.match(await next(client, 'close'), { code: 1006, reason: 'no welcome within 50 ms', willReconnect: true })
   await (await silent.peer()).closed
   await silent.peer()
+
+  const patient = createClient(t, (await startNotificationServer(t)).url, { connectTimeout: Infinity })
+  const events = record(patient)
+  await next(patient, 'open')
+  t.same(events, ['open c1'])
 })
 
 test('a URL that does not come is given up too', async t => {

@@ -80,11 +80,14 @@ test('a URL that can not be had is a failed attempt', async t => {
   const events = record(client)
   await next(client, 'open')
   t.match(events, [
-    'error url-failed: there is no URL to connect to: no ticket', 'close 1006 no URL to connect to, will reconnect',
-    'error url-failed: there is no URL to connect to: 503', 'close 1006 no URL to connect to, will reconnect',
-    /^error url-failed: there is no URL to connect to: Invalid/, 'close 1006 no URL to connect to, will reconnect',
+    'error url-failed: no URL or subprotocols to connect with: no ticket', 'close 1006 no URL or subprotocols to connect with, will reconnect',
+    'error url-failed: no URL or subprotocols to connect with: 503', 'close 1006 no URL or subprotocols to connect with, will reconnect',
+    /^error url-failed: no URL or subprotocols to connect with: Invalid/, 'close 1006 no URL or subprotocols to connect with, will reconnect',
     'open c1'
   ])
+
+  const opaque = createClient(t, server.url, { protocols: ['dG9rZW4='] })
+  t.match(await next(opaque, 'error'), { code: 'url-failed', message: /^no URL or subprotocols to connect with: .*subprotocol/ })
 })
 
 test('a server that does not speak notification.v1 is left alone', async t => {

@@ -22,6 +22,28 @@ test('what comes while its user only has a connection that is closing waits for 
   client.ack('x')
 })
 
+test('what a client acknowledges when its connection was given up leaves the hold, and is counted', async t => {
+  const redis = await usePrivateRedis(t)
+  for (const hold of [{}, { redis: redis.url }]) {
+    const { app, notifications } = await startApp(t, { ...options, hold, journal: 100 })
+    const late = await connectRaw(t, notifications('123'), { 'Sec-WebSocket-Protocol': 'notification.v1' })
+    const pending = app.notifier.notify('123', 'hello', { id: 'x' })
+    app.notifier.disconnect('123')
+    t.match(await pending, { outcome: 'held' })
+    t.equal(await late.closed, 4502)
+    late.send(1, '{"type":"ack","ids":["x","never sent","x"]}')
+    await eventually(() => app.notifier.stats().released === 1, 'counted')
+    t.match(app.notifier.stats(), { held: 1, released: 1, acknowledged: 1 })
+    t.match(app.notifier.trace({ id: 'x' }), [{ event: 'held', from: 'notify' }, { event: 'acknowledged', from: 'hold', connections: 1 }])
+    const client = await connectRich(t, notifications('123'))
+    app.notifier.notify('123', 'the next', { id: 'y' }).catch(() => {})
+    t.match(await client.framesReceived(1), [{ id: 'y' }])
+    client.ack('x', 'y')
+    await eventually(() => app.notifier.stats().acknowledged === 2, 'acknowledged')
+    t.equal(app.notifier.trace({ id: 'x' }).length, 2, 'once')
+  }
+})
+
 test('however many wait for Redis, nothing looks like a leak', async t => {
   const warnings: string[] = []
   const warned = ({ message }: Error) => { warnings.push(message) }

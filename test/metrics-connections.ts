@@ -1,8 +1,10 @@
+import { EventEmitter, once } from 'node:events'
+import type { FastifyRequest } from 'fastify'
 import { Registry } from 'prom-client'
 import { test } from 'tap'
-import notificationPlugin from '../src/index.js'
+import notificationPlugin, { type Identity } from '../src/index.js'
 import { createApp, listen } from './support/app.js'
-import { connectClient } from './support/client.js'
+import { connectClient, refusal } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { assertBounded, startMeasured, valueIn } from './support/measured.js'
 import { connectRaw } from './support/raw-client.js'
@@ -77,4 +79,88 @@ test("a socket that is the application's again has not been closed", async t => 
   t.equal(await valueIn(metrics, 'connects_total'), 1)
   t.equal(await valueIn(metrics, 'closes_total{code="released"}'), 1)
   t.equal(await valueIn(metrics, 'closes_total{code="1000"}'), 0)
+})
+
+test('refused upgrades, by what was answered, and why', async t => {
+  const identities: Record<string, Identity | Error> = {
+    nobody: '',
+    expired: { userId: 'expired', expiresAt: 1 },
+    invalid: 7 as never,
+    'app-401': Object.assign(new Error('no token'), { statusCode: 401, code: 'FST_JWT_NO_AUTHORIZATION_IN_HEADER' }),
+    'app-418': Object.assign(new Error('a teapot'), { statusCode: 418, code: 7 }),
+    'app-502': Object.assign(new Error('no database'), { statusCode: 502 }),
+    other: 'somebody else'
+  }
+  const asked = new EventEmitter()
+  function authenticate ({ query }: FastifyRequest): Identity | Promise<Identity> {
+    const { userId } = query as { userId: string }
+    if (userId === 'slow') {
+      asked.emit('slow')
+      return new Promise(() => {})
+    }
+    const identity = identities[userId] ?? userId
+    if (identity instanceof Error) throw identity
+    return identity
+  }
+  const limits = { connections: 2, connectionsPerUser: 1, pendingUpgrades: 1, upgradeTimeout: 300 }
+  const { notifications, at, registry, value } = await startMeasured(t, { authenticate, limits })
+  const of = async (status: string, reason: string) => await value(`refused_total{status="${status}",reason="${reason}"}`)
+  async function isRefused (status: number, label: string, reason: string, url: string, ...client: [options?: object, protocol?: string]): Promise<void> {
+    const before = await of(label, reason) ?? 0
+    t.equal((await refusal(url, ...client)).statusCode, status)
+    t.equal(await of(label, reason), before + 1, `${label} ${reason}`)
+  }
+
+  t.equal(await of('503', 'too-many-connections'), 0, 'there from the start, or it would not increase')
+  t.equal(await of('401', 'application'), 0)
+  await isRefused(400, '400', 'invalid-user-id', at('/notification?userId='))
+  await isRefused(400, '400', 'unknown-subprotocol', notifications('1'), {}, 'soap')
+  await isRefused(403, '403', 'forbidden-origin', notifications('1'), { origin: 'https://example.com' })
+  await isRefused(403, '403', 'forbidden-user', notifications('other'))
+  for (const user of ['nobody', 'expired']) await isRefused(401, '401', 'unauthenticated', notifications(user))
+  await isRefused(401, '401', 'application', notifications('app-401'))
+  await isRefused(418, 'other', 'application', notifications('app-418'))
+  await isRefused(502, '502', 'authenticate-failed', notifications('app-502'))
+  await isRefused(500, '500', 'invalid-identity', notifications('invalid'))
+
+  const isAsked = once(asked, 'slow')
+  const slow = isRefused(503, '503', 'upgrade-timeout', notifications('slow'))
+  await isAsked
+  await isRefused(503, '503', 'too-many-upgrades', notifications('2'))
+  await slow
+
+  await connectClient(t, notifications('1'))
+  await isRefused(429, '429', 'too-many-connections-of-user', notifications('1'))
+  await connectClient(t, notifications('2'))
+  await isRefused(503, '503', 'too-many-connections', notifications('3'))
+
+  const before = await registry.metrics()
+  const plain = at('/notification?userId=1').replace('ws', 'http')
+  t.equal((await fetch(plain)).status, 426)
+  t.equal((await refusal(at('/elsewhere'))).statusCode, 404)
+  const counts = (text: string) => text.split('\n').filter(line => line.includes('refused_total'))
+  t.same(counts(await registry.metrics()), counts(before), 'neither is an upgrade of this route')
+  await assertBounded(t, registry, [])
+})
+
+test("what the application's own hooks refuse, or leave without an answer", async t => {
+  const metrics = new Registry()
+  const { app } = createApp(t)
+  // Before the plugin, and so before anybody knows that it is an upgrade.
+  app.addHook('onRequest', async ({ query }, reply) => {
+    const { userId } = query as { userId: string }
+    if (userId === 'refused') return await reply.code(403).send('no')
+    if (userId === 'hangs') await new Promise(() => {})
+  })
+  await app.register(notificationPlugin, { metrics, limits: { upgradeTimeout: 50, pendingUpgrades: 1 } })
+  const { notifications } = await listen(app)
+  t.equal((await refusal(notifications('refused'))).statusCode, 403)
+  t.equal(await valueIn(metrics, 'refused_total{status="403",reason="application"}'), 1)
+
+  const hanging = [1, 2, 3].map(async () => await refusal(notifications('hangs')))
+  await t.rejects(Promise.race(hanging))
+  t.equal(await valueIn(metrics, 'refused_total{status="none",reason="too-many-upgrades"}'), 1)
+  for (const one of hanging) await t.rejects(one)
+  t.equal(await valueIn(metrics, 'refused_total{status="none",reason="upgrade-timeout"}'), 2)
+  await assertBounded(t, metrics, [])
 })

@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { metricTable } from '../src/metrics/table.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
 import { assertBounded, startMeasured } from './support/measured.js'
 import { startProxy } from './support/proxy.js'
 import { usePrivateRedis } from './support/redis.js'
@@ -89,6 +92,31 @@ test('held in memory, released and dropped', async t => {
   await reaches('released_total', 3)
   await reaches('held', 0)
   t.equal(await value('messages_total{outcome="acknowledged"}'), 3)
+})
+
+test('what there is no room for at all is offline, and dropped, and was never held', async t => {
+  const { app, value } = await startMeasured(t, { offline: 'hold', hold: { maxBytes: 10 } })
+  t.match(await app.notifier.notify('123', 'more than ten bytes'), { outcome: 'offline' })
+  t.equal(await value('messages_total{outcome="offline"}'), 1)
+  t.equal(await value('messages_total{outcome="held"}'), 0)
+  t.equal(await value('dropped_total{reason="overflow"}'), 1)
+})
+
+test('what is held in Redis can be asked there, as the README says; what expires there is not counted', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app, value } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url, maxAge: 1_000 } })
+  for (const content of ['a', 'b']) await app.notifier.notify('123', content)
+  await app.notifier.notify('456', 'c')
+  const client = new Redis(redis.url)
+  t.teardown(() => client.quit())
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+  const [, pattern] = /redis-cli --scan --pattern '(.*?)'/.exec(readme)!
+  const [, key] = /redis-cli zcard '(.*?)'/.exec(readme)!
+  t.equal((await client.keys(pattern!)).length, 2)
+  t.equal(await client.zcard(key!), 2)
+  await eventually(async () => await client.dbsize() === 0, 'expired')
+  t.equal(await value('messages_total{outcome="held"}'), 3)
+  t.equal(await value('dropped_total{reason="expired"}'), 0)
 })
 
 test('a hold that fails', async t => {

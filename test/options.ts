@@ -27,7 +27,9 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ amqpUrl, queue: '€'.repeat(86) }, 'queue', /258 bytes/],
   [{ amqpUrl, queue: 'x'.repeat(251) }, 'deadLetterQueue', /250 bytes/],
   [{ amqpUrl, queue, deadLetterQueue: queue }, 'deadLetterQueue', /another queue/],
-  [{ path: 'notification' }, 'path', /begins with '\/'; got 'notification'/],
+  [{ path: 'notification' }, 'path', /begins with '\/', without a query; got 'notification'/],
+  [{ path: '/notification?userId=1' }, 'path', /without a query/],
+  [{ path: '/notification#top' }, 'path', /without a query/],
   [{ amqpUrl, queue, prefetch: 0 }, 'prefetch', /from 1 to 65535; got 0/],
   [{ amqpUrl, queue, prefetch: 65_536 }, 'prefetch', /65535/],
   [{ amqpUrl, queue, prefetch: 1.5 }, 'prefetch', /whole number/],
@@ -36,6 +38,7 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ offline: 'dead-letter' }, 'offline', /'drop' or 'hold' where there is no amqpUrl/],
   [{ offline: 'hold', hold: { redis: 'http://user:secret@localhost' } }, 'hold.redis', /a redis:.* URL, or a client of ioredis; got http:..user:\*\*\*@localhost/],
   [{ hold: { redis: {} as never } }, 'hold.redis', /got an object/],
+  [{ hold: { redis: 'redis://user:secret@localhost' } }, 'hold.redis', /left out where offline isn't 'hold'.*; got redis:..user:\*\*\*@localhost/],
   [{ hold: { keyPrefix: '{a}' } }, 'hold.keyPrefix', /without braces; got '{a}'/],
   [{ settle: 'seen' as never }, 'settle', /'sent' or 'acknowledged'; got 'seen'/],
   [{ hold: { maxAge: 1 } }, 'hold.maxAge', /from 1000 to/],
@@ -96,4 +99,13 @@ test('undefined is as good as absent, and frozen options are taken', async t => 
   const options: NotificationPluginOptions = Object.freeze({ path: '/x', limits: Object.freeze({}) })
   await app.register(notificationPlugin, { ...options, amqpUrl: undefined, queue: undefined })
   t.ok(app.hasRoute({ method: 'GET', url: '/x' }))
+})
+
+test('a path may have parameters, the last of them optional', async t => {
+  for (const path of ['/', '/a/:tenant/b', '/a/:tenant?', '/:tenant?', '/:a/:b?', '/*']) {
+    const { app } = createApp(t)
+    await app.register(notificationPlugin, { path })
+    await app.ready()
+    t.ok(app.hasRoute({ method: 'GET', url: path.replace(/\/:\w+\?$/, '') }) || app.hasRoute({ method: 'GET', url: path }), path)
+  }
 })

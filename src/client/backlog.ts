@@ -9,10 +9,13 @@ interface Entry<Content> {
   left (reason: unknown): void
 }
 
+/** A loop that waits for the next one; undefined ends it. */
+type Reader<Content> = (entry: Entry<Content> | undefined) => void
+
 /** The notifications that wait for a `for await` loop. Several loops share it: each notification goes to one. */
 export class Backlog<Content> {
   #entries: Array<Entry<Content>> = []
-  #readers: Array<(entry: Entry<Content> | undefined) => void> = []
+  readonly #readers = new Set<Reader<Content>>()
   #loops = 0
   #open = false
 
@@ -28,8 +31,8 @@ export class Backlog<Content> {
   async add (notification: ReceivedNotification<Content>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const entry = { notification, taken: resolve, left: reject }
-      const reader = this.#readers.shift()
-      if (reader !== undefined) reader(entry)
+      const [reader] = this.#readers // a Set keeps the order of insertion
+      if (reader !== undefined) this.#hand(reader, entry)
       else if (this.#entries.length < this.limit) this.#entries.push(entry)
       else reject(new Error(`${this.limit} notifications wait: give onNotification, add a listener, or loop`))
     })
@@ -41,10 +44,34 @@ export class Backlog<Content> {
     if (index !== -1) this.#entries.splice(index, 1)[0]!.left(LEFT)
   }
 
-  async * read (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
+  /** A loop. Left while it waits, it ends at once: a generator by itself would wait for one more, and hand that over. */
+  read (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
+    let waiting: Reader<Content> | undefined
+    const loop = this.#loop(reader => { waiting = reader })
+    const end = loop.return.bind(loop)
+    loop.return = async value => {
+      if (waiting !== undefined) this.#hand(waiting, undefined)
+      return await end(value)
+    }
+    return loop
+  }
+
+  open (): void {
+    this.#open = true
+  }
+
+  /** Ends the loops. */
+  end (): void {
+    this.#open = false
+    for (const reader of this.#readers) this.#hand(reader, undefined)
+    for (const { left } of this.#entries) left(LEFT)
+    this.#entries = []
+  }
+
+  async * #loop (waits: (reader: Reader<Content>) => void): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
     this.#loops++
     try {
-      for (let entry = await this.#next(); entry !== undefined; entry = await this.#next()) {
+      for (let entry = await this.#next(waits); entry !== undefined; entry = await this.#next(waits)) {
         let reason: unknown = LEFT // by `break`, `return` or `throw`: then what follows the `yield` is not reached
         try {
           yield entry.notification
@@ -59,21 +86,16 @@ export class Backlog<Content> {
     }
   }
 
-  open (): void {
-    this.#open = true
-  }
-
-  /** Ends the loops. */
-  end (): void {
-    this.#open = false
-    for (const reader of this.#readers) reader(undefined)
-    for (const { left } of this.#entries) left(LEFT)
-    this.#readers = []
-    this.#entries = []
-  }
-
-  async #next (): Promise<Entry<Content> | undefined> {
+  async #next (waits: (reader: Reader<Content>) => void): Promise<Entry<Content> | undefined> {
     if (!this.#open) return undefined
-    return this.#entries.shift() ?? await new Promise(resolve => { this.#readers.push(resolve) })
+    return this.#entries.shift() ?? await new Promise(resolve => {
+      this.#readers.add(resolve)
+      waits(resolve)
+    })
+  }
+
+  #hand (reader: Reader<Content>, entry: Entry<Content> | undefined): void {
+    this.#readers.delete(reader)
+    reader(entry)
   }
 }

@@ -6,6 +6,9 @@ import { webSocketUrl, type WebSocketConstructor, type WebSocketLike } from './p
 /** Milliseconds that the server may take to answer a close frame. */
 const CLOSE_TIMEOUT = 3_000
 
+/** What setTimeout takes, 24 days; of a longer time it makes a millisecond. */
+const LONGEST = 2 ** 31 - 1
+
 export interface ConnectionSettings {
   readonly url: Source<string | URL>
   readonly protocols: Source<string[]>
@@ -33,7 +36,7 @@ export class Connection {
   constructor (settings: ConnectionSettings) {
     this.#settings = settings
     const { connectTimeout } = settings
-    this.#timer = setTimeout(() => this.#end(1006, `no welcome within ${connectTimeout} ms`), connectTimeout)
+    this.#timer = setTimeout(() => this.#end(1006, `no welcome within ${connectTimeout} ms`), Math.min(connectTimeout, LONGEST))
     this.#open()
   }
 
@@ -78,8 +81,8 @@ export class Connection {
       this.#listen(this.#socket = new WebSocket(webSocketUrl(address), [SUBPROTOCOL, ...extra]))
     } catch (cause) {
       if (this.#over) return
-      onProblem('url-failed', `there is no URL to connect to: ${messageOf(cause)}`, cause)
-      this.#end(1006, 'no URL to connect to')
+      onProblem('url-failed', `no URL or subprotocols to connect with: ${messageOf(cause)}`, cause)
+      this.#end(1006, 'no URL or subprotocols to connect with')
     }
   }
 

@@ -38,12 +38,14 @@ export interface LinesParts {
   log: FastifyBaseLogger
   /** A delivery is kept; or is not, as there was no room for it. */
   kept (delivery: Delivery, outcome: 'held' | 'offline'): void
+  /** What a client said late that it has was in the store, and is no more. */
+  settledLate (userId: string, id: string): void
 }
 
 /** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
-export function createLines ({ store, registry, inFlight, log, kept }: LinesParts) {
+export function createLines ({ store, registry, inFlight, log, kept, settledLate }: LinesParts) {
   const lines = new Map<string, Line>()
-  const removals = createRemovals(store)
+  const removals = createRemovals(store, settledLate)
   const keeping = new Set<Promise<void>>()
   const closed = new AbortController()
   setMaxListeners(0, closed.signal) // each call that is tried again listens to it
@@ -183,8 +185,8 @@ export function createLines ({ store, registry, inFlight, log, kept }: LinesPart
     /** A held delivery is the store's alone again: the connections that had it have ended. */
     released: ({ userId, position }: Delivery): void => lookAgain(userId, position),
 
-    /** A held delivery is settled; or a client says that it has something that may be held. */
-    remove: (userId: string, id: string): void => removals.add(userId, id),
+    /** A held delivery is settled; or, late, a client says that it has something that may be held. */
+    remove: (userId: string, id: string, isLate?: boolean): void => removals.add(userId, id, isLate),
 
     /** Stops delivering, and resolves when what was on its way to the store is there, or can't be kept. */
     async close (): Promise<void> {

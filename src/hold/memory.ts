@@ -100,7 +100,10 @@ export function createMemoryHold (
 
     async remove (userId, ids) {
       const list = users.get(userId)
-      if (list !== undefined) settle(userId, list, list.remove(ids))
+      if (list === undefined) return []
+      const removed = list.remove(ids)
+      settle(userId, list, removed)
+      return removed.map(({ id }) => id)
     },
 
     * unsaved () {

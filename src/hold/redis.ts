@@ -56,7 +56,8 @@ export async function createRedisHold (
     },
 
     async remove (userId, ids) {
-      if (ids.length > 0) await connection.call('notificationHoldRemove', keysOf(userId), [...ids], () => {})
+      if (ids.length === 0) return []
+      return await connection.call('notificationHoldRemove', keysOf(userId), [...ids], reply => reply as string[])
     },
 
     * unsaved () {},

@@ -3,14 +3,21 @@ import type { HoldStore } from './store.js'
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
-/** Removes what is settled from the store, gathered, and as often as it takes. */
-export function createRemovals (store: HoldStore) {
+/**
+ * Removes what is settled from the store, gathered, and as often as it takes.
+ * @param settledLate is told of what was there, though nobody knew it
+ */
+export function createRemovals (store: HoldStore, settledLate: (userId: string, id: string) => void) {
   /** What is settled and may still be in the store, and what of it is still to be removed; by user. */
   const settled = new Map<string, Set<string>>()
   let due = new Map<string, string[]>()
+  /** Those of which only the store knows whether they are there. */
+  const late = new Set<string>()
   const underWay = new Set<Promise<void>>()
   let scheduled: NodeJS.Immediate | undefined
   let retry: NodeJS.Timeout | undefined
+
+  const keyOf = (userId: string, id: string) => `${userId}\0${id}`
 
   function enqueue (userId: string, ids: string[]): void {
     const queued = due.get(userId)
@@ -20,14 +27,17 @@ export function createRemovals (store: HoldStore) {
 
   async function remove (userId: string, ids: string[]): Promise<void> {
     try {
-      await store.remove(userId, ids)
+      for (const id of await store.remove(userId, ids)) if (late.has(keyOf(userId, id))) settledLate(userId, id)
     } catch {
       enqueue(userId, ids) // the store has said that it fails
       retry ??= setTimeout(flush, RETRY)
       return
     }
     const rest = settled.get(userId)!
-    for (const id of ids) rest.delete(id)
+    for (const id of ids) {
+      rest.delete(id)
+      late.delete(keyOf(userId, id))
+    }
     if (rest.size === 0) settled.delete(userId)
   }
 
@@ -44,11 +54,12 @@ export function createRemovals (store: HoldStore) {
   }
 
   return {
-    add (userId: string, id: string): void {
+    add (userId: string, id: string, isLate = false): void {
       const ids = settled.get(userId)
       if (ids === undefined) settled.set(userId, new Set([id]))
       else if (ids.has(id)) return
       else ids.add(id)
+      if (isLate) late.add(keyOf(userId, id))
       enqueue(userId, [id])
       scheduled ??= setImmediate(flush)
     },

@@ -22,6 +22,7 @@ local function drop (id)
   redis.call('ZREM', order, sequence .. ':' .. id)
   redis.call('ZREM', expiry, id)
   redis.call('HINCRBY', data, 'bytes', '-' .. size)
+  return true
 end
 
 local function tidy ()
@@ -91,9 +92,14 @@ end
 return result
 `
 
+/** → those that were there */
 const remove = `${prelude}
-for _, id in ipairs(ARGV) do drop(id) end
+local removed = {}
+for _, id in ipairs(ARGV) do
+  if drop(id) then removed[#removed + 1] = id end
+end
 tidy()
+return removed
 `
 
 /** By the names under which a client knows them. */

@@ -30,9 +30,10 @@ export interface HoldStore {
 
   /**
    * Removes what is settled; ids that are not there are ignored.
+   * @returns those that were there
    * @throws FST_NOTIFICATION_HOLD_FAILED
    */
-  remove (userId: string, ids: readonly string[]): Promise<void>
+  remove (userId: string, ids: readonly string[]): Promise<readonly string[]>
 
   /** What would be lost with this process, by user, oldest first; nothing where it is kept outside. */
   unsaved (): Iterable<[string, Held[]]>

@@ -1,6 +1,7 @@
 import { errors } from '../errors.js'
 import { createCloses } from './closes.js'
 import { loadPromClient, type Counter, type Gauge, type MetricsRegistry, type PromClient } from './prom-client.js'
+import { createRefusals } from './refusals.js'
 import { createSources, type Samples, type SourceParts } from './sources.js'
 import { metricTable, type MetricDefinition, type MetricName } from './table.js'
 import { createTimes, type TimeHistograms } from './times.js'
@@ -19,7 +20,8 @@ export async function createMetrics (target: MetricsRegistry, load?: () => Promi
   const client = await loadPromClient(load)
   assertFree(target, Object.values(metricTable))
   const closes = createCloses()
-  const counts = { connects: 0, closes: closes.counts }
+  const refusals = createRefusals()
+  const counts = { connects: 0, closes: closes.counts, refusals }
   const histograms: TimeHistograms = {
     sinceConsumption: createHistogram(client, metricTable.sinceConsumption),
     sincePublish: createHistogram(client, metricTable.sincePublish),
@@ -39,6 +41,9 @@ export async function createMetrics (target: MetricsRegistry, load?: () => Promi
 
     /** One has ended. */
     closed: closes.add,
+
+    /** An upgrade has come to nothing. */
+    refused: refusals.add,
 
     /**
      * Puts everything into the registry that this application can have.

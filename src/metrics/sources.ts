@@ -26,6 +26,7 @@ export interface SourceParts {
 export interface ConnectionCounts {
   readonly connects: number
   readonly closes: ReadonlyMap<string, number>
+  readonly refusals: { readonly counts: Iterable<{ status: string, reason: string, count: number }> }
 }
 
 /** Where each metric has its values from: nothing is counted twice. */
@@ -47,6 +48,7 @@ export function createSources ({ options, registry, sockets, broker, store, heal
     users: () => single(registry.users.size),
     connects: () => single(counts.connects),
     closes: () => Array.from(counts.closes, ([code, count]) => [{ code }, count]),
+    refused: () => Array.from(counts.refusals.counts, ({ status, reason, count }) => [{ status, reason }, count]),
     bufferedBytes: () => single(sockets.bufferedBytes),
     ...(broker && brokerSources(broker, options, stats)),
     ...(store && holdSources(store, stats))

@@ -127,6 +127,12 @@ export const metricTable = {
     labels: ['code'],
     help: 'WebSockets that have ended, by close code: the one that was sent, else the one that came; released by unregister()'
   },
+  refused: {
+    name: 'fastify_notification_refused_total',
+    type: 'counter',
+    labels: ['status', 'reason'],
+    help: 'Upgrades that were refused, by the HTTP status of the answer, and why'
+  },
   bufferedBytes: {
     name: 'fastify_notification_buffered_bytes',
     type: 'gauge',

@@ -8,6 +8,16 @@ import { QuerySchema } from '../../src/route-schema.js'
 /** That of the formats, not of the package. */
 const VERSION = '1.0.0'
 
+/** Those of the plugin, and two with which `ws` closes by itself where a client breaks the protocol. */
+const codes = [...Object.values(closeCodes), 1002, 1007].sort((a, b) => a - b)
+
+/** What a client offers: anything that has ours among it, a token say. */
+const subprotocols = {
+  type: 'string',
+  pattern: `(^|,)\\s*${SUBPROTOCOL.replace('.', '\\.')}\\s*(,|$)`,
+  description: `\`${SUBPROTOCOL}\`, and what else the application asks for; left out by a client that takes contents`
+}
+
 /** A message of a channel, under its name in `components`. */
 const message = (name: string) => ({ $ref: `#/components/messages/${name}` })
 const messages = (...names: string[]) => Object.fromEntries(names.map(name => [name, message(name)]))
@@ -62,14 +72,14 @@ const document = {
     webSocket: {
       address: '/notification',
       title: 'The WebSocket of a user (option `path`)',
-      description: `With the subprotocol \`${SUBPROTOCOL}\` a client receives frames of JSON, and acknowledges; without one it receives contents, and sends nothing. The server closes with ${Object.values(closeCodes).join(', ')}: after 4000 to 4499 connect again, after 4500 to 4999 don't.`,
+      description: `With the subprotocol \`${SUBPROTOCOL}\` a client receives frames of JSON, and acknowledges; without one it receives contents, and sends nothing. The server closes with ${codes.join(', ')}, or with what its application chooses: after 4000 to 4499 connect again, after 4500 to 4999 don't.`,
       servers: [{ $ref: '#/servers/websocket' }],
       messages: messages('content', ...serverFrames, 'ack'),
       bindings: {
         ws: {
           method: 'GET',
           query: QuerySchema,
-          headers: { type: 'object', properties: { 'Sec-WebSocket-Protocol': { type: 'string', const: SUBPROTOCOL } } },
+          headers: { type: 'object', properties: { 'Sec-WebSocket-Protocol': subprotocols } },
           bindingVersion: '0.1.0'
         }
       }

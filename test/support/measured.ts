@@ -5,6 +5,12 @@ import type { NotificationPluginOptions } from '../../src/index.js'
 import { startApp, type TestApp } from './app.js'
 import { eventually } from './eventually.js'
 
+/** Why an upgrade is refused. */
+const refusals = [
+  'invalid-user-id', 'unknown-subprotocol', 'unauthenticated', 'forbidden-origin', 'forbidden-user', 'too-many-connections-of-user',
+  'invalid-identity', 'authenticate-failed', 'too-many-connections', 'too-many-upgrades', 'upgrade-timeout', 'application'
+]
+
 /** An application whose metrics can be looked at. */
 export interface Measured extends TestApp {
   readonly registry: Registry
@@ -25,7 +31,8 @@ export async function assertBounded (t: Test, registry: Registry, queues: string
   const bounds: Record<string, RegExp> = {
     queue: new RegExp(`^(${queues.join('|')})$`),
     outcome: /^(acknowledged|sent|held|offline|dead-lettered)$/,
-    reason: /^(too-large|invalid-utf8|invalid-json|invalid-message|offline|overflow|expired)$/,
+    reason: new RegExp(`^(too-large|invalid-utf8|invalid-json|invalid-message|offline|overflow|expired|${refusals.join('|')})$`),
+    status: /^(40[0134]|429|50[0234]|other|none)$/,
     purpose: /^(consumer|publisher|relay)$/,
     state: new RegExp(`^(${healthStates.join('|')})$`),
     code: /^(10(0[0-35-9]|1[0-5])|400[0-2]|450[02]|other|released)$/,
