@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
@@ -299,7 +300,9 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   const options = { amqpUrl: broker.url, queue: broker.queueName(), cluster: true, offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
   t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
   const one = await startApp(t, { ...options, hold: { redis: redis.url } })
-  const two = await startApp(t, { ...options, hold: { redis: proxy.through(redis.url) } })
+  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
+  t.teardown(() => patient.disconnect())
+  const two = await startApp(t, { ...options, hold: { redis: patient } })
   const clients = [await connectRich(t, one.notifications('123')), await connectRich(t, two.notifications('123'))]
   await connectRich(t, two.notifications('there'))
   const first = one.app.notifier.notify('123', 'first', { id: '1' })

@@ -13,6 +13,7 @@ import { canInstallDebianPackages, installDebianPackage } from '../support/apt.j
 import { RabbitMQUnavailableError } from '../support/private-rabbitmq.js'
 import { useBroker } from './support/broker.js'
 import { connectClient, refusal } from './support/client.js'
+import { eventually } from './support/eventually.js'
 import { startProgram } from './support/process.js'
 import { usePrivateRedis } from './support/redis.js'
 
@@ -134,6 +135,8 @@ test('several instances: each is reached from the pages of all, and from no othe
     t.match(await refusal(`${url.replace('http', 'ws')}/notification?userId=123`, { origin: 'http://localhost:1' }), { statusCode: 403 })
   }
   const clients = await Promise.all(urls.map((url, n) => connectClient(t, `${url.replace('http', 'ws')}/notification?userId=user-${n}`, { origin: urls[(n + 1) % 3]! })))
+  // Until then they are offline to the others.
+  for (const url of urls) await eventually(async () => /^fastify_notification_users 1$/m.test(await (await fetch(`${url}/metrics`)).text()), 'bound')
   for (const round of ['one', 'two']) await broker.publish(queue, ...urls.map((_, n) => ({ userId: `user-${n}`, content: round })))
   for (const client of clients) t.same(await client.received(2), ['one', 'two'])
 
