@@ -64,6 +64,16 @@ test('the URL: asked for at each attempt, with protocols, and http is ws', async
 test('what is wrong is said at once', async t => {
   t.throws(() => new NotificationClient('/notification', { WebSocket }), TypeError, 'relative, without a page')
   t.throws(() => new NotificationClient('ftp://localhost', { WebSocket }), /must be ws/)
+  for (const [options, name] of [
+    [{ reconnect: { initialDelay: NaN } }, 'reconnect.initialDelay'],
+    [{ reconnect: { maxDelay: 0 } }, 'reconnect.maxDelay'],
+    [{ reconnect: { stableAfter: -1 } }, 'reconnect.stableAfter'],
+    [{ connectTimeout: '10' as unknown as number }, 'connectTimeout'],
+    [{ rememberedIds: NaN }, 'rememberedIds'],
+    [{ backlog: -1 }, 'backlog']
+  ] as const) {
+    t.throws(() => new NotificationClient('ws://localhost', { WebSocket, ...options }), { name: 'RangeError', message: `${name} must be` })
+  }
   const { WebSocket: own } = globalThis as { WebSocket?: unknown }
   if (own === undefined) t.throws(() => new NotificationClient('ws://localhost'), /option WebSocket/)
   const server = await startNotificationServer(t)

@@ -5,7 +5,7 @@ import {
   type NotificationClientEvents, type ReceivedNotification
 } from './events.js'
 import { Inbox } from './inbox.js'
-import type { NotificationClientOptions, Source } from './options.js'
+import { checkNumbers, type NotificationClientOptions, type Source } from './options.js'
 import { defaultWebSocket, isOffline, webSocketUrl, whenWorthTrying, type WebSocketConstructor } from './platform.js'
 import { isFinal, retryDelay } from './retry.js'
 
@@ -38,12 +38,14 @@ export class NotificationClient<Content = unknown>
    * Connects at once; listeners that are added in the same turn miss nothing.
    * @param url ws(s) or http(s), in a page relative too; or a function that is asked for it before each attempt
    * @throws {TypeError} where the URL is invalid, or there is no WebSocket
+   * @throws {RangeError} where a number of the options is too low, or none
    */
   constructor (url: Source<string | URL>, options: NotificationClientOptions<Content> = {}) {
     super()
     const WebSocket = options.WebSocket ?? defaultWebSocket()
     if (WebSocket === undefined) throw new TypeError('there is no global WebSocket: give one by the option WebSocket')
     if (typeof url !== 'function') webSocketUrl(url)
+    checkNumbers(options as NotificationClientOptions)
     this.#url = url
     this.#options = options
     this.#WebSocket = WebSocket
