@@ -1,11 +1,11 @@
 // An application that holds in Redis and waits for its clients' acks, until SIGTERM:
 // node --import tsx holding-instance.ts <amqpUrl> <queue> <redisUrl> <port> [more options, as JSON]
 import Fastify from 'fastify'
-import notificationPlugin from '../../src/index.js'
+import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
 
 const [amqpUrl, queue, redis, port, more = '{}'] = process.argv.slice(2) as [string, string, string, string, string?]
 const app = Fastify(process.env.LOG === undefined ? {} : { logger: { level: process.env.LOG, file: '/dev/stderr' } })
-await app.register(notificationPlugin, {
+const options: NotificationPluginOptions = {
   amqpUrl: `${amqpUrl}?heartbeat=2`,
   queue,
   offline: 'hold',
@@ -20,7 +20,9 @@ await app.register(notificationPlugin, {
   drainTimeout: 4_000,
   reconnect: { initialDelay: 20, maxDelay: 200 },
   ...JSON.parse(more)
-})
+}
+if (options.offline !== 'hold') delete options.hold
+await app.register(notificationPlugin, options)
 app.get('/figures', () => ({ health: app.notifier.health(), stats: app.notifier.stats() }))
 await app.listen({ port: Number(port), host: '127.0.0.1' })
 process.on('SIGTERM', () => app.close())
