@@ -55,7 +55,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   function route (notification: Notification, origin?: Origin, isForAll = false): Routed | Promise<Routed> {
     if (isDirect) return routeDirectly(notification, origin)
     const { userId, payload } = notification
-    const same = inFlight.find(userId, payload.id) ?? relays?.find(userId, payload.id)
+    const same = find(userId, payload.id) ?? relays?.find(userId, payload.id)
     if (same !== undefined) {
       // The broker delivers again what it waits for: the outcome is that of what is under way.
       if (origin !== undefined) same.origin = origin
@@ -66,6 +66,11 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     const delivery = new Delivery(notification, lastPosition, now + expirationOf(origin), origin)
     place(delivery, isForAll)
     return delivery.routed
+  }
+
+  /** What of a user is under way here under an id. */
+  function find (userId: string, id: string): Delivery | undefined {
+    return inFlight.find(userId, id) ?? waiting.find(userId, id)
   }
 
   function routeDirectly (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {
@@ -187,7 +192,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     /** Another instance asks for connections here: the outcome is `offline` where there is none that takes it. */
     host (delivery: Delivery): Routed | Promise<Routed> {
       const { userId, id } = delivery
-      const same = inFlight.find(userId, id) // another one of the queue's redeliveries
+      const same = find(userId, id) // another one of the queue's redeliveries
       if (same !== undefined) return same.routed
       if (registry.of(userId).length === 0) nobody(delivery)
       else place(delivery)

@@ -4,31 +4,45 @@ export type Waiting = ReturnType<typeof createWaiting>
 
 /** What waits for room at its user's connections where there is no hold; with the broker it is unsettled. */
 export function createWaiting (offer: (delivery: Delivery) => boolean) {
-  const byUser = new Map<string, Delivery[]>()
+  /** By user, then by id, the oldest first. */
+  const byUser = new Map<string, Map<string, Delivery>>()
 
   return {
     /** Whether something of a user waits: then what comes now has to wait too. */
     has: (userId: string): boolean => byUser.has(userId),
 
+    /** What of a user waits under an id. */
+    find (userId: string, id: string): Delivery | undefined {
+      const delivery = byUser.get(userId)?.get(id)
+      // Of some another instance may have told the outcome meanwhile.
+      return delivery?.isSettled === true ? undefined : delivery
+    },
+
     add (delivery: Delivery): void {
-      const waiting = byUser.get(delivery.userId)
-      if (waiting === undefined) byUser.set(delivery.userId, [delivery])
-      else waiting.push(delivery)
+      const { userId, id, position } = delivery
+      const waiting = byUser.get(userId) ?? new Map<string, Delivery>()
+      byUser.set(userId, waiting)
+      waiting.delete(id)
+      // What comes back from a connection that has ended is older than what waits.
+      const newer = delivery.redelivered ? [...waiting.values()].filter(other => other.position > position) : []
+      for (const other of newer) waiting.delete(other.id)
+      for (const each of [delivery, ...newer]) waiting.set(each.id, each)
     },
 
     /** Hands over what there is room for now. */
     changed (userId: string): void {
       const waiting = byUser.get(userId)
       if (waiting === undefined) return
-      // Of some another instance may have told the outcome meanwhile.
-      const refused = waiting.findIndex(delivery => !delivery.isSettled && !offer(delivery))
-      if (refused === -1) byUser.delete(userId)
-      else waiting.splice(0, refused)
+      for (const delivery of waiting.values()) {
+        if (!delivery.isSettled && !offer(delivery)) return
+        waiting.delete(delivery.id)
+      }
+      byUser.delete(userId)
     },
 
     /** Takes out everything of a user. */
     take (userId: string): readonly Delivery[] {
-      const waiting = byUser.get(userId) ?? []
+      const waiting = [...byUser.get(userId)?.values() ?? []]
       byUser.delete(userId)
       return waiting
     }

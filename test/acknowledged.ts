@@ -107,6 +107,33 @@ test('what the broker delivers again joins what is under way', async t => {
   t.equal(client.frames.length, 1)
 })
 
+test('what waits under an id is joined too', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 2 })
+  const client = await connectRich(t, notifications('123'))
+  const pending = ['a', 'b', 'x', 'x'].map(id => app.notifier.notify('123', id, { id }))
+  await client.framesReceived(2)
+  client.ack('a', 'b')
+  await client.framesReceived(3)
+  client.ack('x')
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'acknowledged', connections: 1 })
+  t.equal(client.frames.length, 3)
+})
+
+test('what comes back is given out before what waits', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 1 })
+  const notify = (id: string) => { app.notifier.notify('123', id, { id }).catch(t.error) }
+  const first = await connectRich(t, notifications('123'))
+  notify('1')
+  await first.framesReceived(1)
+  const second = await connectRich(t, notifications('123'))
+  for (const id of ['2', '3', '4']) notify(id)
+  await second.framesReceived(1)
+  first.socket.terminate()
+  await eventually(() => app.notifier.size === 1, 'gone')
+  for (let n = 1; n <= 4; n++) second.ack((await second.framesReceived(n)).at(-1)!.id!)
+  t.same(second.frames.map(({ id }) => id), ['2', '1', '3', '4'])
+})
+
 test('at shutdown what is not acknowledged goes back to the queue', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
