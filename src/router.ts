@@ -101,7 +101,6 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   /** Nobody can take a delivery now. */
   function wait (delivery: Delivery): void {
     if (goesBack(delivery)) return
-    if (lines === undefined && registry.of(delivery.userId).length === 0) return giveUp(delivery)
     if (lines !== undefined) return hold(lines, delivery)
     delivery.isWaiting = true
     waiting.add(delivery)

@@ -134,6 +134,23 @@ test('what comes back is given out before what waits', async t => {
   t.same(second.frames.map(({ id }) => id), ['2', '1', '3', '4'])
 })
 
+test('one that is closed as too slow while what waits is handed out changes nothing for the others', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 1, limits: { bufferedBytes: 100_000 } })
+  const client = await connectRich(t, notifications('123'))
+  const slow = await connectRich(t, notifications('123'))
+  slow.socket.pause()
+  const pending = [app.notifier.notify('123', 'x'.repeat(20_000_000), { id: '1' })] // more than the system's buffers take
+  await client.framesReceived(1)
+  for (const id of ['2', '3', '4']) pending.push(app.notifier.notify('123', id, { id }))
+  client.ack('1')
+  t.match(await pending[0], { outcome: 'acknowledged' })
+  await eventually(() => app.notifier.size === 1, 'closed')
+  await client.framesReceived(2)
+  t.same(client.frames.map(({ id }) => id), ['1', '2'])
+  client.socket.terminate()
+  for (const result of await Promise.all(pending.slice(1))) t.match(result, { outcome: 'offline' })
+})
+
 test('at shutdown what is not acknowledged goes back to the queue', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -347,6 +347,31 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
 })
 
+test('a user whose only connection here is too slow is not offline', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { limits: { bufferedBytes: 100_000 } })
+  const client = await connectTo(t, two!, '123')
+  const slow = await connectTo(t, one!, '123')
+  slow.socket.pause()
+  let sent = 0
+  for (; one!.app.notifier.connections('123') > 0; sent++) {
+    t.match(await one!.app.notifier.notify('123', 'x'.repeat(500_000)), { outcome: 'sent' })
+  }
+  await client.received(sent)
+  t.match(one!.app.notifier.stats(), { sent, offline: 0 })
+})
+
+test('what was for a connection elsewhere that is too slow is dead-lettered once', async t => {
+  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { offline: 'dead-letter', limits: { bufferedBytes: 100_000 } })
+  const slow = await connectTo(t, two!, '123')
+  slow.socket.pause()
+  let outcome
+  while (two!.app.notifier.connections('123') > 0) ({ outcome } = await one!.app.notifier.notify('123', 'x'.repeat(500_000)))
+  t.equal(outcome, 'dead-lettered')
+  t.match(one!.app.notifier.stats(), { deadLettered: { offline: 1 } })
+  t.match(two!.app.notifier.stats(), { deadLettered: {}, offline: 0 })
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
