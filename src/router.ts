@@ -252,6 +252,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
         delivery.redelivered = true
         if (delivery.kind === 'held') {
           isInHold = true
+          delivery.settle('held') // for who has joined it
           lines!.released(delivery)
         } else {
           place(delivery)

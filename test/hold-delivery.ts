@@ -38,3 +38,15 @@ test('however many wait for Redis, nothing looks like a leak', async t => {
   await eventually(() => app.notifier.stats().held === 20, 'all are held')
   t.same(warnings, [])
 })
+
+test('who joins what was held is told that it is, where nobody acknowledges it', async t => {
+  const { app, notifications } = await startApp(t, options)
+  t.match(await app.notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
+  const client = await connectRich(t, notifications('123'))
+  await client.framesReceived(1)
+  const joined = app.notifier.notify('123', 'hi', { id: 'x' })
+  client.socket.terminate()
+  t.match(await joined, { outcome: 'held' })
+  const back = await connectRich(t, notifications('123'))
+  t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
+})
