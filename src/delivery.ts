@@ -105,4 +105,9 @@ export class Delivery {
   fail (error: unknown): void {
     this.reject?.(error) // known later than it was asked for
   }
+
+  /** Nothing more is to become of it, as the broker will deliver it again: who has joined it has to ask anew. */
+  abandon (): void {
+    this.fail(this.origin!.gone.reason)
+  }
 }

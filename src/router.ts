@@ -90,6 +90,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     const isHere = registry.of(userId).length > 0
     const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
     delivery.isWaiting = false
+    if (delivery.isGone && !isHere) return delivery.abandon()
     // What is behind something that is on its way into the hold must not overtake it by way of another instance.
     const isRelayed = relays !== undefined && kind === 'own' && !isForAll && (isHere ? delivery.relay === undefined : !isBehind)
     if (isRelayed) relays.send(delivery)
@@ -109,7 +110,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   /** The user has no connection, on whichever instance; where that is known, it is so while we are closing, too. */
   function nobody (delivery: Delivery, isKnown = false): void {
     if (delivery.kind === 'guest') return delivery.settle('offline')
-    if (isKnown ? delivery.isGone : goesBack(delivery)) return
+    if ((delivery.isGone || !isKnown) && goesBack(delivery)) return
     if (lines !== undefined) hold(lines, delivery)
     else giveUp(delivery)
   }
@@ -119,9 +120,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     lines.add(delivery)
   }
 
-  /** Whether the broker delivers a message again: its channel has died; or we are closing, and it is not settled. */
-  function goesBack ({ isGone, origin }: Delivery): boolean {
-    return isGone || (isClosing && origin !== undefined)
+  /** Whether the broker delivers a message again: its channel has died, which is told; or we are closing, and it is not settled. */
+  function goesBack (delivery: Delivery): boolean {
+    if (delivery.isGone) delivery.abandon()
+    return delivery.isGone || (isClosing && delivery.origin !== undefined)
   }
 
   function giveUp (delivery: Delivery): void {

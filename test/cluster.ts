@@ -372,6 +372,26 @@ test('what was for a connection elsewhere that is too slow is dead-lettered once
   t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
 })
 
+test('what an instance has in hand, and another one takes from the queue again, is not stuck between them', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, settle: 'acknowledged', relay: { receiptTimeout: 300 } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url), reconnect: { initialDelay: 1_000, maxDelay: 1_000 } })
+  const client = await connectRich(t, two.notifications('123'))
+  await broker.publish(options.queue, { userId: '123', content: 'hi', id: 'x' })
+  await client.framesReceived(1)
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  await connectTo(t, two, 'there')
+  proxy.reset('consumer')
+  await eventually(() => one.app.notifier.health().unsettled === 1, 'taken again')
+  // Each answer comes after those to what was asked before.
+  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
+  client.socket.terminate()
+  await eventually(() => one.app.notifier.health().unsettled === 0, 'settled')
+  t.match(one.app.notifier.stats(), { offline: 1 })
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -52,7 +52,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     isTimed: times !== undefined,
     publish,
     isOpen: ({ id }) => relays.has(id),
-    abandon: forget,
+    abandon,
     confirmed (relay, isRouted, isHere) {
       if (isRouted && relay.isRefused && isLeft(relay)) again(relay)
       else if (isRouted && isHere && isLeft(relay)) takeBack(relay)
@@ -73,7 +73,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   function again (relay: Relay): void {
-    if (relay.delivery.isGone) return forget(relay)
+    if (relay.delivery.isGone) return abandon(relay)
     lines.add(relay)
     lines.answered(relay)
   }
@@ -87,6 +87,13 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     timer = undefined
   }
 
+  /** The broker will deliver it again. */
+  function abandon (relay: Relay): void {
+    const { delivery } = relay
+    if (isLeft(relay)) delivery.abandon()
+    forget(relay)
+  }
+
   function tick (): void {
     const now = Date.now()
     if (now - rotatedAt > 2 * receiptTimeout) {
@@ -96,7 +103,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     }
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
-      if (delivery.isGone) forget(relay)
+      if (delivery.isGone) abandon(relay)
       else if (state !== 'confirmed' && patience < now) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) lines.overdue(relay)
