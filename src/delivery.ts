@@ -38,7 +38,7 @@ export class Delivery {
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean
-  /** Whether it waits: for room at a connection, or on its way into the hold. */
+  /** Whether it waits: for room at a connection, or on its way into the hold or the dead-letter queue. */
   isWaiting = false
   /** Under which number other instances know it. */
   relay: number | undefined

@@ -37,7 +37,7 @@ interface RouterParts {
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
 export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
-  const lines = store && createLines({ store, registry, inFlight, log, kept })
+  const lines = store && createLines({ store, registry, inFlight, log, kept, failed })
   const waiting = createWaiting(inFlight.offer)
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
@@ -128,8 +128,15 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
 
   function giveUp (delivery: Delivery): void {
     const outcome = offline(delivery.notification, delivery.origin)
-    if (outcome instanceof Promise) outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => delivery.fail(error))
-    else conclude(delivery, outcome.outcome)
+    if (!(outcome instanceof Promise)) return conclude(delivery, outcome.outcome)
+    delivery.isWaiting = true // however long it takes, the other instances are not asked again
+    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => failed(delivery, error))
+  }
+
+  /** Nobody takes it over, and who has called notify() is told. */
+  function failed (delivery: Delivery, error: unknown): void {
+    delivery.fail(error)
+    relays?.failed(delivery)
   }
 
   function offline (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {

@@ -347,6 +347,35 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
 })
 
+test('what cannot be held is not in the way of the next try', async t => {
+  const redis = await usePrivateRedis(t)
+  const { apps: [one] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const { notifier } = one!.app
+  await redis.kill()
+  await t.rejects(notifier.notify('123', 'hi', { id: 'x' }), { code: 'FST_NOTIFICATION_HOLD_FAILED' })
+  await redis.start()
+  await eventually(() => notifier.health().state === 'consuming', 'it works again')
+  t.match(await notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
+})
+
+test('what cannot be dead-lettered for a while is dead-lettered once', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  await broker.channel.assertQueue(`${queue}.dead`, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
+  const { app, log } = await startApp(t, {
+    amqpUrl: broker.url, queue, cluster: true, offline: 'dead-letter', relay: { receiptTimeout: 100 }, reconnect: { initialDelay: 10, maxDelay: 50 }
+  })
+  await broker.publish(queue, { userId: '123', content: 'hi' })
+  await log.line('dead letters cannot be published')
+  await delay(2_000) // for which there is no event: it would be asked again twice, at least
+  await broker.channel.deleteQueue(`${queue}.dead`)
+  await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+  await delay(500)
+  t.match(app.notifier.stats(), { deadLettered: { offline: 1 } })
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+})
+
 test('a user whose only connection here is too slow is not offline', async t => {
   const { apps: [one, two] } = await startInstances(t, 2, { limits: { bufferedBytes: 100_000 } })
   const client = await connectTo(t, two!, '123')

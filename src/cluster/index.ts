@@ -23,7 +23,7 @@ import { createWakes } from './wakes.js'
 const HERE = 'here'
 
 /** What the router needs of the other instances. */
-export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled'> {
+export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled' | 'failed'> {
   /** Tells whoever has a user that something of theirs is in the hold. */
   wake (userId: string): void
 }
@@ -163,7 +163,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   return {
     connection: inbox.connection,
 
-    relays: { send: outbox.send, find: outbox.find, isUnderWay: outbox.isUnderWay, settled: outbox.settled, wake: wakes.add } satisfies Relays,
+    relays: { ...outbox, wake: wakes.add } satisfies Relays,
 
     /** A user gets a connection; resolves when other instances reach it, undefined where that is so already. */
     opening: bindings.add,

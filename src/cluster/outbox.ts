@@ -171,6 +171,12 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       forget(relay) // queued, it is still told to the others, for the other connections of the user
     },
 
+    /** Nobody takes a delivery over, and who waits for its outcome has been told. */
+    failed (delivery: Delivery): void {
+      const relay = relayOf(delivery)
+      if (relay !== undefined) forget(relay)
+    },
+
     /** An inbox tells what became of a relay. */
     receipt (inbox: string, [id, state, connections]: Receipt): void {
       const relay = relays.get(id)

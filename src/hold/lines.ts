@@ -38,10 +38,12 @@ export interface LinesParts {
   log: FastifyBaseLogger
   /** A delivery is kept; or is not, as there was no room for it. */
   kept (delivery: Delivery, outcome: 'held' | 'offline'): void
+  /** A delivery that is not from the queue could not be kept. */
+  failed (delivery: Delivery, error: unknown): void
 }
 
 /** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
-export function createLines ({ store, registry, inFlight, log, kept }: LinesParts) {
+export function createLines ({ store, registry, inFlight, log, kept, failed }: LinesParts) {
   const lines = new Map<string, Line>()
   const removals = createRemovals(store)
   const keeping = new Set<Promise<void>>()
@@ -96,7 +98,7 @@ export function createLines ({ store, registry, inFlight, log, kept }: LinesPart
       const dropped = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
       if (dropped !== undefined) kept(delivery, dropped.includes(id) ? 'offline' : 'held')
     } catch (error) {
-      delivery.fail(error)
+      failed(delivery, error)
     } finally {
       line.adding.delete(delivery)
       touch(line)
