@@ -116,16 +116,13 @@ export class Connection {
     return this.stream !== undefined && this.waiting >= this.stream.writableHighWaterMark
   }
 
-  /** Resolves when it is not congested any more, or has ended. */
-  async relieved (): Promise<void> {
+  /** Resolves when it is not congested any more, or has ended, or the signal aborts. */
+  async relieved (over: AbortSignal): Promise<void> {
     this.flush()
     // One that was destroyed needs no drain: its end is told in another turn.
     if (this.stream === undefined || !(this.stream.writableNeedDrain || this.stream.destroyed)) return
-    const done = new AbortController()
-    const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: done.signal }))
+    const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: over }))
     await Promise.race(events).catch(() => {})
-    done.abort()
-    await Promise.allSettled(events)
   }
 
   private write (frame: TextFrame): void {

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
@@ -49,4 +51,20 @@ test('who joins what was held is told that it is, where nobody acknowledges it',
   t.match(await joined, { outcome: 'held' })
   const back = await connectRich(t, notifications('123'))
   t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
+})
+
+test('however much comes for a client that does not read, one listener waits for it', async t => {
+  const { app, notifications } = await startApp(t, { offline: 'hold', hold: { maxBytes: 100_000_000 } })
+  for (let n = 0; n < 20; n++) await app.notifier.notify('123', 'x'.repeat(1_000_000)) // more than the system's buffers take
+  const accepted = once(app.server, 'connection')
+  const client = await connectRaw(t, notifications('123'))
+  const [socket] = await accepted as [Socket]
+  client.socket.pause()
+  await eventually(() => socket.listenerCount('drain') > 0, 'waited for')
+  const before = socket.listenerCount('drain')
+  for (let n = 0; n < 100; n++) {
+    t.match(await app.notifier.notify('123', n), { outcome: 'held' })
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.ok(socket.listenerCount('drain') <= before, `${before}, later ${socket.listenerCount('drain')}`)
 })

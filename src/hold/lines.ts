@@ -69,8 +69,11 @@ export function createLines ({ store, registry, inFlight, log, kept, failed }: L
     line.wake()
   }
 
-  async function changed (line: Line, others: Array<Promise<void>> = []): Promise<void> {
-    await Promise.race([new Promise<void>(resolve => { line.wake = resolve }), ...others])
+  /** @param relieved what is waited for besides, until the signal aborts: it may take long, and be asked for often */
+  async function changed (line: Line, relieved: (over: AbortSignal) => Array<Promise<void>> = () => []): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([new Promise<void>(resolve => { line.wake = resolve }), ...relieved(over.signal)])
+    over.abort()
   }
 
   /** Calls the store until it answers; undefined if that isn't worth it any more. */
@@ -154,7 +157,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed }: L
       delivery.redelivered = true // perhaps: the store doesn't know
       const isDone = () => removals.has(userId, held.id) || inFlight.find(userId, held.id) !== undefined
       while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {
-        await changed(line, inFlight.relieved(userId))
+        await changed(line, over => inFlight.relieved(userId, over))
         if (!isWanted() || line.isRewound) return
       }
       line.cursor = held
