@@ -242,6 +242,11 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     opened ({ userId }: Connection): void {
       lines?.opened(userId)
       waiting.changed(userId)
+      // What other instances were asked to take, and may not have, comes before anything newer.
+      for (const delivery of relays?.left(userId) ?? []) {
+        delivery.redelivered = true
+        place(delivery)
+      }
     },
 
     /** A client says what it has. */

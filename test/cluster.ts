@@ -421,6 +421,24 @@ test('what an instance has in hand, and another one takes from the queue again, 
   t.match(one.app.notifier.stats(), { offline: 1 })
 })
 
+test('what another instance was asked to take comes before anything newer, where its user connects here', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, drainTimeout: 500 }
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  const first = await connectTo(t, two, '123')
+  proxy.blackhole('relay')
+  await first.close()
+  const pending = ['1', '2'].map(content => one.app.notifier.notify('123', content))
+  const second = await connectTo(t, one, '123')
+  pending.push(one.app.notifier.notify('123', '3'))
+  t.same(await second.received(3), ['1', '2', '3'])
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'sent' })
+  proxy.forward()
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -23,7 +23,7 @@ import { createWakes } from './wakes.js'
 const HERE = 'here'
 
 /** What the router needs of the other instances. */
-export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled' | 'failed'> {
+export interface Relays extends Pick<Outbox, 'send' | 'find' | 'left' | 'isUnderWay' | 'settled' | 'failed'> {
   /** Tells whoever has a user that something of theirs is in the hold. */
   wake (userId: string): void
 }

@@ -155,6 +155,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     /** What of a user is on its way under an id. */
     find: (userId: string, id: string): Delivery | undefined => byId.get(keyOf(userId, id))?.delivery,
 
+    /** What of a user nobody is known to have yet, the oldest first. */
+    left: (userId: string): Delivery[] => lines.of(userId).filter(isLeft).map(({ delivery }) => delivery),
+
     /** Whether the broker has not yet confirmed that it has a delivery for the other instances. */
     isUnderWay (delivery: Delivery): boolean {
       const relay = relayOf(delivery)
