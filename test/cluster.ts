@@ -439,6 +439,17 @@ test('what another instance was asked to take comes before anything newer, where
   proxy.forward()
 })
 
+test('at shutdown who waits for the outcome of another instance is told that there will be none', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', drainTimeout: 500 })
+  const client = await connectRich(t, two!.notifications('123'))
+  const { notifier } = one!.app
+  const failed = t.rejects(notifier.notify('123', 'hi'), { code: 'FST_NOTIFICATION_PUBLISH_FAILED' })
+  await client.framesReceived(1)
+  await one!.app.close()
+  await failed
+  await t.rejects(notifier.notify('456', 'too late'), { code: 'FST_NOTIFICATION_PUBLISH_FAILED' })
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -42,6 +42,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   let older = new Map<number, SettledState>()
   let rotatedAt = Date.now()
   let timer: NodeJS.Timeout | undefined
+  let isClosed = false
 
   const relayOf = ({ relay }: Delivery) => relay === undefined ? undefined : relays.get(relay)
   const keyOf = (userId: string, id: string) => `${userId}\0${id}`
@@ -126,6 +127,16 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     forget(relay)
   }
 
+  /** The same at the end, when no answer can come any more; a message goes back to the queue. */
+  function end (relay: Relay): void {
+    const { delivery } = relay
+    if (delivery.origin === undefined) {
+      if (delivery.isSentHere) relayed(delivery, true)
+      else delivery.fail(new errors.PublishFailed('the other instances', 'the application is closing'))
+    }
+    forget(relay)
+  }
+
   /** Of some connections it is told several times. */
   function uncounted ({ counted }: Relay, inbox: string, connections: number): number {
     const before = counted.get(inbox) ?? 0
@@ -147,6 +158,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
         lines.add(relay)
+        if (isClosed) queueMicrotask(() => end(relay)) // by then it is waited for
       } else if (known.state === 'confirmed' && known.takers.size === 0) {
         again(known)
       }
@@ -210,9 +222,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     resume: lines.resume,
 
     close (): void {
-      clearInterval(timer)
+      isClosed = true
+      for (const relay of [...relays.values()]) end(relay)
       lines.close()
-      relays.clear()
     }
   }
 }
