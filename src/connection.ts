@@ -49,6 +49,8 @@ export class Connection {
   slot = 0
   /** How many ack frames it may send for what it was sent. */
   private credit = 0
+  /** How many ids that are not waited for it may name: as many as it was sent. */
+  private claims = 0
   private readonly stream: Writable | undefined
   private frames: TextFrame[] | undefined
   private bytes = 0
@@ -89,7 +91,10 @@ export class Connection {
       this.rules.onSlow(this)
       return false
     }
-    if (this.isRich) this.credit++
+    if (this.isRich) {
+      this.credit++
+      this.claims++
+    }
     this.write(!this.isRich ? payload.plain : redelivered ? payload.redelivered : payload.rich)
     return true
   }
@@ -103,6 +108,13 @@ export class Connection {
   spendCredit (): boolean {
     if (this.credit === 0) return false
     this.credit--
+    return true
+  }
+
+  /** Takes one of the ids that it may name though they are not waited for; false where there is none left. */
+  spendClaim (): boolean {
+    if (this.claims === 0) return false
+    this.claims--
     return true
   }
 

@@ -86,7 +86,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
 
     /**
      * A client has said what it has.
-     * @returns those ids that it was not waited for
+     * @returns those ids that it was not waited for, no more than it can have been sent
      */
     acknowledged (connection: Connection, ids: readonly string[]): string[] {
       const unknown: string[] = []
@@ -94,6 +94,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
       for (const id of ids) {
         const delivery = connection.unacked.get(id)
         if (delivery === undefined) {
+          if (!connection.spendClaim()) continue
           unknown.push(id)
         } else {
           letGo(connection, id)

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
@@ -51,6 +52,34 @@ test('who joins what was held is told that it is, where nobody acknowledges it',
   t.match(await joined, { outcome: 'held' })
   const back = await connectRich(t, notifications('123'))
   t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
+})
+
+test('who acknowledges what nobody sent is passed over', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app, notifications } = await startApp(t, { ...options, dismiss: true, hold: { redis: redis.url } })
+  const clients = await Promise.all(['a', 'b', 'c', 'd'].map(async () => await connectRich(t, notifications('mallory'))))
+  const ids = Array.from({ length: 98_000 }, (_, n) => n.toString(36)) // as many as the four may send in a second
+  while (ids.length > 0) for (const client of clients) client.ack(...ids.splice(0, 500))
+  const good = await connectRich(t, notifications('good'))
+  app.notifier.notify('good', 'hi', { id: 'x' }).catch(t.error)
+  await good.framesReceived(1)
+  good.ack('x')
+  await eventually(() => app.notifier.stats().acknowledged === 1, 'others are served')
+  for (const client of clients) t.same(client.frames, [], 'nobody is told to dismiss them')
+})
+
+test('however many ids are settled at once, they are removed', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app, notifications } = await startApp(t, { ...options, hold: { redis: redis.url, maxCount: 3_000, maxBytes: 10_000_000 }, maxUnacked: 3_000, limits: { frameBytes: 100_000 } })
+  const ids = Array.from({ length: 3_000 }, (_, n) => String(n))
+  await Promise.all(ids.map(async id => await app.notifier.notify('123', 'hi', { id })))
+  const client = await connectRich(t, notifications('123'))
+  await client.framesReceived(3_000)
+  client.ack(...ids)
+  await eventually(() => app.notifier.stats().released === 3_000, 'released')
+  const admin = new Redis(redis.url)
+  t.teardown(() => admin.disconnect())
+  await eventually(async () => await admin.dbsize() === 0, 'removed')
 })
 
 test('however much comes for a client that does not read, one listener waits for it', async t => {

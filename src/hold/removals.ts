@@ -3,6 +3,9 @@ import type { HoldStore } from './store.js'
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
+/** So many ids go in one call at most: each is an argument of a function, of which the stack holds some tens of thousands. */
+const MAX_IDS = 1_000
+
 /** Removes what is settled from the store, gathered, and as often as it takes. */
 export function createRemovals (store: HoldStore) {
   /** What is settled and may still be in the store, and what of it is still to be removed; by user. */
@@ -38,8 +41,10 @@ export function createRemovals (store: HoldStore) {
     const taken = due
     due = new Map()
     for (const [userId, ids] of taken) {
-      const removal = remove(userId, ids).finally(() => underWay.delete(removal))
-      underWay.add(removal)
+      for (let from = 0; from < ids.length; from += MAX_IDS) {
+        const removal = remove(userId, ids.slice(from, from + MAX_IDS)).finally(() => underWay.delete(removal))
+        underWay.add(removal)
+      }
     }
   }
 
