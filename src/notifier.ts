@@ -168,7 +168,7 @@ export function createNotifier ({ registry, route, sockets, cluster, health, sta
 
     async broadcast (content, options) {
       const payload = composePayload(content, options?.id)
-      cluster?.broadcast({ id: payload.id, content })
+      cluster?.broadcast({ id: payload.id, json: payload.json })
       return await routeToEach([...registry.users.keys()], payload, true)
     },
 

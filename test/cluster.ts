@@ -450,6 +450,28 @@ test('at shutdown who waits for the outcome of another instance is told that the
   await t.rejects(notifier.notify('456', 'too late'), { code: 'FST_NOTIFICATION_PUBLISH_FAILED' })
 })
 
+test('what is nested as deeply as the queue takes it reaches other instances too', async t => {
+  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { relay: { receiptTimeout: 200 } })
+  const client = await connectTo(t, two!, '123')
+  const outcomes = () => [one!, two!].flatMap(({ app }) => [app.notifier.stats().offline, app.notifier.stats().deadLettered['invalid-message']!])
+  const sum = (numbers: number[]) => numbers.reduce((sum, number) => sum + number, 0)
+  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
+  let [deepest, tooDeep] = [100, 100_000]
+  for (let taken = 0; tooDeep - deepest > 1; taken++) {
+    const depth = (deepest + tooDeep) >> 1
+    const before = outcomes()
+    await broker.publish(queue, `{"userId":"456","content":${nested(depth)}}`)
+    await eventually(() => sum(outcomes()) > taken, 'taken')
+    if (outcomes().some((count, n) => n % 2 === 0 && count > before[n]!)) deepest = depth
+    else tooDeep = depth
+  }
+  const depths = Array.from({ length: 40 }, (_, n) => deepest - n)
+  await broker.publish(queue, ...depths.map(depth => `{"userId":"123","content":${nested(depth)}}`))
+  await one!.app.notifier.notify('123', 'after')
+  await eventually(() => [one!, two!].every(({ app }) => app.notifier.health().unsettled === 0), 'settled')
+  await client.received(41)
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
@@ -464,7 +486,7 @@ test('what is no frame of ours is passed over', async t => {
   const { broker, queue, apps: [one] } = await startInstances(t, 1)
   const client = await connectTo(t, one!, '123')
   const properties = { appId: 'other', replyTo: 'nobody' }
-  const wrong: Array<[string, string]> = [['relay', 'no JSON'], ['relay', '{}'], ['unknown', '1'], ['__proto__', '1'], ['relay', '[{"relay":1,"id":"","content":1,"position":1}]'], ['receipts', '[[1,"lost",0]]']]
+  const wrong: Array<[string, string]> = [['relay', 'no JSON'], ['relay', '{}'], ['unknown', '1'], ['__proto__', '1'], ['relay', '[{"relay":1,"id":"","json":"1","position":1}]'], ['receipts', '[[1,"lost",0]]']]
   for (const [type, body] of wrong) {
     broker.channel.publish(`${queue}.relay`, '123', Buffer.from(body), { ...properties, type })
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Routed } from '../delivery.js'
-import { composePayload } from '../message.js'
+import { payloadFromJson } from '../message.js'
 import type { Times } from '../metrics/index.js'
 import { queuesOf, type BrokerOptions } from '../options.js'
 import type { Payload } from '../payload.js'
@@ -143,7 +143,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     switch (message.type) {
       case 'wake': return hosts.wake(routingKey)
       case 'disconnect': return hosts.disconnect(routingKey, message.frame.code, message.frame.reason)
-      case 'broadcast': return hosts.broadcast(composePayload(message.frame.content, message.frame.id))
+      case 'broadcast': return hosts.broadcast(payloadFromJson(message.frame.id, message.frame.json))
     }
   }
 
