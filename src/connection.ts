@@ -49,6 +49,8 @@ export class Connection {
   slot = 0
   /** How many ack frames it may send for what it was sent. */
   private credit = 0
+  /** How many ids that are not waited for it may name: as many as it was sent. */
+  private claims = 0
   private readonly stream: Writable | undefined
   private frames: TextFrame[] | undefined
   private bytes = 0
@@ -89,7 +91,10 @@ export class Connection {
       this.rules.onSlow(this)
       return false
     }
-    if (this.isRich) this.credit++
+    if (this.isRich) {
+      this.credit++
+      this.claims++
+    }
     this.write(!this.isRich ? payload.plain : redelivered ? payload.redelivered : payload.rich)
     return true
   }
@@ -106,6 +111,13 @@ export class Connection {
     return true
   }
 
+  /** Takes one of the ids that it may name though they are not waited for; false where there is none left. */
+  spendClaim (): boolean {
+    if (this.claims === 0) return false
+    this.claims--
+    return true
+  }
+
   /** Bytes that the client has not read yet, as far as is known. */
   get waiting (): number {
     return this.socket.bufferedAmount + this.bytes
@@ -116,16 +128,13 @@ export class Connection {
     return this.stream !== undefined && this.waiting >= this.stream.writableHighWaterMark
   }
 
-  /** Resolves when it is not congested any more, or has ended. */
-  async relieved (): Promise<void> {
+  /** Resolves when it is not congested any more, or has ended, or the signal aborts. */
+  async relieved (over: AbortSignal): Promise<void> {
     this.flush()
     // One that was destroyed needs no drain: its end is told in another turn.
     if (this.stream === undefined || !(this.stream.writableNeedDrain || this.stream.destroyed)) return
-    const done = new AbortController()
-    const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: done.signal }))
+    const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: over }))
     await Promise.race(events).catch(() => {})
-    done.abort()
-    await Promise.allSettled(events)
   }
 
   private write (frame: TextFrame): void {

@@ -38,7 +38,7 @@ export class Delivery {
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean
-  /** Whether it waits: for room at a connection, or on its way into the hold. */
+  /** Whether it waits: for room at a connection, or on its way into the hold or the dead-letter queue. */
   isWaiting = false
   /** Under which number other instances know it. */
   relay: number | undefined
@@ -104,5 +104,10 @@ export class Delivery {
   /** Nobody takes it over. */
   fail (error: unknown): void {
     this.reject?.(error) // known later than it was asked for
+  }
+
+  /** Nothing more is to become of it, as the broker will deliver it again: who has joined it has to ask anew. */
+  abandon (): void {
+    this.fail(this.origin!.gone.reason)
   }
 }

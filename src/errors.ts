@@ -68,7 +68,7 @@ export const errors = {
   /** The broker refused the credentials, the virtual host or the permissions at start. */
   BrokerRefused: createError('FST_NOTIFICATION_BROKER_REFUSED', '%s refused: %s', 500),
 
-  /** A publish was refused by the broker, returned as unroutable, or there was no connection to send it on. */
+  /** A publish was refused by the broker, returned as unroutable, or there was no connection to send it on; or the application closed before another instance told the outcome. */
   PublishFailed: createError('FST_NOTIFICATION_PUBLISH_FAILED', "could not publish to '%s': %s", 503),
 
   /** A publish was not confirmed within `publishTimeout`. */

@@ -81,12 +81,12 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
     /** Whether a user has a connection that can be handed more at once. */
     hasRoom: (userId: string): boolean => registry.of(userId).some(connection => isTaking(connection) && !connection.isCongested),
 
-    /** For each connection of a user that is only slow, resolves when it can take more. */
-    relieved: (userId: string): Array<Promise<void>> => registry.of(userId).filter(isTaking).map(connection => connection.relieved()),
+    /** For each connection of a user that is only slow, resolves when it can take more, or nobody waits for that any more. */
+    relieved: (userId: string, over: AbortSignal): Array<Promise<void>> => registry.of(userId).filter(isTaking).map(connection => connection.relieved(over)),
 
     /**
      * A client has said what it has.
-     * @returns those ids that it was not waited for
+     * @returns those ids that it was not waited for, no more than it can have been sent
      */
     acknowledged (connection: Connection, ids: readonly string[]): string[] {
       const unknown: string[] = []
@@ -94,6 +94,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
       for (const id of ids) {
         const delivery = connection.unacked.get(id)
         if (delivery === undefined) {
+          if (!connection.spendClaim()) continue
           unknown.push(id)
         } else {
           letGo(connection, id)

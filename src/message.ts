@@ -97,8 +97,13 @@ export function toMessage ({ userId, payload: { id, json } }: Notification): Buf
 
 /** A content that was kept as JSON, as the notification that it was. */
 export function fromJson (userId: string, id: string, json: string): Notification {
+  return { userId, payload: payloadFromJson(id, json) }
+}
+
+/** The same, for whomever. It is not written anew: of one that is nested deeply, only who has enough of the stack left could. */
+export function payloadFromJson (id: string, json: string): Payload {
   const content: unknown = JSON.parse(json)
-  return { userId, payload: new Payload(content, toText(content), id) }
+  return new Payload(content, typeof content === 'string' ? content : json, id)
 }
 
 /** @throws FST_NOTIFICATION_INVALID_ID */

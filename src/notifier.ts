@@ -40,7 +40,7 @@ export interface Notifier {
    * @param options `id`: appears in results, logs and dead letters, like `userId`; a fresh UUID where left out
    * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT;
    *   with `offline: 'dead-letter'` also FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT;
-   *   with `cluster: true` also the latter; with `offline: 'hold'` also FST_NOTIFICATION_HOLD_FAILED
+   *   with `cluster: true` also these; with `offline: 'hold'` also FST_NOTIFICATION_HOLD_FAILED
    */
   notify (userId: string, content: unknown, options?: { id?: string }): Promise<NotifyResult>
 
@@ -168,7 +168,7 @@ export function createNotifier ({ registry, route, sockets, cluster, health, sta
 
     async broadcast (content, options) {
       const payload = composePayload(content, options?.id)
-      cluster?.broadcast({ id: payload.id, content })
+      cluster?.broadcast({ id: payload.id, json: payload.json })
       return await routeToEach([...registry.users.keys()], payload, true)
     },
 

@@ -37,7 +37,7 @@ interface RouterParts {
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
 export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
-  const lines = store && createLines({ store, registry, inFlight, log, kept, settledLate })
+  const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
   const waiting = createWaiting(inFlight.offer)
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
@@ -48,24 +48,46 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
    * Sends a notification to every connection of its user.
    * @param origin where it came from, if from the queue
    * @param isForAll whether the other instances have been told already
+   * @param before what it was until now, whose place it has
    * @returns its outcome: at once where it is known at once
    * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT, FST_NOTIFICATION_HOLD_FAILED for one that
    *   is not from the queue
    */
-  function route (notification: Notification, origin?: Origin, isForAll = false): Routed | Promise<Routed> {
+  function route (notification: Notification, origin?: Origin, isForAll = false, before?: Delivery): Routed | Promise<Routed> {
     if (isDirect) return routeDirectly(notification, origin)
     const { userId, payload } = notification
-    const same = inFlight.find(userId, payload.id) ?? relays?.find(userId, payload.id)
+    const same = find(userId, payload.id) ?? relays?.find(userId, payload.id)
     if (same !== undefined) {
+      if (same.kind === 'guest' || origin === undefined) return follow(same, notification, origin, isForAll)
       // The broker delivers again what it waits for: the outcome is that of what is under way.
-      if (origin !== undefined) same.origin = origin
+      same.origin = origin
       return same.routed
     }
     const now = Date.now()
     lastPosition = Math.max(lastPosition + 1, now * 1_000)
-    const delivery = new Delivery(notification, lastPosition, now + expirationOf(origin), origin)
+    const delivery = new Delivery(notification, before?.position ?? lastPosition, now + expirationOf(origin), origin)
+    if (before !== undefined) delivery.redelivered = true
     place(delivery, isForAll)
     return delivery.routed
+  }
+
+  /**
+   * The outcome is that of what is under way, unless somebody else has to see to that one: another instance, which has
+   * asked whether somebody here takes it, and may be gone by now; or the broker, which delivers it again.
+   */
+  async function follow (same: Delivery, notification: Notification, origin: Origin | undefined, isForAll: boolean): Promise<Routed> {
+    const isGuest = same.kind === 'guest'
+    const routed = await Promise.resolve(same.routed).catch((error: unknown) => {
+      if (!isGuest && !same.isGone) throw error
+    })
+    if (routed === undefined || (isGuest && routed.outcome === 'offline')) return await route(notification, origin, isForAll, same)
+    if (isGuest && routed.outcome !== 'dead-lettered') stats.count(routed.outcome)
+    return routed
+  }
+
+  /** What of a user is under way here under an id. */
+  function find (userId: string, id: string): Delivery | undefined {
+    return inFlight.find(userId, id) ?? waiting.find(userId, id)
   }
 
   function routeDirectly (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {
@@ -85,6 +107,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     const isHere = registry.of(userId).length > 0
     const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
     delivery.isWaiting = false
+    if (delivery.isGone && !isHere) return delivery.abandon()
     // What is behind something that is on its way into the hold must not overtake it by way of another instance.
     const isRelayed = relays !== undefined && kind === 'own' && !isForAll && (isHere ? delivery.relay === undefined : !isBehind)
     if (isRelayed) relays.send(delivery)
@@ -96,7 +119,6 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   /** Nobody can take a delivery now. */
   function wait (delivery: Delivery): void {
     if (goesBack(delivery)) return
-    if (lines === undefined && registry.of(delivery.userId).length === 0) return giveUp(delivery)
     if (lines !== undefined) return hold(lines, delivery)
     delivery.isWaiting = true
     waiting.add(delivery)
@@ -105,7 +127,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   /** The user has no connection, on whichever instance; where that is known, it is so while we are closing, too. */
   function nobody (delivery: Delivery, isKnown = false): void {
     if (delivery.kind === 'guest') return delivery.settle('offline')
-    if (isKnown ? delivery.isGone : goesBack(delivery)) return
+    if ((delivery.isGone || !isKnown) && goesBack(delivery)) return
     if (lines !== undefined) hold(lines, delivery)
     else giveUp(delivery)
   }
@@ -115,15 +137,23 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     lines.add(delivery)
   }
 
-  /** Whether the broker delivers a message again: its channel has died; or we are closing, and it is not settled. */
-  function goesBack ({ isGone, origin }: Delivery): boolean {
-    return isGone || (isClosing && origin !== undefined)
+  /** Whether the broker delivers a message again: its channel has died, which is told; or we are closing, and it is not settled. */
+  function goesBack (delivery: Delivery): boolean {
+    if (delivery.isGone) delivery.abandon()
+    return delivery.isGone || (isClosing && delivery.origin !== undefined)
   }
 
   function giveUp (delivery: Delivery): void {
     const outcome = offline(delivery.notification, delivery.origin)
-    if (outcome instanceof Promise) outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => delivery.fail(error))
-    else conclude(delivery, outcome.outcome)
+    if (!(outcome instanceof Promise)) return conclude(delivery, outcome.outcome)
+    delivery.isWaiting = true // however long it takes, the other instances are not asked again
+    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => failed(delivery, error))
+  }
+
+  /** Nobody takes it over, and who has called notify() is told. */
+  function failed (delivery: Delivery, error: unknown): void {
+    delivery.fail(error)
+    relays?.failed(delivery)
   }
 
   function offline (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {
@@ -197,7 +227,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     /** Another instance asks for connections here: the outcome is `offline` where there is none that takes it. */
     host (delivery: Delivery): Routed | Promise<Routed> {
       const { userId, id } = delivery
-      const same = inFlight.find(userId, id) // another one of the queue's redeliveries
+      const same = find(userId, id) // another one of the queue's redeliveries
       if (same !== undefined) return same.routed
       if (registry.of(userId).length === 0) nobody(delivery)
       else place(delivery)
@@ -238,7 +268,12 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     /** A connection is in the registry. */
     opened ({ userId }: Connection): void {
       lines?.opened(userId)
-      changed(userId)
+      waiting.changed(userId)
+      // What other instances were asked to take, and may not have, comes before anything newer.
+      for (const delivery of relays?.left(userId) ?? []) {
+        delivery.redelivered = true
+        place(delivery)
+      }
     },
 
     /** A client says what it has. */
@@ -258,6 +293,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
         delivery.redelivered = true
         if (delivery.kind === 'held') {
           isInHold = true
+          delivery.settle('held') // for who has joined it
           lines!.released(delivery)
         } else {
           place(delivery)

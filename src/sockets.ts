@@ -85,7 +85,8 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
 
   const rules: ConnectionRules = {
     bufferedBytes: options.limits.bufferedBytes,
-    onSlow: connection => close(connection, closeCodes.slowConsumer, 'too slow')
+    // Not while something is being handed out, which its end would change.
+    onSlow: connection => queueMicrotask(() => close(connection, closeCodes.slowConsumer, 'too slow'))
   }
   const heartbeat = createHeartbeat({
     ...options.heartbeat,

@@ -4,46 +4,47 @@ export type Waiting = ReturnType<typeof createWaiting>
 
 /** What waits for room at its user's connections where there is no hold; with the broker it is unsettled. */
 export function createWaiting (offer: (delivery: Delivery) => boolean) {
-  const byUser = new Map<string, Set<Delivery>>()
-  /**
-   * What is being offered. A connection that proves too slow for it ends meanwhile, so that others come to wait, and what
-   * waits is asked for again.
-   */
-  let offered: Delivery | undefined
+  /** By user, then by id, the oldest first. */
+  const byUser = new Map<string, Map<string, Delivery>>()
 
   return {
     /** Whether something of a user waits: then what comes now has to wait too. */
     has: (userId: string): boolean => byUser.has(userId),
 
+    /** What of a user waits under an id. */
+    find (userId: string, id: string): Delivery | undefined {
+      const delivery = byUser.get(userId)?.get(id)
+      // Of some another instance may have told the outcome meanwhile.
+      return delivery?.isSettled === true ? undefined : delivery
+    },
+
     add (delivery: Delivery): void {
-      const waiting = byUser.get(delivery.userId)
-      if (waiting === undefined) byUser.set(delivery.userId, new Set([delivery]))
-      else waiting.add(delivery)
+      const { userId, id, position } = delivery
+      const waiting = byUser.get(userId) ?? new Map<string, Delivery>()
+      byUser.set(userId, waiting)
+      waiting.delete(id)
+      // What comes back from a connection that has ended is older than what waits.
+      const newer = delivery.redelivered ? [...waiting.values()].filter(other => other.position > position) : []
+      for (const other of newer) waiting.delete(other.id)
+      for (const each of [delivery, ...newer]) waiting.set(each.id, each)
     },
 
     /** Hands over what there is room for now. */
     changed (userId: string): void {
       const waiting = byUser.get(userId)
-      if (waiting === undefined || offered?.userId === userId) return
-      for (const delivery of waiting) { // those that are added meanwhile too
-        offered = delivery
-        // Of some another instance may have told the outcome meanwhile.
-        const isDone = delivery.isSettled || offer(delivery)
-        offered = undefined
-        if (!isDone) return
-        waiting.delete(delivery)
+      if (waiting === undefined) return
+      for (const delivery of waiting.values()) {
+        if (!delivery.isSettled && !offer(delivery)) return
+        waiting.delete(delivery.id)
       }
       byUser.delete(userId)
     },
 
-    /** Takes out everything of a user, but what is being offered: of that is known later whether somebody took it. */
+    /** Takes out everything of a user. */
     take (userId: string): readonly Delivery[] {
-      const waiting = byUser.get(userId)
-      if (waiting === undefined) return []
-      const taken = [...waiting].filter(delivery => delivery !== offered)
-      for (const delivery of taken) waiting.delete(delivery)
-      if (waiting.size === 0) byUser.delete(userId)
-      return taken
+      const waiting = [...byUser.get(userId)?.values() ?? []]
+      byUser.delete(userId)
+      return waiting
     }
   }
 }

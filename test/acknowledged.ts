@@ -3,6 +3,7 @@ import { startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
+import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 
 const settle = 'acknowledged'
@@ -120,10 +121,11 @@ test('a connection that proves too slow when others are handed what waited: noth
   t.equal(app.notifier.connections('123'), 1)
   client.ack('a')
   await client.framesReceived(5)
-  client.ack('d')
-  t.match((await client.framesReceived(6)).slice(3), [{ id: 'c' }, { id: 'd' }, { id: 'of slow', redelivered: true }])
   client.ack('of slow')
   t.match(await ofSlow, { outcome: 'acknowledged' })
+  t.match((await client.framesReceived(6)).slice(3), [{ id: 'c' }, { id: 'of slow', redelivered: true }, { id: 'd' }])
+  client.ack('d')
+  t.match(await waited[1], { outcome: 'acknowledged' })
   client.socket.terminate()
   t.match(await Promise.all(waited), [{ outcome: 'offline' }, { outcome: 'acknowledged' }])
 })
@@ -136,6 +138,67 @@ test('what the broker delivers again joins what is under way', async t => {
   client.ack('1')
   t.match(await Promise.all(pending), [{ outcome: 'acknowledged' }, { outcome: 'acknowledged' }])
   t.equal(client.frames.length, 1)
+})
+
+test('what waits under an id is joined too', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 2 })
+  const client = await connectRich(t, notifications('123'))
+  const pending = ['a', 'b', 'x', 'x'].map(id => app.notifier.notify('123', id, { id }))
+  await client.framesReceived(2)
+  client.ack('a', 'b')
+  await client.framesReceived(3)
+  client.ack('x')
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'acknowledged', connections: 1 })
+  t.equal(client.frames.length, 3)
+})
+
+test('what comes back is given out before what waits', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 1 })
+  const notify = (id: string) => { app.notifier.notify('123', id, { id }).catch(t.error) }
+  const first = await connectRich(t, notifications('123'))
+  notify('1')
+  await first.framesReceived(1)
+  const second = await connectRich(t, notifications('123'))
+  for (const id of ['2', '3', '4']) notify(id)
+  await second.framesReceived(1)
+  first.socket.terminate()
+  await eventually(() => app.notifier.size === 1, 'gone')
+  for (let n = 1; n <= 4; n++) second.ack((await second.framesReceived(n)).at(-1)!.id!)
+  t.same(second.frames.map(({ id }) => id), ['2', '1', '3', '4'])
+})
+
+test('one that is closed as too slow while what waits is handed out changes nothing for the others', async t => {
+  const { app, notifications } = await startApp(t, { settle, maxUnacked: 1, limits: { bufferedBytes: 100_000 } })
+  const client = await connectRich(t, notifications('123'))
+  const slow = await connectRich(t, notifications('123'))
+  slow.socket.pause()
+  const pending = [app.notifier.notify('123', 'x'.repeat(20_000_000), { id: '1' })] // more than the system's buffers take
+  await client.framesReceived(1)
+  for (const id of ['2', '3', '4']) pending.push(app.notifier.notify('123', id, { id }))
+  client.ack('1')
+  t.match(await pending[0], { outcome: 'acknowledged' })
+  await eventually(() => app.notifier.size === 1, 'closed')
+  await client.framesReceived(2)
+  t.same(client.frames.map(({ id }) => id), ['1', '2'])
+  client.socket.terminate()
+  for (const result of await Promise.all(pending.slice(1))) t.match(result, { outcome: 'offline' })
+})
+
+test('notify() has an outcome of its own where the broker delivers again what it had joined', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const proxy = await startProxy(t, broker.url)
+  const { app, notifications } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, settle })
+  const client = await connectRich(t, notifications('123'))
+  await broker.publish(queue, { userId: '123', content: 'hello', id: '1' })
+  await client.framesReceived(1)
+  const pending = app.notifier.notify('123', 'hello', { id: '1' })
+  proxy.blackhole() // it does not come at once
+  proxy.reset('consumer')
+  await eventually(() => !app.notifier.health().ready, 'lost')
+  client.socket.terminate()
+  t.match(await pending, { id: '1', outcome: 'offline' })
+  proxy.forward()
 })
 
 test('at shutdown what is not acknowledged goes back to the queue', async t => {

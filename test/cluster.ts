@@ -324,6 +324,163 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
 })
 
+test('what cannot be held is not in the way of the next try', async t => {
+  const redis = await usePrivateRedis(t)
+  const { apps: [one] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const { notifier } = one!.app
+  await redis.kill()
+  await t.rejects(notifier.notify('123', 'hi', { id: 'x' }), { code: 'FST_NOTIFICATION_HOLD_FAILED' })
+  await redis.start()
+  await eventually(() => notifier.health().state === 'consuming', 'it works again')
+  t.match(await notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
+})
+
+test('what cannot be dead-lettered for a while is dead-lettered once', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  await broker.channel.assertQueue(`${queue}.dead`, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
+  const { app, log } = await startApp(t, {
+    amqpUrl: broker.url, queue, cluster: true, offline: 'dead-letter', relay: { receiptTimeout: 100 }, reconnect: { initialDelay: 10, maxDelay: 50 }
+  })
+  await broker.publish(queue, { userId: '123', content: 'hi' })
+  await log.line('dead letters cannot be published')
+  await delay(2_000) // for which there is no event: it would be asked again twice, at least
+  await broker.channel.deleteQueue(`${queue}.dead`)
+  await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+  await delay(500)
+  t.match(app.notifier.stats(), { deadLettered: { offline: 1 } })
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+})
+
+test('a user whose only connection here is too slow is not offline', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { limits: { bufferedBytes: 100_000 } })
+  const client = await connectTo(t, two!, '123')
+  const slow = await connectTo(t, one!, '123')
+  slow.socket.pause()
+  let sent = 0
+  for (; one!.app.notifier.connections('123') > 0; sent++) {
+    t.match(await one!.app.notifier.notify('123', 'x'.repeat(500_000)), { outcome: 'sent' })
+  }
+  await client.received(sent)
+  t.match(one!.app.notifier.stats(), { sent, offline: 0 })
+})
+
+test('what was for a connection elsewhere that is too slow is dead-lettered once', async t => {
+  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { offline: 'dead-letter', limits: { bufferedBytes: 100_000 } })
+  const slow = await connectTo(t, two!, '123')
+  slow.socket.pause()
+  let outcome
+  while (two!.app.notifier.connections('123') > 0) ({ outcome } = await one!.app.notifier.notify('123', 'x'.repeat(500_000)))
+  t.equal(outcome, 'dead-lettered')
+  t.match(one!.app.notifier.stats(), { deadLettered: { offline: 1 } })
+  t.match(two!.app.notifier.stats(), { deadLettered: {}, offline: 0 })
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
+})
+
+test('what an instance has in hand, and another one takes from the queue again, is not stuck between them', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, settle: 'acknowledged', relay: { receiptTimeout: 300 } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url), reconnect: { initialDelay: 1_000, maxDelay: 1_000 } })
+  const client = await connectRich(t, two.notifications('123'))
+  await broker.publish(options.queue, { userId: '123', content: 'hi', id: 'x' })
+  await client.framesReceived(1)
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  await connectTo(t, two, 'there')
+  proxy.reset('consumer')
+  await eventually(() => one.app.notifier.health().unsettled === 1, 'taken again')
+  // Each answer comes after those to what was asked before.
+  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
+  client.socket.terminate()
+  await eventually(() => one.app.notifier.health().unsettled === 0, 'settled')
+  t.match(one.app.notifier.stats(), { offline: 1 })
+})
+
+test('what another instance was asked to take comes before anything newer, where its user connects here', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, drainTimeout: 500 }
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  const first = await connectTo(t, two, '123')
+  proxy.blackhole('relay')
+  await first.close()
+  const pending = ['1', '2'].map(content => one.app.notifier.notify('123', content))
+  const second = await connectTo(t, one, '123')
+  pending.push(one.app.notifier.notify('123', '3'))
+  t.same(await second.received(3), ['1', '2', '3'])
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'sent' })
+  proxy.forward()
+})
+
+test('at shutdown who waits for the outcome of another instance is told that there will be none', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', drainTimeout: 500 })
+  const client = await connectRich(t, two!.notifications('123'))
+  const { notifier } = one!.app
+  const failed = t.rejects(notifier.notify('123', 'hi'), { code: 'FST_NOTIFICATION_PUBLISH_FAILED' })
+  await client.framesReceived(1)
+  await one!.app.close()
+  await failed
+  await t.rejects(notifier.notify('456', 'too late'), { code: 'FST_NOTIFICATION_PUBLISH_FAILED' })
+})
+
+test('what is nested as deeply as the queue takes it reaches other instances too', async t => {
+  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { relay: { receiptTimeout: 200 } })
+  const client = await connectTo(t, two!, '123')
+  const outcomes = () => [one!, two!].flatMap(({ app }) => [app.notifier.stats().offline, app.notifier.stats().deadLettered['invalid-message']!])
+  const sum = (numbers: number[]) => numbers.reduce((sum, number) => sum + number, 0)
+  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
+  let [deepest, tooDeep] = [100, 100_000]
+  for (let taken = 0; tooDeep - deepest > 1; taken++) {
+    const depth = (deepest + tooDeep) >> 1
+    const before = outcomes()
+    await broker.publish(queue, `{"userId":"456","content":${nested(depth)}}`)
+    await eventually(() => sum(outcomes()) > taken, 'taken')
+    if (outcomes().some((count, n) => n % 2 === 0 && count > before[n]!)) deepest = depth
+    else tooDeep = depth
+  }
+  const depths = Array.from({ length: 40 }, (_, n) => deepest - n)
+  await broker.publish(queue, ...depths.map(depth => `{"userId":"123","content":${nested(depth)}}`))
+  await one!.app.notifier.notify('123', 'after')
+  await eventually(() => [one!, two!].every(({ app }) => app.notifier.health().unsettled === 0), 'settled')
+  await client.received(41)
+})
+
+test('what comes from the queue while it is handed out for another instance is not lost with that one', async t => {
+  const broker = await useBroker(t)
+  const [queue, other] = [broker.queueName(), broker.queueName()]
+  const options = { amqpUrl: broker.url, cluster: true, settle: 'acknowledged', offline: 'dead-letter', relay: { exchange: `${queue}.relay` } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  const one = await startApp(t, { ...options, queue })
+  const two = await startApp(t, { ...options, queue: other })
+  const client = await connectRich(t, two.notifications('123'))
+  const message = { userId: '123', content: 'hi', id: 'x' }
+  await broker.publish(queue, message)
+  await client.framesReceived(1)
+  await broker.publish(other, message) // as if the first had gone, and the broker delivered it again
+  await eventually(() => two.app.notifier.health().unsettled === 1, 'taken')
+  t.equal(client.frames.length, 1, 'it is under way')
+  client.socket.terminate()
+  for (const { app } of [one, two]) await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+  for (const name of [queue, other]) {
+    t.same((await broker.takeAll(`${name}.dead`)).map(({ content }) => JSON.parse(content.toString())), [message])
+  }
+
+  const back = await connectRich(t, two.notifications('123'))
+  for (const name of [queue, other]) await broker.publish(name, { ...message, id: 'y' })
+  await back.framesReceived(1)
+  await eventually(() => [one, two].every(({ app }) => app.notifier.health().unsettled === 1), 'taken')
+  back.ack('y')
+  for (const { app } of [one, two]) {
+    await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+    t.equal(app.notifier.stats().acknowledged, 1)
+  }
+  t.equal(back.frames.length, 1)
+})
+
 test('another consumer on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
@@ -338,7 +495,7 @@ test('what is no frame of ours is passed over', async t => {
   const { broker, queue, apps: [one] } = await startInstances(t, 1)
   const client = await connectTo(t, one!, '123')
   const properties = { appId: 'other', replyTo: 'nobody' }
-  const wrong: Array<[string, string]> = [['relay', 'no JSON'], ['relay', '{}'], ['unknown', '1'], ['__proto__', '1'], ['relay', '[{"relay":1,"id":"","content":1,"position":1}]'], ['receipts', '[[1,"lost",0]]']]
+  const wrong: Array<[string, string]> = [['relay', 'no JSON'], ['relay', '{}'], ['unknown', '1'], ['__proto__', '1'], ['relay', '[{"relay":1,"id":"","json":"1","position":1}]'], ['receipts', '[[1,"lost",0]]']]
   for (const [type, body] of wrong) {
     broker.channel.publish(`${queue}.relay`, '123', Buffer.from(body), { ...properties, type })
   }

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
@@ -27,7 +30,9 @@ test('what a client acknowledges when its connection was given up leaves the hol
   for (const hold of [{}, { redis: redis.url }]) {
     const { app, notifications } = await startApp(t, { ...options, hold, journal: 100 })
     const late = await connectRaw(t, notifications('123'), { 'Sec-WebSocket-Protocol': 'notification.v1' })
+    const sent = new Promise<void>(resolve => late.socket.on('data', chunk => { if (chunk.includes('hello')) resolve() }))
     const pending = app.notifier.notify('123', 'hello', { id: 'x' })
+    await sent
     app.notifier.disconnect('123')
     t.match(await pending, { outcome: 'held' })
     t.equal(await late.closed, 4502)
@@ -59,4 +64,60 @@ test('however many wait for Redis, nothing looks like a leak', async t => {
   await redis.start()
   await eventually(() => app.notifier.stats().held === 20, 'all are held')
   t.same(warnings, [])
+})
+
+test('who joins what was held is told that it is, where nobody acknowledges it', async t => {
+  const { app, notifications } = await startApp(t, options)
+  t.match(await app.notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
+  const client = await connectRich(t, notifications('123'))
+  await client.framesReceived(1)
+  const joined = app.notifier.notify('123', 'hi', { id: 'x' })
+  client.socket.terminate()
+  t.match(await joined, { outcome: 'held' })
+  const back = await connectRich(t, notifications('123'))
+  t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
+})
+
+test('who acknowledges what nobody sent is passed over', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app, notifications } = await startApp(t, { ...options, dismiss: true, hold: { redis: redis.url } })
+  const clients = await Promise.all(['a', 'b', 'c', 'd'].map(async () => await connectRich(t, notifications('mallory'))))
+  const ids = Array.from({ length: 98_000 }, (_, n) => n.toString(36)) // as many as the four may send in a second
+  while (ids.length > 0) for (const client of clients) client.ack(...ids.splice(0, 500))
+  const good = await connectRich(t, notifications('good'))
+  app.notifier.notify('good', 'hi', { id: 'x' }).catch(t.error)
+  await good.framesReceived(1)
+  good.ack('x')
+  await eventually(() => app.notifier.stats().acknowledged === 1, 'others are served')
+  for (const client of clients) t.same(client.frames, [], 'nobody is told to dismiss them')
+})
+
+test('however many ids are settled at once, they are removed', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app, notifications } = await startApp(t, { ...options, hold: { redis: redis.url, maxCount: 3_000, maxBytes: 10_000_000 }, maxUnacked: 3_000, limits: { frameBytes: 100_000 } })
+  const ids = Array.from({ length: 3_000 }, (_, n) => String(n))
+  await Promise.all(ids.map(async id => await app.notifier.notify('123', 'hi', { id })))
+  const client = await connectRich(t, notifications('123'))
+  await client.framesReceived(3_000)
+  client.ack(...ids)
+  await eventually(() => app.notifier.stats().released === 3_000, 'released')
+  const admin = new Redis(redis.url)
+  t.teardown(() => admin.disconnect())
+  await eventually(async () => await admin.dbsize() === 0, 'removed')
+})
+
+test('however much comes for a client that does not read, one listener waits for it', async t => {
+  const { app, notifications } = await startApp(t, { offline: 'hold', hold: { maxBytes: 100_000_000 } })
+  for (let n = 0; n < 20; n++) await app.notifier.notify('123', 'x'.repeat(1_000_000)) // more than the system's buffers take
+  const accepted = once(app.server, 'connection')
+  const client = await connectRaw(t, notifications('123'))
+  const [socket] = await accepted as [Socket]
+  client.socket.pause()
+  await eventually(() => socket.listenerCount('drain') > 0, 'waited for')
+  const before = socket.listenerCount('drain')
+  for (let n = 0; n < 100; n++) {
+    t.match(await app.notifier.notify('123', n), { outcome: 'held' })
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.ok(socket.listenerCount('drain') <= before, `${before}, later ${socket.listenerCount('drain')}`)
 })

@@ -24,6 +24,7 @@ function setUp (t: Test) {
     registry,
     log: app.log,
     kept: ({ id }) => { events.emit(`kept ${id}`) },
+    failed: (_delivery, error) => t.error(error),
     settledLate: () => t.fail('late'),
     // Adds of some are slow.
     store: { ...memory, size: 0, async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } },

@@ -1,5 +1,5 @@
 import { Delivery, type Routed } from '../delivery.js'
-import { compose } from '../message.js'
+import { fromJson } from '../message.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
 /** Whose relays they are: an instance, and its inbox now. */
@@ -68,13 +68,13 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
     /** An instance has something for a user who is bound here. */
     receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
       const visit = visitOf(sender)
-      for (const { relay, id, content, position, expiresAt = Infinity, redelivered = false, trace } of items) {
+      for (const { relay, id, json, position, expiresAt = Infinity, redelivered = false, trace } of items) {
         const known = visit.done.get(relay) ?? visit.older.get(relay)
         const pending = visit.pending.get(relay)
         if (known !== undefined) reply(sender.inbox, known)
         else if (pending !== undefined) reply(sender.inbox, [relay, 'taken', pending.connections])
         else {
-          const delivery = new Delivery({ ...compose(userId, content, id), trace }, position, expiresAt, undefined, 'guest')
+          const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, position, expiresAt, undefined, 'guest')
           delivery.redelivered = redelivered
           visit.pending.set(relay, delivery)
           const routed = host(delivery)

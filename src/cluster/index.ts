@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Routed } from '../delivery.js'
-import { composePayload } from '../message.js'
+import { payloadFromJson } from '../message.js'
 import type { Times } from '../metrics/index.js'
 import { queuesOf, type BrokerOptions } from '../options.js'
 import type { Payload } from '../payload.js'
@@ -23,7 +23,7 @@ import { createWakes } from './wakes.js'
 const HERE = 'here'
 
 /** What the router needs of the other instances. */
-export interface Relays extends Pick<Outbox, 'send' | 'find' | 'isUnderWay' | 'settled'> {
+export interface Relays extends Pick<Outbox, 'send' | 'find' | 'left' | 'isUnderWay' | 'settled' | 'failed'> {
   /** Tells whoever has a user that something of theirs is in the hold. */
   wake (userId: string): void
 }
@@ -143,7 +143,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     switch (message.type) {
       case 'wake': return hosts.wake(routingKey)
       case 'disconnect': return hosts.disconnect(routingKey, message.frame.code, message.frame.reason)
-      case 'broadcast': return hosts.broadcast(composePayload(message.frame.content, message.frame.id))
+      case 'broadcast': return hosts.broadcast(payloadFromJson(message.frame.id, message.frame.json))
     }
   }
 
@@ -163,7 +163,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
   return {
     connection: inbox.connection,
 
-    relays: { send: outbox.send, find: outbox.find, isUnderWay: outbox.isUnderWay, settled: outbox.settled, wake: wakes.add } satisfies Relays,
+    relays: { ...outbox, wake: wakes.add } satisfies Relays,
 
     /** A user gets a connection; resolves when other instances reach it, undefined where that is so already. */
     opening: bindings.add,

@@ -42,6 +42,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   let older = new Map<number, SettledState>()
   let rotatedAt = Date.now()
   let timer: NodeJS.Timeout | undefined
+  let isClosed = false
 
   const relayOf = ({ relay }: Delivery) => relay === undefined ? undefined : relays.get(relay)
   const keyOf = (userId: string, id: string) => `${userId}\0${id}`
@@ -52,7 +53,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     isTimed: times !== undefined,
     publish,
     isOpen: ({ id }) => relays.has(id),
-    abandon: forget,
+    abandon,
     confirmed (relay, isRouted, isHere) {
       if (isRouted && relay.isRefused && isLeft(relay)) again(relay)
       else if (isRouted && isHere && isLeft(relay)) takeBack(relay)
@@ -73,7 +74,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   function again (relay: Relay): void {
-    if (relay.delivery.isGone) return forget(relay)
+    if (relay.delivery.isGone) return abandon(relay)
     lines.add(relay)
     lines.answered(relay)
   }
@@ -87,6 +88,13 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     timer = undefined
   }
 
+  /** The broker will deliver it again. */
+  function abandon (relay: Relay): void {
+    const { delivery } = relay
+    if (isLeft(relay)) delivery.abandon()
+    forget(relay)
+  }
+
   function tick (): void {
     const now = Date.now()
     if (now - rotatedAt > 2 * receiptTimeout) {
@@ -96,7 +104,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     }
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
-      if (delivery.isGone) forget(relay)
+      if (delivery.isGone) abandon(relay)
       else if (state !== 'confirmed' && patience < now) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) lines.overdue(relay)
@@ -116,6 +124,16 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     const { delivery } = relay
     if (delivery.isSentHere) relayed(delivery, true)
     else if (isLeft(relay)) delivery.fail(new errors.PublishTimeout('the other instances', publishTimeout))
+    forget(relay)
+  }
+
+  /** The same at the end, when no answer can come any more; a message goes back to the queue. */
+  function end (relay: Relay): void {
+    const { delivery } = relay
+    if (delivery.origin === undefined) {
+      if (delivery.isSentHere) relayed(delivery, true)
+      else delivery.fail(new errors.PublishFailed('the other instances', 'the application is closing'))
+    }
     forget(relay)
   }
 
@@ -140,6 +158,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
         lines.add(relay)
+        if (isClosed) queueMicrotask(() => end(relay)) // by then it is waited for
       } else if (known.state === 'confirmed' && known.takers.size === 0) {
         again(known)
       }
@@ -147,6 +166,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
 
     /** What of a user is on its way under an id. */
     find: (userId: string, id: string): Delivery | undefined => byId.get(keyOf(userId, id))?.delivery,
+
+    /** What of a user nobody is known to have yet, the oldest first. */
+    left: (userId: string): Delivery[] => lines.of(userId).filter(isLeft).map(({ delivery }) => delivery),
 
     /** Whether the broker has not yet confirmed that it has a delivery for the other instances. */
     isUnderWay (delivery: Delivery): boolean {
@@ -162,6 +184,12 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (awaitsAcks) recent.set(relay.id, state)
       for (const taker of relay.takers) tell(taker, [relay.id, state])
       forget(relay) // queued, it is still told to the others, for the other connections of the user
+    },
+
+    /** Nobody takes a delivery over, and who waits for its outcome has been told. */
+    failed (delivery: Delivery): void {
+      const relay = relayOf(delivery)
+      if (relay !== undefined) forget(relay)
     },
 
     /** An inbox tells what became of a relay. */
@@ -194,9 +222,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     resume: lines.resume,
 
     close (): void {
-      clearInterval(timer)
+      isClosed = true
+      for (const relay of [...relays.values()]) end(relay)
       lines.close()
-      relays.clear()
     }
   }
 }

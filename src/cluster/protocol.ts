@@ -17,7 +17,8 @@ const RelayId = Type.Integer({ minimum: 1 })
 const RelaySchema = Type.Array(Type.Object({
   relay: RelayId,
   id: Id,
-  content: Type.Unknown(),
+  /** The content, as JSON in a string: passed on as it is. */
+  json: Type.String(),
   /** When it was routed for the first time, in microseconds since 1970. */
   position: Type.Number(),
   /** In milliseconds since 1970; left out if it doesn't expire. */
@@ -56,7 +57,7 @@ const DisconnectSchema = Type.Object({ code: Type.Integer(), reason: Type.String
 export type Disconnect = Static<typeof DisconnectSchema>
 
 /** For everybody. */
-const BroadcastSchema = Type.Object({ id: Id, content: Type.Unknown() })
+const BroadcastSchema = Type.Object({ id: Id, json: Type.String() })
 export type Broadcast = Static<typeof BroadcastSchema>
 
 const frames = {
@@ -86,9 +87,9 @@ export function decodeFrame (type: unknown, body: Buffer): { [Type in FrameType]
   return frames[type as FrameType].Check(frame) ? { type, frame } as ReturnType<typeof decodeFrame> : undefined
 }
 
-/** A {@link RelaySchema} frame's item; the content has been encoded already. */
+/** A {@link RelaySchema} frame's item. */
 export function encodeItem (relay: number, { id, position, expiresAt, redelivered, notification: { payload: { json }, trace } }: Delivery): string {
-  return `{"relay":${relay},"id":${JSON.stringify(id)},"content":${json},"position":${position}` +
+  return `{"relay":${relay},"id":${JSON.stringify(id)},"json":${JSON.stringify(json)},"position":${position}` +
     (expiresAt === Infinity ? '' : `,"expiresAt":${expiresAt}`) + (redelivered ? ',"redelivered":true' : '') + (trace === undefined ? '' : `,"trace":${JSON.stringify(trace)}`) + '}'
 }
 

@@ -191,6 +191,12 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
 
     answered,
 
+    /** The relays of a user that have no answer yet, the oldest first. */
+    of (userId: string): Relay[] {
+      const line = lines.get(userId)
+      return line === undefined ? [] : [...line.batch?.waiting ?? [], ...line.queue].sort((a, b) => a.id - b.id)
+    },
+
     /** The message that a relay is in has no answer in time. */
     overdue ({ batch }: Relay): void {
       if (batch !== undefined && batch.line.batch === batch) putBack(batch)

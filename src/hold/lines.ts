@@ -38,12 +38,14 @@ export interface LinesParts {
   log: FastifyBaseLogger
   /** A delivery is kept; or is not, as there was no room for it. */
   kept (delivery: Delivery, outcome: 'held' | 'offline'): void
+  /** A delivery that is not from the queue could not be kept. */
+  failed (delivery: Delivery, error: unknown): void
   /** What a client said late that it has was in the store, and is no more. */
   settledLate (userId: string, id: string): void
 }
 
 /** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
-export function createLines ({ store, registry, inFlight, log, kept, settledLate }: LinesParts) {
+export function createLines ({ store, registry, inFlight, log, kept, failed, settledLate }: LinesParts) {
   const lines = new Map<string, Line>()
   const removals = createRemovals(store, settledLate)
   const keeping = new Set<Promise<void>>()
@@ -69,8 +71,11 @@ export function createLines ({ store, registry, inFlight, log, kept, settledLate
     line.wake()
   }
 
-  async function changed (line: Line, others: Array<Promise<void>> = []): Promise<void> {
-    await Promise.race([new Promise<void>(resolve => { line.wake = resolve }), ...others])
+  /** @param relieved what is waited for besides, until the signal aborts: it may take long, and be asked for often */
+  async function changed (line: Line, relieved: (over: AbortSignal) => Array<Promise<void>> = () => []): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([new Promise<void>(resolve => { line.wake = resolve }), ...relieved(over.signal)])
+    over.abort()
   }
 
   /** Calls the store until it answers; undefined if that isn't worth it any more. */
@@ -98,7 +103,7 @@ export function createLines ({ store, registry, inFlight, log, kept, settledLate
       const dropped = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
       if (dropped !== undefined) kept(delivery, dropped.includes(id) ? 'offline' : 'held')
     } catch (error) {
-      delivery.fail(error)
+      failed(delivery, error)
     } finally {
       line.adding.delete(delivery)
       touch(line)
@@ -154,7 +159,7 @@ export function createLines ({ store, registry, inFlight, log, kept, settledLate
       delivery.redelivered = true // perhaps: the store doesn't know
       const isDone = () => removals.has(userId, held.id) || inFlight.find(userId, held.id) !== undefined
       while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {
-        await changed(line, inFlight.relieved(userId))
+        await changed(line, over => inFlight.relieved(userId, over))
         if (!isWanted() || line.isRewound) return
       }
       line.cursor = held

@@ -3,6 +3,9 @@ import type { HoldStore } from './store.js'
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
+/** So many ids go in one call at most: each is an argument of a function, of which the stack holds some tens of thousands. */
+const MAX_IDS = 1_000
+
 /**
  * Removes what is settled from the store, gathered, and as often as it takes.
  * @param settledLate is told of what was there, though nobody knew it
@@ -48,8 +51,10 @@ export function createRemovals (store: HoldStore, settledLate: (userId: string, 
     const taken = due
     due = new Map()
     for (const [userId, ids] of taken) {
-      const removal = remove(userId, ids).finally(() => underWay.delete(removal))
-      underWay.add(removal)
+      for (let from = 0; from < ids.length; from += MAX_IDS) {
+        const removal = remove(userId, ids.slice(from, from + MAX_IDS)).finally(() => underWay.delete(removal))
+        underWay.add(removal)
+      }
     }
   }
 
