@@ -49,8 +49,13 @@ async function running (node: PrivateRabbitMQMember): Promise<string[]> {
 interface QueueState { name: string, leader: string, members: string[], online: string[] }
 
 async function queueState (node: PrivateRabbitMQMember, queue: string): Promise<QueueState> {
-  const queues = JSON.parse(await node.ctl('list_queues', '--formatter', 'json', 'name', 'leader', 'members', 'online')) as QueueState[]
-  return queues.find(({ name }) => name === queue)!
+  let state: QueueState | undefined
+  await eventually(async () => { // while its leader is being replaced, it is not listed
+    const queues = JSON.parse(await node.ctl('list_queues', '--formatter', 'json', 'name', 'leader', 'members', 'online')) as QueueState[]
+    state = queues.find(({ name }) => name === queue)
+    return state !== undefined
+  }, 'listed')
+  return state!
 }
 
 /** A quorum queue with a message that was confirmed to a node that doesn't lead it. */

@@ -2,6 +2,7 @@ import { EventEmitter, on } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import { inTime } from './eventually.js'
 import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
 
 export interface LogLine { level: number, msg: string, [property: string]: unknown }
@@ -31,8 +32,9 @@ export function createLog (): TestLog {
     async line (msg) {
       const there = lines.find(line => line.msg === msg)
       if (there !== undefined) return there
-      for await (const [line] of on(events, 'line')) if (line.msg === msg) return line
-      throw new Error('unreachable')
+      return await inTime(async signal => {
+        for await (const [line] of on(events, 'line', { signal })) if (line.msg === msg) return line
+      }, () => `'${msg}' logged, after '${lines.at(-1)?.msg}'`)
     },
     stream: {
       write (text) {

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import type { Test } from 'tap'
 import { WebSocket, type ClientOptions } from 'ws'
+import { inTime } from './eventually.js'
 
 export interface TestClient {
   readonly socket: WebSocket
@@ -34,7 +35,9 @@ export async function connectClient (t: Test, url: string, options?: ClientOptio
     messages,
     closed,
     async received (count) {
-      while (messages.length < count) await once(arrivals, 'message')
+      await inTime(async signal => {
+        while (messages.length < count) await once(arrivals, 'message', { signal })
+      }, () => `message ${count}, after ${messages.length}`)
       return messages
     },
     async close () {

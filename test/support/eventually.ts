@@ -13,3 +13,16 @@ export async function eventually (check: () => unknown, what: string, timeout = 
     await delay(10)
   }
 }
+
+/**
+ * Waits for an event.
+ * @param wait for it, unless the signal aborts
+ * @param what it is, for the error
+ * @param timeout in milliseconds; far above what it takes
+ */
+export async function inTime<T> (wait: (signal: AbortSignal) => Promise<T>, what: () => string, timeout = 60_000): Promise<T> {
+  const signal = AbortSignal.timeout(timeout)
+  return await wait(signal).catch((error: unknown) => {
+    throw signal.aborted ? new Error(`not within ${timeout} ms: ${what()}`) : error
+  })
+}
