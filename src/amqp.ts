@@ -53,7 +53,12 @@ export async function closeModel (model: ChannelModel, timeout: number): Promise
   const answered = Promise.race([model.close().catch(() => {}), closed])
   if (await within(timeout, answered)) return
   model.on('error', () => {})
-  internals(model).stream.destroy(new Error('the broker did not answer'))
+  loseModel(model, 'the broker did not answer')
+}
+
+/** Ends a connection as if the network had. */
+export function loseModel (model: ChannelModel, why: string): void {
+  internals(model).stream.destroy(new Error(why))
 }
 
 /** After a connection's end amqplib waits for the peer's: a frozen one would keep the process alive for minutes. */

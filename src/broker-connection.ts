@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Channel, type ChannelModel, type RecoveringChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import {
-  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, reason, surviveUndecodableProperties, withHeartbeat
+  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, loseModel, reason, surviveUndecodableProperties, withHeartbeat
 } from './amqp.js'
 import { errors } from './errors.js'
 import type { BrokerOptions } from './options.js'
@@ -270,6 +270,11 @@ export function createBrokerConnection<C extends Channel> (
     /** What went wrong last; it stays after it was mended. */
     get lastError (): BrokerError | undefined {
       return last
+    },
+
+    /** Opens another connection in the place of one on which nothing goes on. */
+    replace (why: string): void {
+      if (model !== undefined) loseModel(model, why)
     },
 
     /**

@@ -171,7 +171,8 @@ export const OptionsSchema = Type.Object({
   connectTimeout: milliseconds(10, 60_000, 5_000),
 
   /**
-   * How long the broker may take to confirm a publish, in milliseconds.
+   * How long the broker may take to confirm a publish, in milliseconds. Where it has confirmed none for so long, the
+   * publisher connects anew.
    * @default 10000
    */
   publishTimeout: milliseconds(10, 600_000, 10_000),

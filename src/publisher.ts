@@ -24,6 +24,10 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
   /** Those of `send()` that aren't confirmed yet: whom to tell. */
   const sent = new Map<number, (isRouted: boolean | undefined) => void>()
 
+  /** Whether the broker has answered any of them since it was looked. */
+  let isAnswered = false
+  let watch: NodeJS.Timeout | undefined
+
   const connection = createBrokerConnection<ConfirmChannel>({
     options,
     purpose: 'publisher',
@@ -40,10 +44,27 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
       await prepare(model)
     },
     lost () {
+      isAnswered = true // there is nothing more to wait for
       for (const fail of inFlight.values()) fail('the connection was lost')
       for (const id of sent.keys()) tell(id, undefined)
     }
   })
+
+  /**
+   * RabbitMQ reads nothing more of a connection whose credit was used up on a queue that was then deleted, as that of an
+   * instance that ends is (seen with 3.10), and says nothing of it. So one without any answer is given up.
+   */
+  function look (): void {
+    watch = undefined
+    if (!isAnswered && connection.state === 'open') connection.replace(`no publish was confirmed within ${options.publishTimeout} ms`)
+    else if (inFlight.size + sent.size > 0) awaitAnswers()
+  }
+
+  function awaitAnswers (): void {
+    if (watch !== undefined) return
+    isAnswered = false
+    watch = setTimeout(look, options.publishTimeout).unref() // the connection keeps the process
+  }
 
   function tell (id: number, isRouted: boolean | undefined): void {
     const done = sent.get(id)
@@ -70,7 +91,9 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
         if (done === undefined) channel.publish(exchange, routingKey, content, properties)
         else {
           sent.set(id, done)
+          awaitAnswers()
           channel.publish(exchange, routingKey, content, { ...properties, messageId: String(id), mandatory: true }, (error: unknown) => {
+            isAnswered = true
             tell(id, error == null ? true : undefined) // of what was returned it has been told before
           })
         }
@@ -97,8 +120,10 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
           timer = setTimeout(() => reject(new errors.PublishTimeout(queue, options.publishTimeout)), options.publishTimeout)
           // Written to a blocked connection it would wait in this process, and go out long after it was given up.
           if (state === 'blocked') return
+          awaitAnswers()
           const headers = { ...properties.headers, [PUBLISH_ID]: id }
           channel.publish('', queue, content, { ...properties, headers, persistent: true, mandatory: true }, (error: unknown) => {
+            isAnswered = true
             if (error == null) resolve()
             else fail(reason(error))
           })

@@ -113,6 +113,22 @@ test('a dead-letter queue that is deleted is declared again, and no dead letter 
   await eventually(() => app.notifier.health().unsettled === 0, 'settled')
 })
 
+test('fault 52: the broker reads nothing more of a publisher, as a queue went under its load: nothing stops', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const proxy = await startProxy(t, broker.url)
+  const { app } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect, publishTimeout: 1_000 })
+  for (let times = 0; times < 4; times++) {
+    proxy.blackhole('publisher')
+    // More than the credit of a publisher, which RabbitMQ 3.10 doesn't give back where the queue has gone.
+    await broker.publish(queue, ...Array(1_000).fill('nonsense'))
+    await eventually(() => app.notifier.health().unsettled === 1_000, 'on their way')
+    proxy.forward()
+    await broker.channel.deleteQueue(`${queue}.dead`)
+    await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+  }
+})
+
 test('while a dead letter is refused, its message stays with the broker, and is not lost with the process', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
