@@ -6,15 +6,13 @@ import { Delivery, type Origin, type Outcome, type Routed } from './delivery.js'
 import type { HoldStore } from './hold/index.js'
 import { createLines, type Lines } from './hold/lines.js'
 import { createInFlight } from './in-flight.js'
-import { toMessage, type Notification } from './message.js'
+import type { Notification } from './message.js'
+import { createOfflinePolicy } from './offline.js'
 import type { Options } from './options.js'
 import type { Payload } from './payload.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
 import { createWaiting } from './waiting.js'
-
-const OFFLINE: Routed = { outcome: 'offline', connections: 0 }
-const DEAD_LETTERED: Routed = { outcome: 'dead-lettered', connections: 0 }
 
 export type Router = ReturnType<typeof createRouter>
 
@@ -39,6 +37,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
   const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
   const waiting = createWaiting(inFlight.offer)
+  const offline = createOfflinePolicy({ deadLetters: options.offline === 'dead-letter' ? deadLetters : undefined, stats, log })
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
   let lastPosition = 0
@@ -154,22 +153,6 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   function failed (delivery: Delivery, error: unknown): void {
     delivery.fail(error)
     relays?.failed(delivery)
-  }
-
-  function offline (notification: Notification, origin: Origin | undefined): Routed | Promise<Routed> {
-    const { userId, payload: { id } } = notification
-    log.debug({ notificationId: id, userId, policy: options.offline }, 'user offline')
-    if (deadLetters !== undefined && options.offline === 'dead-letter') return deadLetter(deadLetters, notification, origin)
-    stats.count('offline')
-    return OFFLINE
-  }
-
-  async function deadLetter (letters: DeadLetters, notification: Notification, origin: Origin | undefined): Promise<Routed> {
-    const detail = 'the user had no connection'
-    if (origin !== undefined) await letters.add(origin, 'offline', detail)
-    else await letters.addOwn(toMessage(notification), 'offline', detail)
-    stats.count('dead-lettered', 'offline')
-    return DEAD_LETTERED
   }
 
   /** Somebody here has it. */

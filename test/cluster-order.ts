@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { NotificationPluginOptions } from '../src/index.js'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { eventually } from './support/eventually.js'
-import { connectTo } from './support/instances.js'
+import { connectTo, startInstances } from './support/instances.js'
 import { startProxy, type Proxy } from './support/proxy.js'
 import { usePrivateRedis } from './support/redis.js'
 import { connectRich } from './support/rich-client.js'
@@ -42,4 +43,101 @@ test('what a connection here had that ends before the others have been asked is 
   await eventually(() => one.app.notifier.connections('123') === 0, 'gone')
   proxy.forward()
   t.match(await pending, { outcome: 'offline' })
+})
+
+test('what was delivered, of which the news was lost, is not delivered again', async t => {
+  const options = { relay: { receiptTimeout: 100 } }
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
+  const client = await connectTo(t, two, '123')
+  proxy.blackhole('publisher')
+  const pending = one!.app.notifier.notify('123', 'hi')
+  await client.received(1)
+  proxy.reset('publisher')
+  t.match(await pending, { outcome: 'sent', connections: 1 })
+  t.match(await one!.app.notifier.notify('123', 'hi again'), { outcome: 'sent' })
+  t.same(await client.received(2), ['hi', 'hi again'])
+})
+
+test('a connection gets each once, and is counted once, however often its instance is asked', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } })
+  const client = await connectRich(t, two!.notifications('123'))
+  const pending = ['x', 'y', 'z'].map(id => one!.app.notifier.notify('123', id, { id }))
+  await delay(1_500) // for which there is no event: it is asked again twice, at least
+  for (const [n, id] of ['x', 'y', 'z'].entries()) {
+    t.same((await client.framesReceived(n + 1)).at(-1)!.id, id)
+    client.ack(id)
+    t.match(await pending[n], { outcome: 'acknowledged', connections: 1 })
+  }
+})
+
+test('what an instance has in hand, and another one takes from the queue again, is not stuck between them', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, settle: 'acknowledged', relay: { receiptTimeout: 300 } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url), reconnect: { initialDelay: 1_000, maxDelay: 1_000 } })
+  const client = await connectRich(t, two.notifications('123'))
+  await broker.publish(options.queue, { userId: '123', content: 'hi', id: 'x' })
+  await client.framesReceived(1)
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  await connectTo(t, two, 'there')
+  proxy.reset('consumer')
+  await eventually(() => one.app.notifier.health().unsettled === 1, 'taken again')
+  // Each answer comes after those to what was asked before.
+  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
+  client.socket.terminate()
+  await eventually(() => one.app.notifier.health().unsettled === 0, 'settled')
+  t.match(one.app.notifier.stats(), { offline: 1 })
+})
+
+test('what another instance was asked to take comes before anything newer, where its user connects here', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const options = { queue: broker.queueName(), cluster: true, drainTimeout: 500 }
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
+  const one = await startApp(t, { ...options, amqpUrl: broker.url })
+  const first = await connectTo(t, two, '123')
+  proxy.blackhole('relay')
+  await first.close()
+  const pending = ['1', '2'].map(content => one.app.notifier.notify('123', content))
+  const second = await connectTo(t, one, '123')
+  pending.push(one.app.notifier.notify('123', '3'))
+  t.same(await second.received(3), ['1', '2', '3'])
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'sent' })
+  proxy.forward()
+})
+
+test('what comes from the queue while it is handed out for another instance is not lost with that one', async t => {
+  const broker = await useBroker(t)
+  const [queue, other] = [broker.queueName(), broker.queueName()]
+  const options = { amqpUrl: broker.url, cluster: true, settle: 'acknowledged', offline: 'dead-letter', relay: { exchange: `${queue}.relay` } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  const one = await startApp(t, { ...options, queue })
+  const two = await startApp(t, { ...options, queue: other })
+  const client = await connectRich(t, two.notifications('123'))
+  const message = { userId: '123', content: 'hi', id: 'x' }
+  await broker.publish(queue, message)
+  await client.framesReceived(1)
+  await broker.publish(other, message) // as if the first had gone, and the broker delivered it again
+  await eventually(() => two.app.notifier.health().unsettled === 1, 'taken')
+  t.equal(client.frames.length, 1, 'it is under way')
+  client.socket.terminate()
+  for (const { app } of [one, two]) await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+  for (const name of [queue, other]) {
+    t.same((await broker.takeAll(`${name}.dead`)).map(({ content }) => JSON.parse(content.toString())), [message])
+  }
+
+  const back = await connectRich(t, two.notifications('123'))
+  for (const name of [queue, other]) await broker.publish(name, { ...message, id: 'y' })
+  await back.framesReceived(1)
+  await eventually(() => [one, two].every(({ app }) => app.notifier.health().unsettled === 1), 'taken')
+  back.ack('y')
+  for (const { app } of [one, two]) {
+    await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+    t.equal(app.notifier.stats().acknowledged, 1)
+  }
+  t.equal(back.frames.length, 1)
 })

@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
-import { connectClient, type TestClient } from './support/client.js'
+import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { connectTo, numbers, startInstances } from './support/instances.js'
 import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
-import { usePrivateRedis } from './support/redis.js'
 
 test('a user gets each message once, on whichever instance they are', async t => {
   const { broker, queue, apps } = await startInstances(t, 3)
@@ -162,104 +160,6 @@ test('what is not acknowledged on one instance goes to another one, else the way
   t.match(await pending, { outcome: 'offline' })
 })
 
-test('with a hold, everything arrives in the order of the instance that took it, whichever held it', async t => {
-  const redis = await usePrivateRedis(t)
-  const { broker, queue, apps } = await startInstances(t, 2, { offline: 'hold', settle: 'acknowledged', hold: { redis: redis.url } })
-  const [one, two] = apps as [TestApp, TestApp]
-  const held = () => apps.reduce((sum, { app }) => sum + app.notifier.stats().held, 0)
-  const contents = numbers(100)
-  for (const content of contents) {
-    for (const [n, { app }] of apps.entries()) app.notifier.notify('123', content, { id: `${n}-${content}` }).catch(t.error)
-  }
-  await broker.publish(queue, { userId: '123', content: 'from the queue', id: 'q' })
-  await eventually(() => held() === 201, 'all held')
-  const client = await connectRich(t, two.notifications('123'))
-  const frames = await client.framesReceived(100)
-  client.ack(...frames.map(({ id }) => id!))
-  frames.push(...(await client.framesReceived(200)).slice(100))
-  client.ack(...frames.slice(100).map(({ id }) => id!))
-  frames.push(...(await client.framesReceived(201)).slice(200))
-  client.ack(frames.at(-1)!.id!)
-  await eventually(() => two.app.notifier.stats().released === 201, 'released')
-  for (const n of [0, 1]) t.same(frames.flatMap(({ id, content }) => id!.startsWith(`${n}-`) ? [content] : []), contents)
-  t.ok(frames.some(({ id }) => id === 'q'))
-  t.match(await one.app.notifier.notify('456', 'hi'), { outcome: 'held' })
-})
-
-test('a user who connects while messages come gets all of them, in order', async t => {
-  const redis = await usePrivateRedis(t)
-  const { apps: [one, two] } = await startInstances(t, 2, { offline: 'hold', hold: { redis: redis.url } })
-  const contents = numbers(1_000)
-  for (const userId of numbers(5)) {
-    const pending: Array<Promise<unknown>> = []
-    let connecting: Promise<TestClient> | undefined
-    for (const content of contents) {
-      pending.push(one!.app.notifier.notify(userId, content))
-      if (pending.length === 200) connecting = connectClient(t, two!.notifications(userId))
-      if (pending.length % 10 === 0) await new Promise(resolve => setImmediate(resolve))
-    }
-    const client = await connecting!
-    await Promise.all(pending)
-    t.same(await client.received(1_000), contents)
-  }
-})
-
-test('what comes into the hold when its user has connected to another instance already is delivered', async t => {
-  const redis = await usePrivateRedis(t)
-  const proxy = await startProxy(t, redis.url)
-  const { broker, queue, apps: [two] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
-  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, offline: 'hold', hold: { redis: proxy.through(redis.url) } })
-  proxy.blackhole()
-  const pending = one.app.notifier.notify('123', 'hi')
-  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
-  const client = await connectTo(t, two!, '123')
-  proxy.forward()
-  t.match(await pending, { outcome: 'held' })
-  t.same(await client.received(1), ['hi'])
-})
-
-test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
-  const redis = await usePrivateRedis(t)
-  const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const
-  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
-  const proxy = await startProxy(t, broker.url)
-  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options })
-  const client = await connectTo(t, two, '123')
-  proxy.resetAfter(1)
-  proxy.reset('relay')
-  await two.log.line('broker relay connecting')
-  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'held' })
-  proxy.resetAfter(undefined)
-  t.same(await client.received(1), ['hi'])
-})
-
-test('what was delivered, of which the news was lost, is not delivered again', async t => {
-  const options = { relay: { receiptTimeout: 100 } }
-  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
-  const proxy = await startProxy(t, broker.url)
-  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
-  const client = await connectTo(t, two, '123')
-  proxy.blackhole('publisher')
-  const pending = one!.app.notifier.notify('123', 'hi')
-  await client.received(1)
-  proxy.reset('publisher')
-  t.match(await pending, { outcome: 'sent', connections: 1 })
-  t.match(await one!.app.notifier.notify('123', 'hi again'), { outcome: 'sent' })
-  t.same(await client.received(2), ['hi', 'hi again'])
-})
-
-test('a connection gets each once, and is counted once, however often its instance is asked', async t => {
-  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } })
-  const client = await connectRich(t, two!.notifications('123'))
-  const pending = ['x', 'y', 'z'].map(id => one!.app.notifier.notify('123', id, { id }))
-  await delay(1_500) // for which there is no event: it is asked again twice, at least
-  for (const [n, id] of ['x', 'y', 'z'].entries()) {
-    t.same((await client.framesReceived(n + 1)).at(-1)!.id, id)
-    client.ack(id)
-    t.match(await pending[n], { outcome: 'acknowledged', connections: 1 })
-  }
-})
-
 test('what a client acknowledges while its instance closes is settled', async t => {
   const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', drainTimeout: 2_000 })
   const client = await connectRich(t, two!.notifications('123'))
@@ -272,67 +172,6 @@ test('what a client acknowledges while its instance closes is settled', async t 
   t.match(await pending, { outcome: 'acknowledged', connections: 1 })
   client.socket.resume()
   await closed
-})
-
-test('what nobody has while an instance closes is held, and settled at once', async t => {
-  const redis = await usePrivateRedis(t)
-  const broker = await useBroker(t)
-  const queue = broker.queueName()
-  const proxy = await startProxy(t, broker.url)
-  const { app } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, offline: 'hold', hold: { redis: redis.url } })
-  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
-  proxy.blackhole('publisher')
-  await broker.publish(queue, ...numbers(10).map(content => ({ userId: '123', content })))
-  await eventually(() => app.notifier.health().unsettled === 10, 'taken')
-  const began = Date.now()
-  const closed = app.close()
-  proxy.forward()
-  await closed
-  t.ok(Date.now() - began < 8_000, `took ${Date.now() - began} ms of 10 s`)
-  t.equal(app.notifier.stats().held, 10)
-  t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
-})
-
-test('what two instances put into the hold stays there, whoever was slower', async t => {
-  const redis = await usePrivateRedis(t)
-  const proxy = await startProxy(t, redis.url)
-  const broker = await useBroker(t)
-  const options = { amqpUrl: broker.url, queue: broker.queueName(), cluster: true, offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
-  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
-  const one = await startApp(t, { ...options, hold: { redis: redis.url } })
-  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
-  t.teardown(() => patient.disconnect())
-  const two = await startApp(t, { ...options, hold: { redis: patient } })
-  const clients = [await connectRich(t, one.notifications('123')), await connectRich(t, two.notifications('123'))]
-  await connectRich(t, two.notifications('there'))
-  const first = one.app.notifier.notify('123', 'first', { id: '1' })
-  for (const client of clients) await client.framesReceived(1) // neither has room for more
-  proxy.blackhole()
-  t.match(await one.app.notifier.notify('123', 'second', { id: '2' }), { outcome: 'held' })
-  // Each answer comes after those to what was asked before: by then the other one knows of the outcome.
-  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
-  for (const { socket, closed } of clients) {
-    socket.terminate()
-    await closed
-  }
-  proxy.forward()
-  t.match(await first, { outcome: 'held' })
-  for (let n = 0; n < 3; n++) t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
-  const back = await connectRich(t, one.notifications('123'))
-  await back.framesReceived(1)
-  back.ack('1')
-  t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
-})
-
-test('what cannot be held is not in the way of the next try', async t => {
-  const redis = await usePrivateRedis(t)
-  const { apps: [one] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
-  const { notifier } = one!.app
-  await redis.kill()
-  await t.rejects(notifier.notify('123', 'hi', { id: 'x' }), { code: 'FST_NOTIFICATION_HOLD_FAILED' })
-  await redis.start()
-  await eventually(() => notifier.health().state === 'consuming', 'it works again')
-  t.match(await notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
 })
 
 test('what cannot be dead-lettered for a while is dead-lettered once', async t => {
@@ -378,44 +217,6 @@ test('what was for a connection elsewhere that is too slow is dead-lettered once
   t.equal((await broker.takeAll(`${queue}.dead`)).length, 1)
 })
 
-test('what an instance has in hand, and another one takes from the queue again, is not stuck between them', async t => {
-  const broker = await useBroker(t)
-  const proxy = await startProxy(t, broker.url)
-  const options = { queue: broker.queueName(), cluster: true, settle: 'acknowledged', relay: { receiptTimeout: 300 } } as const
-  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
-  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url), reconnect: { initialDelay: 1_000, maxDelay: 1_000 } })
-  const client = await connectRich(t, two.notifications('123'))
-  await broker.publish(options.queue, { userId: '123', content: 'hi', id: 'x' })
-  await client.framesReceived(1)
-  const one = await startApp(t, { ...options, amqpUrl: broker.url })
-  await connectTo(t, two, 'there')
-  proxy.reset('consumer')
-  await eventually(() => one.app.notifier.health().unsettled === 1, 'taken again')
-  // Each answer comes after those to what was asked before.
-  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
-  client.socket.terminate()
-  await eventually(() => one.app.notifier.health().unsettled === 0, 'settled')
-  t.match(one.app.notifier.stats(), { offline: 1 })
-})
-
-test('what another instance was asked to take comes before anything newer, where its user connects here', async t => {
-  const broker = await useBroker(t)
-  const proxy = await startProxy(t, broker.url)
-  const options = { queue: broker.queueName(), cluster: true, drainTimeout: 500 }
-  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
-  const two = await startApp(t, { ...options, amqpUrl: proxy.through(broker.url) })
-  const one = await startApp(t, { ...options, amqpUrl: broker.url })
-  const first = await connectTo(t, two, '123')
-  proxy.blackhole('relay')
-  await first.close()
-  const pending = ['1', '2'].map(content => one.app.notifier.notify('123', content))
-  const second = await connectTo(t, one, '123')
-  pending.push(one.app.notifier.notify('123', '3'))
-  t.same(await second.received(3), ['1', '2', '3'])
-  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'sent' })
-  proxy.forward()
-})
-
 test('at shutdown who waits for the outcome of another instance is told that there will be none', async t => {
   const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', drainTimeout: 500 })
   const client = await connectRich(t, two!.notifications('123'))
@@ -447,38 +248,6 @@ test('what is nested as deeply as the queue takes it reaches other instances too
   await one!.app.notifier.notify('123', 'after')
   await eventually(() => [one!, two!].every(({ app }) => app.notifier.health().unsettled === 0), 'settled')
   await client.received(41)
-})
-
-test('what comes from the queue while it is handed out for another instance is not lost with that one', async t => {
-  const broker = await useBroker(t)
-  const [queue, other] = [broker.queueName(), broker.queueName()]
-  const options = { amqpUrl: broker.url, cluster: true, settle: 'acknowledged', offline: 'dead-letter', relay: { exchange: `${queue}.relay` } } as const
-  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
-  const one = await startApp(t, { ...options, queue })
-  const two = await startApp(t, { ...options, queue: other })
-  const client = await connectRich(t, two.notifications('123'))
-  const message = { userId: '123', content: 'hi', id: 'x' }
-  await broker.publish(queue, message)
-  await client.framesReceived(1)
-  await broker.publish(other, message) // as if the first had gone, and the broker delivered it again
-  await eventually(() => two.app.notifier.health().unsettled === 1, 'taken')
-  t.equal(client.frames.length, 1, 'it is under way')
-  client.socket.terminate()
-  for (const { app } of [one, two]) await eventually(() => app.notifier.health().unsettled === 0, 'settled')
-  for (const name of [queue, other]) {
-    t.same((await broker.takeAll(`${name}.dead`)).map(({ content }) => JSON.parse(content.toString())), [message])
-  }
-
-  const back = await connectRich(t, two.notifications('123'))
-  for (const name of [queue, other]) await broker.publish(name, { ...message, id: 'y' })
-  await back.framesReceived(1)
-  await eventually(() => [one, two].every(({ app }) => app.notifier.health().unsettled === 1), 'taken')
-  back.ack('y')
-  for (const { app } of [one, two]) {
-    await eventually(() => app.notifier.health().unsettled === 0, 'settled')
-    t.equal(app.notifier.stats().acknowledged, 1)
-  }
-  t.equal(back.frames.length, 1)
 })
 
 test('another consumer on the queue is warned of', async t => {

@@ -1,0 +1,142 @@
+import { Redis } from 'ioredis'
+import { test } from 'tap'
+import { startApp, type TestApp } from './support/app.js'
+import { useBroker } from './support/broker.js'
+import { connectClient, type TestClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
+import { connectTo, numbers, startInstances } from './support/instances.js'
+import { startProxy } from './support/proxy.js'
+import { connectRich } from './support/rich-client.js'
+import { usePrivateRedis } from './support/redis.js'
+
+test('with a hold, everything arrives in the order of the instance that took it, whichever held it', async t => {
+  const redis = await usePrivateRedis(t)
+  const { broker, queue, apps } = await startInstances(t, 2, { offline: 'hold', settle: 'acknowledged', hold: { redis: redis.url } })
+  const [one, two] = apps as [TestApp, TestApp]
+  const held = () => apps.reduce((sum, { app }) => sum + app.notifier.stats().held, 0)
+  const contents = numbers(100)
+  for (const content of contents) {
+    for (const [n, { app }] of apps.entries()) app.notifier.notify('123', content, { id: `${n}-${content}` }).catch(t.error)
+  }
+  await broker.publish(queue, { userId: '123', content: 'from the queue', id: 'q' })
+  await eventually(() => held() === 201, 'all held')
+  const client = await connectRich(t, two.notifications('123'))
+  const frames = await client.framesReceived(100)
+  client.ack(...frames.map(({ id }) => id!))
+  frames.push(...(await client.framesReceived(200)).slice(100))
+  client.ack(...frames.slice(100).map(({ id }) => id!))
+  frames.push(...(await client.framesReceived(201)).slice(200))
+  client.ack(frames.at(-1)!.id!)
+  await eventually(() => two.app.notifier.stats().released === 201, 'released')
+  for (const n of [0, 1]) t.same(frames.flatMap(({ id, content }) => id!.startsWith(`${n}-`) ? [content] : []), contents)
+  t.ok(frames.some(({ id }) => id === 'q'))
+  t.match(await one.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+})
+
+test('a user who connects while messages come gets all of them, in order', async t => {
+  const redis = await usePrivateRedis(t)
+  const { apps: [one, two] } = await startInstances(t, 2, { offline: 'hold', hold: { redis: redis.url } })
+  const contents = numbers(1_000)
+  for (const userId of numbers(5)) {
+    const pending: Array<Promise<unknown>> = []
+    let connecting: Promise<TestClient> | undefined
+    for (const content of contents) {
+      pending.push(one!.app.notifier.notify(userId, content))
+      if (pending.length === 200) connecting = connectClient(t, two!.notifications(userId))
+      if (pending.length % 10 === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    const client = await connecting!
+    await Promise.all(pending)
+    t.same(await client.received(1_000), contents)
+  }
+})
+
+test('what comes into the hold when its user has connected to another instance already is delivered', async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const { broker, queue, apps: [two] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, offline: 'hold', hold: { redis: proxy.through(redis.url) } })
+  proxy.blackhole()
+  const pending = one.app.notifier.notify('123', 'hi')
+  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
+  const client = await connectTo(t, two!, '123')
+  proxy.forward()
+  t.match(await pending, { outcome: 'held' })
+  t.same(await client.received(1), ['hi'])
+})
+
+test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
+  const redis = await usePrivateRedis(t)
+  const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const
+  const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options })
+  const client = await connectTo(t, two, '123')
+  proxy.resetAfter(1)
+  proxy.reset('relay')
+  await two.log.line('broker relay connecting')
+  t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'held' })
+  proxy.resetAfter(undefined)
+  t.same(await client.received(1), ['hi'])
+})
+
+test('what nobody has while an instance closes is held, and settled at once', async t => {
+  const redis = await usePrivateRedis(t)
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const proxy = await startProxy(t, broker.url)
+  const { app } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, offline: 'hold', hold: { redis: redis.url } })
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  proxy.blackhole('publisher')
+  await broker.publish(queue, ...numbers(10).map(content => ({ userId: '123', content })))
+  await eventually(() => app.notifier.health().unsettled === 10, 'taken')
+  const began = Date.now()
+  const closed = app.close()
+  proxy.forward()
+  await closed
+  t.ok(Date.now() - began < 8_000, `took ${Date.now() - began} ms of 10 s`)
+  t.equal(app.notifier.stats().held, 10)
+  t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
+})
+
+test('what two instances put into the hold stays there, whoever was slower', async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const broker = await useBroker(t)
+  const options = { amqpUrl: broker.url, queue: broker.queueName(), cluster: true, offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
+  t.teardown(() => broker.channel.deleteExchange(`${options.queue}.relay`))
+  const one = await startApp(t, { ...options, hold: { redis: redis.url } })
+  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
+  t.teardown(() => patient.disconnect())
+  const two = await startApp(t, { ...options, hold: { redis: patient } })
+  const clients = [await connectRich(t, one.notifications('123')), await connectRich(t, two.notifications('123'))]
+  await connectRich(t, two.notifications('there'))
+  const first = one.app.notifier.notify('123', 'first', { id: '1' })
+  for (const client of clients) await client.framesReceived(1) // neither has room for more
+  proxy.blackhole()
+  t.match(await one.app.notifier.notify('123', 'second', { id: '2' }), { outcome: 'held' })
+  // Each answer comes after those to what was asked before: by then the other one knows of the outcome.
+  for (let n = 0; n < 3; n++) t.equal(await one.app.notifier.isOnline('there'), true)
+  for (const { socket, closed } of clients) {
+    socket.terminate()
+    await closed
+  }
+  proxy.forward()
+  t.match(await first, { outcome: 'held' })
+  for (let n = 0; n < 3; n++) t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  const back = await connectRich(t, one.notifications('123'))
+  await back.framesReceived(1)
+  back.ack('1')
+  t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
+})
+
+test('what cannot be held is not in the way of the next try', async t => {
+  const redis = await usePrivateRedis(t)
+  const { apps: [one] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
+  const { notifier } = one!.app
+  await redis.kill()
+  await t.rejects(notifier.notify('123', 'hi', { id: 'x' }), { code: 'FST_NOTIFICATION_HOLD_FAILED' })
+  await redis.start()
+  await eventually(() => notifier.health().state === 'consuming', 'it works again')
+  t.match(await notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
+})
