@@ -196,12 +196,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     relays?.settled(delivery, outcome)
   }
 
-  /** There may be room at a user's connections, or none of them left. */
+  /** There may be room at a user's connections. */
   function changed (userId: string): void {
     lines?.changed(userId)
     waiting.changed(userId)
-    if (registry.of(userId).length > 0) return
-    for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
   }
 
   return {
@@ -284,7 +282,9 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       }
       if (isDirect) return
       changed(userId)
-      if (isInHold && registry.of(userId).length === 0) relays?.wake(userId)
+      if (registry.of(userId).length > 0) return
+      for (const delivery of waiting.take(userId)) if (!delivery.isSettled) place(delivery)
+      if (isInHold) relays?.wake(userId)
     },
 
     /** To be called about once a second. */

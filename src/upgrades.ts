@@ -4,6 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import { errors } from './errors.js'
 import type { Options } from './options.js'
 
+/** What a socket would have been told that is ended without an answer. */
+const TOO_MANY = new errors.TooManyUpgrades().code
+const OVERDUE = new errors.UpgradeTimeout().code
+
 /** The route's own answer comes first. */
 const MARGIN = 1_000
 
@@ -34,7 +38,7 @@ export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeT
         arm(until - now)
         return
       }
-      refused?.(undefined, new errors.UpgradeTimeout().code)
+      refused?.(undefined, OVERDUE)
       socket.destroy()
     }
   }
@@ -49,7 +53,7 @@ export function watchUpgrades (app: FastifyInstance, { pendingUpgrades, upgradeT
   app.server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex) => {
     // Twice as many as may wait for an answer: the others have had theirs, and don't go.
     if (waiting.size >= 2 * pendingUpgrades) {
-      refused?.(undefined, new errors.TooManyUpgrades().code)
+      refused?.(undefined, TOO_MANY)
       socket.destroy()
       return
     }

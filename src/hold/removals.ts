@@ -11,16 +11,13 @@ const MAX_IDS = 1_000
  * @param settledLate is told of what was there, though nobody knew it
  */
 export function createRemovals (store: HoldStore, settledLate: (userId: string, id: string) => void) {
-  /** What is settled and may still be in the store, and what of it is still to be removed; by user. */
-  const settled = new Map<string, Set<string>>()
+  /** What is settled and may still be in the store, by user and id, and whether only the store knows that it is there. */
+  const settled = new Map<string, Map<string, boolean>>()
+  /** What of it is still to be removed, by user. */
   let due = new Map<string, string[]>()
-  /** Those of which only the store knows whether they are there. */
-  const late = new Set<string>()
   const underWay = new Set<Promise<void>>()
   let scheduled: NodeJS.Immediate | undefined
   let retry: NodeJS.Timeout | undefined
-
-  const keyOf = (userId: string, id: string) => `${userId}\0${id}`
 
   function enqueue (userId: string, ids: string[]): void {
     const queued = due.get(userId)
@@ -29,19 +26,16 @@ export function createRemovals (store: HoldStore, settledLate: (userId: string, 
   }
 
   async function remove (userId: string, ids: string[]): Promise<void> {
+    const ofUser = settled.get(userId)!
     try {
-      for (const id of await store.remove(userId, ids)) if (late.has(keyOf(userId, id))) settledLate(userId, id)
+      for (const id of await store.remove(userId, ids)) if (ofUser.get(id)) settledLate(userId, id)
     } catch {
       enqueue(userId, ids) // the store has said that it fails
       retry ??= setTimeout(flush, RETRY)
       return
     }
-    const rest = settled.get(userId)!
-    for (const id of ids) {
-      rest.delete(id)
-      late.delete(keyOf(userId, id))
-    }
-    if (rest.size === 0) settled.delete(userId)
+    for (const id of ids) ofUser.delete(id)
+    if (ofUser.size === 0) settled.delete(userId)
   }
 
   function flush (): void {
@@ -61,10 +55,9 @@ export function createRemovals (store: HoldStore, settledLate: (userId: string, 
   return {
     add (userId: string, id: string, isLate = false): void {
       const ids = settled.get(userId)
-      if (ids === undefined) settled.set(userId, new Set([id]))
+      if (ids === undefined) settled.set(userId, new Map([[id, isLate]]))
       else if (ids.has(id)) return
-      else ids.add(id)
-      if (isLate) late.add(keyOf(userId, id))
+      else ids.set(id, isLate)
       enqueue(userId, [id])
       scheduled ??= setImmediate(flush)
     },
