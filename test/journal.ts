@@ -1,9 +1,10 @@
 import { test } from 'tap'
 import notificationPlugin, { type TraceEntry } from '../src/index.js'
-import { createApp, listen, startApp } from './support/app.js'
+import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
+import { startWithReleased } from './support/released.js'
 import { usePrivateRedis } from './support/redis.js'
 import { connectRich } from './support/rich-client.js'
 
@@ -35,15 +36,7 @@ test('why did user 123 not get message x: they were not connected then', async t
 })
 
 test("a socket that is the application's again is no connection any more", async t => {
-  const { app } = createApp(t)
-  await app.register(notificationPlugin, { journal })
-  app.get('/own', { websocket: true }, socket => {
-    app.notifier.register('123', socket)
-    app.notifier.unregister('123', socket)
-    socket.close(1000)
-  })
-  const { at } = await listen(app)
-  await (await connectClient(t, at('/own'))).closed
+  const { app } = await startWithReleased(t, { journal })
   const entries = app.notifier.trace({ userId: '123' })
   t.same(told(entries), ['connected', 'disconnected'])
   t.equal(entries[1]!.connectionId, entries[0]!.connectionId)

@@ -7,6 +7,7 @@ import { createApp, listen } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { assertBounded, startMeasured, valueIn } from './support/measured.js'
+import { startWithReleased } from './support/released.js'
 import { connectRaw } from './support/raw-client.js'
 
 test('connects and closes, by code: the one that was sent, else the one that came, and few of them', async t => {
@@ -66,16 +67,8 @@ test('what waits for clients to read it', async t => {
 
 test("a socket that is the application's again has not been closed", async t => {
   const metrics = new Registry()
-  const { app } = createApp(t)
-  await app.register(notificationPlugin, { metrics })
-  app.get('/own', { websocket: true }, socket => {
-    app.notifier.register('123', socket)
-    app.notifier.unregister('123', socket)
-    socket.close(1000)
-  })
-  const { at } = await listen(app)
-  const client = await connectClient(t, at('/own'))
-  t.match(await client.closed, { code: 1000 })
+  const { closed } = await startWithReleased(t, { metrics })
+  t.match(closed, { code: 1000 })
   t.equal(await valueIn(metrics, 'connects_total'), 1)
   t.equal(await valueIn(metrics, 'closes_total{code="released"}'), 1)
   t.equal(await valueIn(metrics, 'closes_total{code="1000"}'), 0)
