@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { credentials, type Channel, type ChannelModel, type SocketOptions } from 'amqplib'
+import { errors } from './errors.js'
 import { within } from './within.js'
 
 /**
@@ -29,9 +30,10 @@ export function loginOf (amqpUrl: string): Pick<SocketOptions, 'credentials'> {
 /** What amqplib says when the broker closes the connection instead of opening the virtual host. */
 const NO_VIRTUAL_HOST = /^Expected ConnectionOpenOk; got <ConnectionClose/
 
-/** Credentials and permissions (AMQP 0-9-1 §1.1: 403 access-refused) don't become right by trying them again. */
+/** Credentials and permissions (AMQP 0-9-1 §1.1: 403 access-refused) don't become right by trying them again, nor does a queue. */
 export function isRefusal (error: unknown): error is Error {
-  return error instanceof Error && (/ACCESS[-_]REFUSED/.test(error.message) || NO_VIRTUAL_HOST.test(error.message))
+  return error instanceof errors.UnusableQueue ||
+    (error instanceof Error && (/ACCESS[-_]REFUSED/.test(error.message) || NO_VIRTUAL_HOST.test(error.message)))
 }
 
 /** An error in words, also where Node gathers several addresses' errors into one without a message. */

@@ -196,7 +196,7 @@ export function createBrokerConnection<C extends Channel> (
      * Connects and sets up.
      * @param timeout with `startup: 'fail'`, how long that may take in all, in milliseconds
      * @returns at once with `startup: 'background'`, else when the channel is in use
-     * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED
+     * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED, FST_NOTIFICATION_UNUSABLE_QUEUE
      */
     async start (timeout: number): Promise<void> {
       enter('connecting')
@@ -234,6 +234,7 @@ export function createBrokerConnection<C extends Channel> (
           throw last?.error ?? new Error(`no answer within ${timeout} ms`)
         }
       } catch (error) {
+        if (error instanceof errors.UnusableQueue) throw error
         const CodedError = isRefusal(error) ? errors.BrokerRefused : errors.BrokerUnreachable
         throw new CodedError(broker, reason(error), { cause: error })
       }

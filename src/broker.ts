@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
-import { createDeadLetters, type DeadLetters } from './dead-letters.js'
-import type { Origin, Routed } from './delivery.js'
+import { createDeadLetters, type DeadLetterReason, type DeadLetters } from './dead-letters.js'
+import type { NearLimit, Origin, Routed } from './delivery.js'
 import type { Journal } from './journal.js'
 import { decode, InvalidMessage, type Notification } from './message.js'
 import type { Times } from './metrics/index.js'
@@ -11,6 +12,16 @@ import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
 import type { Tracing } from './tracing.js'
+import { within } from './within.js'
+
+/**
+ * How long a message that comes close to the delivery limit may wait for its outcome before it is moved, in milliseconds:
+ * time for a client to acknowledge it, or for the hold to keep it.
+ */
+const ATTEMPT_TIMEOUT = 5_000
+
+/** How often is looked whether dead letters can be published, in milliseconds. */
+const LOOK_INTERVAL = 20
 
 /** Everything that speaks to RabbitMQ. */
 export interface Broker {
@@ -24,7 +35,7 @@ export interface Broker {
   /**
    * Connects, and begins to consume.
    * @param timeout with `startup: 'fail'`, how long that may take in all, in milliseconds
-   * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED
+   * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED, FST_NOTIFICATION_UNUSABLE_QUEUE
    */
   start (timeout: number): Promise<void>
   /**
@@ -57,18 +68,39 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
   const timed = times?.timed(receive) ?? receive
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: tracing?.process(timed) ?? timed }))
+  const handle = tracing?.process(timed) ?? timed
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle, whenMovable }))
 
   /** The one way in for what the queues deliver. */
   function receive (origin: Origin): Routed | Promise<Routed> {
     const decoded = decode(origin.message, options.limits.messageBytes)
-    if (!(decoded instanceof InvalidMessage)) return route(decoded, origin)
-    const { reason, detail } = decoded
-    return deadLetters.add(origin, reason, detail).then(() => {
-      stats.count('dead-lettered', reason)
-      journal?.deadLettered(origin, reason)
-      return { outcome: 'dead-lettered', connections: 0, reason }
-    })
+    if (decoded instanceof InvalidMessage) return deadLetter(origin, decoded.reason, decoded.detail)
+    return origin.nearLimit === undefined ? route(decoded, origin) : rescue(decoded, origin, origin.nearLimit)
+  }
+
+  async function deadLetter (origin: Origin, reason: DeadLetterReason, detail: string, notification?: Notification): Promise<Routed & { reason: DeadLetterReason }> {
+    await deadLetters.add(origin, reason, detail)
+    stats.count('dead-lettered', reason)
+    journal?.deadLettered(origin, reason, notification)
+    return { outcome: 'dead-lettered', connections: 0, reason }
+  }
+
+  /** Moves a message to the dead-letter queue before the broker drops it, unless its outcome is known soon. */
+  async function rescue (notification: Notification, origin: Origin, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Routed> {
+    if (treatment === 'attempt') {
+      const outcome = route(notification, origin)
+      if (!(outcome instanceof Promise) || await within(ATTEMPT_TIMEOUT, outcome)) return await outcome
+    }
+    // A client that has it may still acknowledge it: then it is in both places.
+    origin.isMoved = true
+    const detail = `returned ${deliveryCount} times, and the broker drops it beyond ${deliveryLimit}`
+    return await deadLetter(origin, 'delivery-limit', detail, notification)
+  }
+
+  /** Resolves when dead letters can be published, or after the time that connecting may take. */
+  async function whenMovable (): Promise<void> {
+    const deadline = performance.now() + options.connectTimeout
+    while (['connecting', 'blocked'].includes(publisher.connection.state) && performance.now() < deadline) await delay(LOOK_INTERVAL)
   }
 
   return {

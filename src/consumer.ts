@@ -1,12 +1,16 @@
 import { setMaxListeners } from 'node:events'
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
-import type { Origin } from './delivery.js'
+import { DeclaredQueue, type Declared } from './declared-queue.js'
+import { DeliveryLimitWatch, treatmentOf, type ReturnCounts } from './delivery-limit.js'
+import type { NearLimit, Origin } from './delivery.js'
+import { errors } from './errors.js'
 import type { BrokerOptions } from './options.js'
-import { ensureQueue } from './queue.js'
+import { onOwnChannel, ownQueue } from './queue.js'
 import { createSettlement, type Settlement } from './settlement.js'
+import { Standby } from './standby.js'
 import type { Stats } from './stats.js'
 import { within } from './within.js'
 
@@ -22,11 +26,16 @@ export interface ConsumerOptions {
    * `gone` aborts when the broker will deliver the message again, as its channel is dead.
    */
   handle (origin: Origin): unknown
+  /** Resolves when messages can be moved to the dead-letter queue, or after a while. */
+  whenMovable (): Promise<void>
 }
 
 /** Consumes a queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, queue, stats, log, handle }: ConsumerOptions) {
-  const { prefetch, cluster } = options
+export function createConsumer ({ options, queue, stats, log, handle, whenMovable }: ConsumerOptions) {
+  const { prefetch, cluster, deadLetterQueue, deliveryLimit } = options
+  const source = new DeclaredQueue({ queue, declaration: ownQueue(deadLetterQueue), deliveryLimit, log })
+  const standby = new Standby(queue, log)
+  const limitWatch = new DeliveryLimitWatch(queue, log)
   let settlement: Settlement | undefined
   let gone = new AbortController()
   let consumerTag: string | undefined
@@ -40,15 +49,23 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     log,
     createChannel: model => model.createChannel(),
     async setup (channel, model) {
-      const others = await ensureQueue(model, queue)
-      if (isFirst && others > 0 && !cluster) log.warn({ queue, consumers: others }, 'another consumer takes part of the messages, for users who may be connected here: set cluster: true on all instances')
+      const declared = await source.declare(model)
+      const { consumerCount, isSingleActive, risks } = declared
+      if (declared.type === 'stream') throw new errors.UnusableQueue(queue, 'it is a stream, of which a consumer gets only what comes later: use a quorum queue or a classic queue')
+      if (risks.length > 0) log.warn({ queue, risks }, 'queue may lose messages before they are consumed')
+      if (isFirst && consumerCount > 0 && !cluster && isSingleActive !== true) log.warn({ queue, consumers: consumerCount }, 'another consumer takes part of the messages, for users who may be connected here: set cluster: true on all instances')
       isFirst = false
+      // Each return counts: nothing is taken that might have to be moved, and can't be.
+      if (limitWatch.isNear) await whenMovable()
       await channel.prefetch(prefetch)
       settlement = createSettlement(channel, prefetch)
       gone = new AbortController()
       setMaxListeners(0, gone.signal) // each dead letter that waits listens to it
-      const onMessage = receive.bind(undefined, channel, settlement, gone.signal)
-      consumerTag = (await channel.consume(queue, onMessage)).consumerTag
+      const onMessage = receive.bind(undefined, channel, { settlement, gone: gone.signal, counts: limitWatch.begin(declared.deliveryLimit) })
+      const consume = async () => { consumerTag = (await channel.consume(queue, onMessage)).consumerTag }
+      // What is delivered at once says that this consumer is the active one.
+      if (isSingleActive === true && consumerCount > 0) standby.begin(() => isAlone(channel, model, declared, consume))
+      await consume()
     },
     lost
   })
@@ -59,12 +76,39 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     gone.abort()
     settlement = undefined
     consumerTag = undefined
+    standby.end()
   }
 
-  function receive (channel: Channel, own: Settlement, gone: AbortSignal, message: ConsumeMessage | null): void {
+  /** Whether a consumer on standby is the only one. */
+  async function isAlone (channel: Channel, model: ChannelModel, { type }: Declared, consume: () => Promise<void>): Promise<boolean> {
+    const countConsumers = async () => (await onOwnChannel(model, own => own.checkQueue(queue))).consumerCount
+    if (type !== 'quorum') return await countConsumers() === 1
+    // Of a quorum queue the broker counts the active consumer alone, whoever that is: without this one, another one.
+    try {
+      await channel.cancel(consumerTag!)
+      const others = await countConsumers()
+      if (draining) return false
+      await consume()
+      return others === 0
+    } catch (error) {
+      closeChannel(channel) // another is opened in its place, and consumes
+      throw error
+    }
+  }
+
+  /** What a channel delivers, and what is known of it. */
+  interface Deliveries {
+    readonly settlement: Settlement
+    readonly gone: AbortSignal
+    readonly counts: ReturnCounts
+  }
+
+  function receive (channel: Channel, { settlement: own, gone, counts }: Deliveries, message: ConsumeMessage | null): void {
     if (message === null) {
-      // The broker cancelled the consumer: the queue was deleted, or its node went away.
+      // The broker cancelled the consumer: the queue was deleted, its node went away, or, from RabbitMQ 4.3 on, a message
+      // was unsettled for too long.
       log.warn({ queue }, 'consumer cancelled by the broker')
+      source.forget()
       lost()
       closeChannel(channel) // another is opened in its place
       return
@@ -72,15 +116,27 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     // What comes now goes back to the queue: the sockets that it might be for are about to close.
     if (draining) return
     own.track(message)
-    const settle = () => { if (!own.settle(message)) stats.count('abandoned') }
+    if (standby.isOn) standby.activate()
+    const deliveryCount = limitWatch.count(counts, message)
+    const settle = () => {
+      if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
+      if (!own.settle(message)) stats.count('abandoned')
+    }
     try {
-      const outcome = handle({ message, queue, gone })
+      const outcome = handle({ message, queue, gone, nearLimit: nearLimit(deliveryCount) })
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
       if (outcome instanceof Promise) outcome.then(settle, fail)
       else settle()
     } catch (error) {
       fail(error)
     }
+  }
+
+  function nearLimit (deliveryCount: number): NearLimit | undefined {
+    if (deliveryCount === 0) return undefined
+    const { limit: deliveryLimit } = limitWatch
+    const treatment = treatmentOf(deliveryCount, deliveryLimit)
+    return treatment === 'route' ? undefined : { deliveryCount, deliveryLimit, treatment }
   }
 
   /** What amqplib calls must not throw: it would close the channel. */
@@ -92,6 +148,11 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
   return {
     queue,
     connection,
+    /** Whether another consumer of a queue with a single active consumer gets the messages. */
+    standby,
+
+    /** How close what is unsettled comes to the delivery limit of the queue. */
+    limitWatch,
 
     /** Whether there is a consumer; not so between its end and the end of its channel, too. */
     get consuming (): boolean {
@@ -106,6 +167,7 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     /** Takes no more messages, and resolves when what is in flight is settled, at the latest after a time in milliseconds. */
     async drain (timeout: number): Promise<void> {
       draining = true
+      standby.end()
       const { channel } = connection
       if (channel === undefined || consumerTag === undefined || settlement === undefined) return
       const own = settlement

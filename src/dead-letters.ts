@@ -8,7 +8,7 @@ import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
 import type { Publisher } from './publisher.js'
 
-const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline'] as const satisfies ReadonlyArray<InvalidReason | 'offline'>
+const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'delivery-limit'>
 
 /** Why a message is in the dead-letter queue. */
 export type DeadLetterReason = (typeof reasons)[number]
@@ -112,8 +112,11 @@ function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publis
   return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId }
 }
 
-/** Not `CC` and `BCC`, by which RabbitMQ would send copies round again. */
+/**
+ * Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor the broker's counts, with which a letter that is
+ * published to the queue again would seem to have been returned as often.
+ */
 function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
-  const { CC, BCC, ...headers } = properties.headers ?? {}
+  const { CC, BCC, 'x-delivery-count': deliveryCount, 'x-acquired-count': acquiredCount, ...headers } = properties.headers ?? {}
   return headers
 }

@@ -19,6 +19,18 @@ export interface Origin {
   readonly queue: string
   /** Aborts when the broker will deliver the message again. */
   readonly gone: AbortSignal
+  /** Where it comes close to the delivery limit of its queue. */
+  readonly nearLimit?: NearLimit | undefined
+  /** It is moved to the dead-letter queue: nothing more is to become of it, unless somebody has it already. */
+  isMoved?: boolean
+}
+
+/** A message that the broker drops when it is returned a few times more. */
+export interface NearLimit {
+  readonly deliveryCount: number
+  readonly deliveryLimit: number
+  /** Whether to look first whether its user takes it now. */
+  readonly treatment: 'attempt' | 'move'
 }
 
 /**
@@ -72,9 +84,9 @@ export class Delivery {
     return this.notification.userId
   }
 
-  /** Whether the broker will deliver it again. */
+  /** Whether the broker will deliver it again, or it is moved to the dead-letter queue. */
   get isGone (): boolean {
-    return this.origin?.gone.aborted ?? false
+    return this.origin !== undefined && (this.origin.gone.aborted || this.origin.isMoved === true)
   }
 
   /** Whether its outcome is known. */
@@ -106,7 +118,7 @@ export class Delivery {
     this.reject?.(error) // known later than it was asked for
   }
 
-  /** Nothing more is to become of it, as the broker will deliver it again: who has joined it has to ask anew. */
+  /** Nothing more is to become of it, as it is gone: who has joined it has to ask anew. */
   abandon (): void {
     this.fail(this.origin!.gone.reason)
   }

@@ -68,6 +68,9 @@ export const errors = {
   /** The broker refused the credentials, the virtual host or the permissions at start. */
   BrokerRefused: createError('FST_NOTIFICATION_BROKER_REFUSED', '%s refused: %s', 500),
 
+  /** A queue is a stream, or exclusive to another connection. */
+  UnusableQueue: createError('FST_NOTIFICATION_UNUSABLE_QUEUE', "the queue '%s' cannot be used: %s", 500),
+
   /** A publish was refused by the broker, returned as unroutable, or there was no connection to send it on; or the application closed before another instance told the outcome. */
   PublishFailed: createError('FST_NOTIFICATION_PUBLISH_FAILED', "could not publish to '%s': %s", 503),
 

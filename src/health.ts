@@ -4,12 +4,13 @@ import type { Consumer } from './consumer.js'
 import type { HoldStore } from './hold/index.js'
 import type { Publisher } from './publisher.js'
 
-export const healthStates = ['no-broker', 'connecting', 'consuming', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
+export const healthStates = ['no-broker', 'connecting', 'consuming', 'standby', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
 
 /**
  * - `no-broker`: there is no `amqpUrl`; `notify()` works alone
  * - `connecting`: not consuming, and trying to
  * - `consuming`: messages are being consumed
+ * - `standby`: the queue has a single active consumer, which is another one; with several queues, each has
  * - `blocked`: the broker takes no publishes of ours (a memory or disk alarm), so that nothing can be dead-lettered;
  *   messages are consumed until those that wait for it fill the window
  * - `hold-failing`: the hold can't be reached, so that messages for users who are offline wait with the broker; the others
@@ -29,6 +30,11 @@ export interface Health {
   readonly lastError: { readonly message: string, readonly code: string | number | undefined, readonly at: Date } | undefined
   /** Messages that the broker has delivered and whose outcome isn't known yet. */
   readonly unsettled: number
+  /**
+   * How often the one of them was returned to the queue that was returned most; while the channel is lost, that of the last
+   * channel. At the delivery limit of the queue the broker drops it.
+   */
+  readonly highestDeliveryCount: number
 }
 
 interface HealthParts {
@@ -60,7 +66,9 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
     if (!consumers.every(({ consuming }) => consuming) || cluster?.connection.state === 'connecting') return { state: 'connecting', since }
     if (publisher.connection.state === 'blocked') return { state: 'blocked', since: publisher.connection.since }
     const { unblocked } = publisher.connection
-    return { state: 'consuming', since: unblocked !== undefined && unblocked > since ? unblocked : since }
+    const changes = [since, ...(unblocked === undefined ? [] : [unblocked]), ...consumers.map(({ standby }) => standby.since)]
+    const state = consumers.every(({ standby }) => standby.isOn) ? 'standby' : 'consuming'
+    return { state, since: new Date(Math.max(...changes.map(change => change.getTime()))) }
   }
 
   return () => {
@@ -70,12 +78,13 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
     const ready = GOING.has(state) && consumers.every(({ unsettled }) => unsettled < prefetch)
     const lastErrors = [...consumers.map(({ connection }) => connection.lastError), broker?.publisher.connection.lastError, broker?.cluster?.connection.lastError, store?.lastError]
     const lastError = describe(lastErrors.reduce<LastError | undefined>(latest, undefined))
-    return { state, ready, since, lastError, unsettled }
+    const highestDeliveryCount = Math.max(0, ...consumers.map(({ limitWatch }) => limitWatch.highest))
+    return { state, ready, since, lastError, unsettled, highestDeliveryCount }
   }
 }
 
 /** Messages get through, as long as there is room for more. */
-const GOING: ReadonlySet<HealthState> = new Set(['no-broker', 'consuming', 'blocked', 'hold-failing'])
+const GOING: ReadonlySet<HealthState> = new Set(['no-broker', 'consuming', 'standby', 'blocked', 'hold-failing'])
 
 interface LastError { readonly error: unknown, readonly at: Date }
 

@@ -157,8 +157,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
  * await app.register(notificationPlugin, { amqpUrl: 'amqp://localhost', queue: 'hello' })
  * ```
  *
- * @throws FST_NOTIFICATION_INVALID_OPTION from `register`; FST_NOTIFICATION_BROKER_UNREACHABLE and
- *   FST_NOTIFICATION_BROKER_REFUSED from `ready()` and `listen()`
+ * @throws FST_NOTIFICATION_INVALID_OPTION from `register`; FST_NOTIFICATION_BROKER_UNREACHABLE,
+ *   FST_NOTIFICATION_BROKER_REFUSED and FST_NOTIFICATION_UNUSABLE_QUEUE from `ready()` and `listen()`
  */
 export const notificationPlugin = fp(notification, { fastify: '5.x', name: 'fastify-notification' })
 export default notificationPlugin

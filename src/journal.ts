@@ -104,9 +104,9 @@ export function createJournal (size: number) {
       }
     },
 
-    /** A message of the queue is in the dead-letter queue, as it can't be used. */
-    deadLettered ({ message: { properties: { messageId } }, queue }: Origin, reason: DeadLetterReason): void {
-      const entry = add('dead-lettered', undefined, isId(messageId) ? messageId : undefined)
+    /** A message of the queue is in the dead-letter queue; without a notification it can't be used. */
+    deadLettered ({ message: { properties: { messageId } }, queue }: Origin, reason: DeadLetterReason, notification?: Notification): void {
+      const entry = add('dead-lettered', notification?.userId, notification?.payload.id ?? (isId(messageId) ? messageId : undefined))
       entry.reason = reason
       entry.from = 'queue'
       entry.queue = queue

@@ -29,7 +29,8 @@ export const OptionsSchema = Type.Object({
   amqpUrl: Type.Optional(Type.String({ allowed: 'an amqp:// or amqps:// URL' })),
 
   /**
-   * The queue to consume, or several: each used as it is where it exists, created as a durable quorum queue where not.
+   * The queue to consume, or several: each used as it is where it exists, created as a durable quorum queue without a
+   * delivery limit where not. A stream is refused.
    */
   queue: Type.Optional(Type.Union([QueueName, Type.Array(QueueName, { minItems: 1, maxItems: 100, uniqueItems: true })], {
     allowed: 'a queue name of 1 to 255 bytes, or an array of 1 to 100 different ones'
@@ -152,6 +153,13 @@ export const OptionsSchema = Type.Object({
     default: 'fail',
     allowed: "'fail' or 'background'"
   }),
+
+  /**
+   * How often a message of the queues may be returned before the broker drops it, where a policy of the broker says so:
+   * no client can read policies. What comes close is moved to the dead-letter queue.
+   * @default what the queue was declared with; else 20 on RabbitMQ 4 and later, no limit before
+   */
+  deliveryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647, allowed: 'a whole number from 1 to 2147483647' })),
 
   /**
    * How many messages may be unsettled at a time. RabbitMQ allows a quorum queue at most 2,000.

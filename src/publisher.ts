@@ -2,9 +2,11 @@ import { IllegalOperationError, type ChannelModel, type ConfirmChannel, type Opt
 import type { FastifyBaseLogger } from 'fastify'
 import { reason } from './amqp.js'
 import { createBrokerConnection } from './broker-connection.js'
+import { MAX_DELIVERY_LIMIT } from './broker-version.js'
+import { DeclaredQueue } from './declared-queue.js'
 import { errors } from './errors.js'
 import type { BrokerOptions } from './options.js'
-import { ensureQueue } from './queue.js'
+import { ownQueue } from './queue.js'
 
 /** Tells a returned message apart from the others in flight. */
 const PUBLISH_ID = 'x-notification-publish-id'
@@ -17,6 +19,9 @@ export type Publisher = ReturnType<typeof createPublisher>
  * @param prepare declares what else is needed, on each new connection
  */
 export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger, prepare: (model: ChannelModel) => Promise<void> = async () => {}) {
+  const { deadLetterQueue: queue, deliveryLimit } = options
+  const deadLetterQueue = new DeclaredQueue({ queue, declaration: ownQueue(), deliveryLimit, log })
+  let isLimitTold = false
   let sequence = 0
   let ensuring: Promise<void> | undefined
   /** How to fail each publish that isn't confirmed yet. */
@@ -40,7 +45,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
         if (id !== undefined) inFlight.get(id)?.('there is no such queue')
         else tell(Number(messageId), false)
       })
-      await ensureQueue(model, options.deadLetterQueue)
+      await ensureDeadLetterQueue(model)
       await prepare(model)
     },
     lost () {
@@ -64,6 +69,14 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
     if (watch !== undefined) return
     isAnswered = false
     watch = setTimeout(look, options.publishTimeout).unref() // the connection keeps the process
+  }
+
+  /** A person or a tool that looks at dead letters and puts them back returns them. */
+  async function ensureDeadLetterQueue (model: ChannelModel): Promise<void> {
+    const { deliveryLimit, isLimitKnown, type } = await deadLetterQueue.declare(model)
+    if (isLimitTold || !isLimitKnown || type !== 'quorum' || deliveryLimit >= MAX_DELIVERY_LIMIT) return
+    isLimitTold = true
+    log.warn({ queue, deliveryLimit }, 'dead-letter queue has a delivery limit: set a policy with "delivery-limit": 2147483647')
   }
 
   function tell (id: number, isRouted: boolean | undefined): void {
@@ -142,7 +155,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
       const { model } = connection
       if (model === undefined) return
       // Once for all the letters that wait for it.
-      ensuring ??= ensureQueue(model, options.deadLetterQueue).then(() => {}).finally(() => { ensuring = undefined })
+      ensuring ??= ensureDeadLetterQueue(model).finally(() => { ensuring = undefined })
       await ensuring
     }
   }

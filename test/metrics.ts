@@ -23,7 +23,7 @@ test('outcomes and reasons, the consumer, and how long it took', async t => {
   await client.received(3)
   await app.notifier.notify(user, 'hi')
 
-  for (const [reason, count] of Object.entries({ 'invalid-json': 1, 'invalid-message': 1, 'invalid-utf8': 1, 'too-large': 0, offline: 0 })) {
+  for (const [reason, count] of Object.entries({ 'invalid-json': 1, 'invalid-message': 1, 'invalid-utf8': 1, 'too-large': 0, offline: 0, 'delivery-limit': 0 })) {
     await reaches(`messages_total{outcome="dead-lettered",reason="${reason}"}`, count)
   }
   for (const [outcome, count] of Object.entries({ sent: 4, offline: 1, acknowledged: 0, held: 0 })) await reaches(`messages_total{outcome="${outcome}"}`, count)

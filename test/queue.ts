@@ -3,14 +3,17 @@ import { startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 
-test('a queue that does not exist is created as a durable quorum queue, and so is the dead-letter queue', async t => {
+test('a queue that does not exist is created as a durable quorum queue without a delivery limit that dead-letters; the dead-letter queue does not', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await startApp(t, { amqpUrl: broker.url, queue })
-  for (const name of [queue, `${queue}.dead`]) {
-    // Declaring what exists succeeds only with the same arguments.
-    await t.resolves(broker.channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } }), name)
+  const own = { 'x-queue-type': 'quorum', 'x-delivery-limit': 2_147_483_647 }
+  const deadLettering = {
+    'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': `${queue}.dead`, 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish'
   }
+  // Declaring what exists succeeds only with the same arguments.
+  await t.resolves(broker.channel.assertQueue(queue, { durable: true, arguments: { ...own, ...deadLettering } }))
+  await t.resolves(broker.channel.assertQueue(`${queue}.dead`, { durable: true, arguments: own }))
 })
 
 const existing = {

@@ -65,6 +65,8 @@ function brokerSources ({ consumers, publisher, cluster }: Broker, { prefetch }:
     abandoned: () => single(stats().abandoned),
     unsettled: () => consumers.map(({ queue, unsettled }) => [{ queue }, unsettled]),
     prefetch: () => consumers.map(({ queue }) => [{ queue }, prefetch]),
+    highestDeliveryCount: () => consumers.map(({ queue, limitWatch }) => [{ queue }, limitWatch.highest]),
+    deliveryLimit: () => consumers.flatMap(({ queue, limitWatch: { limit } }) => limit === Infinity ? [] : [[{ queue }, limit]]),
     consuming: () => consumers.map(({ queue, consuming }) => [{ queue }, Number(consuming)]),
     reconnects: () => connections.map(({ connection: { reconnects }, ...labels }) => [labels, reconnects]),
     ...(cluster && {

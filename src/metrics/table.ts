@@ -73,6 +73,18 @@ export const metricTable = {
     labels: ['queue'],
     help: 'How many messages may be unsettled'
   },
+  highestDeliveryCount: {
+    name: 'fastify_notification_highest_returns',
+    type: 'gauge',
+    labels: ['queue'],
+    help: 'How often the unsettled message was returned to the queue that was returned most'
+  },
+  deliveryLimit: {
+    name: 'fastify_notification_delivery_limit',
+    type: 'gauge',
+    labels: ['queue'],
+    help: 'How often a message may be returned before the broker drops it, where there is a limit'
+  },
   consuming: {
     name: 'fastify_notification_consuming',
     type: 'gauge',
