@@ -4,6 +4,7 @@ const words = {
   'no-broker': 'no RabbitMQ, notify() works',
   connecting: 'connecting to RabbitMQ …',
   consuming: 'consuming from RabbitMQ',
+  standby: 'another instance consumes from RabbitMQ',
   blocked: 'RabbitMQ takes no messages now',
   'hold-failing': 'cannot reach what it holds',
   draining: 'closing',
