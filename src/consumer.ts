@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from './amqp.js'
@@ -32,6 +33,8 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
   let consumerTag: string | undefined
   let draining = false
   let isFirst = true
+  /** Whether the channel has settled a message. */
+  let isProving = false
 
   const connection = createBrokerConnection<Channel>({
     options,
@@ -45,6 +48,7 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
       isFirst = false
       await channel.prefetch(prefetch)
       settlement = createSettlement(channel, prefetch)
+      isProving = false
       gone = new AbortController()
       setMaxListeners(0, gone.signal) // each dead letter that waits listens to it
       const onMessage = receive.bind(undefined, channel, settlement, gone.signal)
@@ -61,6 +65,19 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     consumerTag = undefined
   }
 
+  /**
+   * The first message of a channel is settled: the connection has proved useful, once the broker has taken the ack. Of
+   * acks it confirms none, but it answers in order: whatever it answers later shows that it has taken them.
+   */
+  async function prove (channel: Channel): Promise<void> {
+    isProving = true
+    try {
+      await setImmediate() // acks go out at the end of the turn
+      await channel.prefetch(prefetch)
+      connection.prove()
+    } catch {} // the channel is dead
+  }
+
   function receive (channel: Channel, own: Settlement, gone: AbortSignal, message: ConsumeMessage | null): void {
     if (message === null) {
       // The broker cancelled the consumer: the queue was deleted, or its node went away.
@@ -72,7 +89,10 @@ export function createConsumer ({ options, queue, stats, log, handle }: Consumer
     // What comes now goes back to the queue: the sockets that it might be for are about to close.
     if (draining) return
     own.track(message)
-    const settle = () => { if (!own.settle(message)) stats.count('abandoned') }
+    const settle = () => {
+      if (!own.settle(message)) stats.count('abandoned')
+      else if (!isProving) prove(channel)
+    }
     try {
       const outcome = handle({ message, queue, gone })
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
