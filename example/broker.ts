@@ -1,4 +1,5 @@
 import { connect } from 'amqplib'
+import { redactUrl } from '../src/redact-url.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
 
 /** The RabbitMQ that the example uses. */
@@ -32,12 +33,12 @@ export async function findBroker ({
   const refusal = await tryToConnect(localUrl)
   if (refusal === undefined) return existing(localUrl, 'found on this machine')
 
-  print(`No RabbitMQ at ${redact(localUrl)} (${refusal}), so the example gets one of its own. That takes some seconds.`)
+  print(`No RabbitMQ at ${redactUrl(localUrl)} (${refusal}), so the example gets one of its own. That takes some seconds.`)
   try {
     const rabbitmq = await startPrivate({ log: print })
     return {
       amqpUrl: rabbitmq.url,
-      description: `${redact(rabbitmq.url)}, a private RabbitMQ that goes when the example ends`,
+      description: `${redactUrl(rabbitmq.url)}, a private RabbitMQ that goes when the example ends`,
       remove: rabbitmq.remove
     }
   } catch (error) {
@@ -47,7 +48,7 @@ export async function findBroker ({
 }
 
 function existing (amqpUrl: string, origin: string): Broker {
-  return { amqpUrl, description: `${redact(amqpUrl)}, ${origin}`, async remove () {} }
+  return { amqpUrl, description: `${redactUrl(amqpUrl)}, ${origin}`, async remove () {} }
 }
 
 /** An open port says little: only a login shows a RabbitMQ that we may use. */
@@ -63,10 +64,4 @@ async function tryToConnect (amqpUrl: string): Promise<string | undefined> {
     const { message, code } = error as NodeJS.ErrnoException
     return signal.aborted ? 'it does not answer' : message || code
   }
-}
-
-function redact (amqpUrl: string): string {
-  if (!URL.canParse(amqpUrl)) return 'an address that is no URL'
-  const { protocol, username, host, pathname } = new URL(amqpUrl)
-  return `${protocol}//${username && `${username}:***@`}${host}${pathname}`
 }

@@ -7,6 +7,7 @@ import {
 import { errors } from './errors.js'
 import type { BrokerOptions } from './options.js'
 import { redactUrl } from './redact-url.js'
+import { Stability } from './stability.js'
 import { within } from './within.js'
 
 /** Tries at start with `startup: 'fail'`, beside the first: by default within a second, where the broker answers at once. */
@@ -30,8 +31,13 @@ export interface BrokerConnectionOptions<C extends Channel> {
   createChannel (model: ChannelModel): Promise<C>
   /** Declares what is needed and begins to use the channel. Runs again whenever there is a new channel. */
   setup (channel: C, model: ChannelModel): Promise<void>
-  /** The channel is dead; there will be another. */
-  lost (): void
+  /**
+   * The channel is dead; there will be another.
+   * @param why the error with which the broker closed it, if it did
+   */
+  lost (why: Error | undefined): void
+  /** It is in use: for the first time, again, or the broker takes publishes again. */
+  opened?: (() => void) | undefined
 }
 
 /**
@@ -41,7 +47,7 @@ export interface BrokerConnectionOptions<C extends Channel> {
  * being set up, a channel that dies alone, and a peer that no longer answers.
  */
 export function createBrokerConnection<C extends Channel> (
-  { options, purpose, queue = [options.queue].flat().join(), log, createChannel, setup, lost }: BrokerConnectionOptions<C>
+  { options, purpose, queue = [options.queue].flat().join(), log, createChannel, setup, lost, opened: inUse }: BrokerConnectionOptions<C>
 ) {
   const broker = redactUrl(options.amqpUrl)
   const closing = new AbortController()
@@ -59,14 +65,39 @@ export function createBrokerConnection<C extends Channel> (
   let unblocked: Date | undefined
   let since = new Date()
   let last: BrokerError | undefined
+  /** The state that was logged last. */
+  let logged: BrokerState | undefined
+  const stability = new Stability(options.reconnect, () => { if (logged !== state) logState() })
 
-  function enter (next: BrokerState, level: 'info' | 'warn' = 'info'): void {
+  /** @param isNews whether to log it. @default that it is open again is logged when it has proved useful, where it is lost again and again */
+  function enter (next: BrokerState, isNews = !stability.isFlapping): void {
     if (state === next) return
     if (state === 'blocked') unblocked = new Date()
     if (state === 'connecting' && next !== 'closed') reconnects++
     state = next
     since = new Date()
-    log[level]({ broker, purpose, state, ...(level === 'warn' && { err: last?.error }) }, `broker ${purpose} ${state}`)
+    if (isNews) logState()
+    if (state === 'open') inUse?.()
+  }
+
+  function logState (): void {
+    const isTrouble = state === 'blocked' || (state === 'connecting' && logged !== undefined)
+    logged = state
+    log[isTrouble ? 'warn' : 'info']({ broker, purpose, state, ...(isTrouble && { err: last?.error }) }, `broker ${purpose} ${state}`)
+  }
+
+  /** It was in use, and is to be opened again. */
+  function lose (): void {
+    if (state === 'connecting') return
+    stability.lost()
+    const isNewReason = stability.isNews(last?.error ?? new Error('the channel was closed'))
+    enter('connecting', isNewReason || logged !== 'connecting')
+  }
+
+  /** A try to open it failed: logged once for each reason, not for each try. */
+  function failToOpen (error: Error): void {
+    fail(error)
+    if (stability.isNews(error)) log.warn({ broker, purpose, err: error }, `broker ${purpose} cannot connect`)
   }
 
   function fail (error: Error): void {
@@ -80,7 +111,7 @@ export function createBrokerConnection<C extends Channel> (
     opened.on('error', fail)
     opened.on('blocked', () => {
       blocked = true
-      if (state === 'open') enter('blocked', 'warn')
+      if (state === 'open') enter('blocked')
     })
     opened.on('unblocked', () => {
       blocked = false
@@ -112,10 +143,16 @@ export function createBrokerConnection<C extends Channel> (
   async function openChannel (opened: ChannelModel): Promise<void> {
     const fresh = await createChannel(opened)
     let usable = false
-    fresh.on('error', fail)
-    fresh.once('close', () => {
+    let why: Error | undefined
+    fresh.on('error', error => {
+      why = error
+      fail(error)
+    })
+    // Before amqplib fails the publishes that were not confirmed: it does not know why the channel was closed.
+    fresh.prependOnceListener('close', () => {
       if (channel === fresh) channel = undefined
-      lost()
+      stability.closed()
+      lost(why)
       // The channels of a connection die before it: whether it does, is known in the next turn.
       if (usable) setImmediate(() => { if (isInUse(opened)) reopenChannel(opened) })
     })
@@ -125,9 +162,10 @@ export function createBrokerConnection<C extends Channel> (
       if (channel !== fresh) throw last?.error ?? new Error('the channel was closed')
     } catch (error) {
       if (channel === fresh) await closeChannel(fresh)
-      throw error
+      throw why ?? error
     }
     usable = true
+    stability.opened()
   }
 
   function isInUse (opened: ChannelModel): boolean {
@@ -136,16 +174,16 @@ export function createBrokerConnection<C extends Channel> (
 
   /** The connection lives, its channel doesn't: that channel alone is opened again. */
   async function reopenChannel (opened: ChannelModel): Promise<void> {
-    enter('connecting', 'warn')
-    for (let wait = options.reconnect.initialDelay; isInUse(opened); wait = Math.min(wait * 2, options.reconnect.maxDelay)) {
-      await delay(wait * (0.8 + 0.4 * Math.random()), undefined, { signal: closing.signal }).catch(() => {})
+    lose()
+    while (isInUse(opened)) {
+      await delay(stability.nextDelay(), undefined, { signal: closing.signal }).catch(() => {})
       if (!isInUse(opened)) return
       try {
         await openChannel(opened)
         if (isInUse(opened)) enter(blocked ? 'blocked' : 'open')
         return
       } catch (error) {
-        if (isInUse(opened)) fail(error as Error)
+        if (isInUse(opened)) failToOpen(error as Error)
       }
     }
   }
@@ -158,7 +196,7 @@ export function createBrokerConnection<C extends Channel> (
       keepAlive: true,
       clientProperties: { connection_name: `fastify-notification ${purpose} of ${queue}` },
       recovery: {
-        ...options.reconnect,
+        calculateDelay: () => stability.nextDelay(),
         waitForConnect: false,
         initialMaxRetries: maxRetries,
         setup: setUpConnection
@@ -213,17 +251,13 @@ export function createBrokerConnection<C extends Channel> (
         model = undefined
         if (closing.signal.aborted) return
         fail(error)
-        enter('connecting', 'warn')
+        lose()
       })
       const refused = new Promise<never>((_resolve, reject) => {
         connection.on('connect-failed', error => {
           endAttempt()
           if (closing.signal.aborted) return
-          // A line for each new reason, not for each try.
-          if (last === undefined || reason(error) !== reason(last.error)) {
-            log.warn({ broker, purpose, err: error }, `broker ${purpose} cannot connect`)
-          }
-          fail(error)
+          failToOpen(error)
           if (isRefusal(error)) reject(error)
         })
       })
@@ -273,6 +307,19 @@ export function createBrokerConnection<C extends Channel> (
       return last
     },
 
+    /** Whether the broker refuses what it is for: the credentials or a permission. */
+    get isRefused (): boolean {
+      return state === 'connecting' && isRefusal(last?.error)
+    },
+
+    /** It has proved useful: when it is lost, it is opened again at once. */
+    prove (): void {
+      stability.prove()
+    },
+
+    /** Something on it went wrong, without being its end. */
+    fail,
+
     /** Opens another connection in the place of one on which nothing goes on. */
     replace (why: string): void {
       if (model !== undefined) loseModel(model, why)
@@ -286,13 +333,14 @@ export function createBrokerConnection<C extends Channel> (
       closeDeadline = Date.now() + timeout
       closing.abort()
       interruptSetUp()
+      stability.closed()
       clearTimeout(nextAttempt)
       // Stopped in the middle of a try, amqplib would open the connection and hand it to nobody, and its next error
       // would be an uncaught one. So the try is let come to its end, if need be after this has returned.
       const ended = attempt?.ended
       if (ended === undefined || await within(timeout, ended)) await finish()
       else ended.then(finish)
-      enter('closed')
+      enter('closed', true)
     }
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import { exchangeOf, NOBODY } from './cluster/exchange.js'
 import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetterReason, type DeadLetters } from './dead-letters.js'
@@ -63,8 +64,14 @@ export interface BrokerParts {
 }
 
 export function createBroker ({ options, registry, stats, log, route, hosts, journal, tracing, times }: BrokerParts): Broker {
-  const publisher: Publisher = createPublisher(options, log, async model => { await cluster?.prepare(model) })
-  const cluster = options.cluster ? createCluster({ options, registry, publisher, log, hosts, times }) : undefined
+  const publisher: Publisher = createPublisher(options, log, options.cluster
+    ? {
+        prepare: async model => { await cluster?.prepare(model) },
+        exchanges: [{ name: exchangeOf(options), nobody: NOBODY }],
+        opened: () => cluster?.resume()
+      }
+    : {})
+  const cluster = options.cluster ? createCluster({ options, registry, publisher, stats, log, hosts, times }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
   const timed = times?.timed(receive) ?? receive

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from './amqp.js'
@@ -41,6 +42,8 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
   let consumerTag: string | undefined
   let draining = false
   let isFirst = true
+  /** Whether the channel has settled a message. */
+  let isProving = false
 
   const connection = createBrokerConnection<Channel>({
     options,
@@ -59,6 +62,7 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
       if (limitWatch.isNear) await whenMovable()
       await channel.prefetch(prefetch)
       settlement = createSettlement(channel, prefetch)
+      isProving = false
       gone = new AbortController()
       setMaxListeners(0, gone.signal) // each dead letter that waits listens to it
       const onMessage = receive.bind(undefined, channel, { settlement, gone: gone.signal, counts: limitWatch.begin(declared.deliveryLimit) })
@@ -77,6 +81,19 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
     settlement = undefined
     consumerTag = undefined
     standby.end()
+  }
+
+  /**
+   * The first message of a channel is settled: the connection has proved useful, once the broker has taken the ack. Of
+   * acks it confirms none, but it answers in order: whatever it answers later shows that it has taken them.
+   */
+  async function prove (channel: Channel): Promise<void> {
+    isProving = true
+    try {
+      await setImmediate() // acks go out at the end of the turn
+      await channel.prefetch(prefetch)
+      connection.prove()
+    } catch {} // the channel is dead
   }
 
   /** Whether a consumer on standby is the only one. */
@@ -121,6 +138,7 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
     const settle = () => {
       if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
       if (!own.settle(message)) stats.count('abandoned')
+      else if (!isProving) prove(channel)
     }
     try {
       const outcome = handle({ message, queue, gone, nearLimit: nearLimit(deliveryCount) })

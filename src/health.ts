@@ -11,8 +11,8 @@ export const healthStates = ['no-broker', 'connecting', 'consuming', 'standby', 
  * - `connecting`: not consuming, and trying to
  * - `consuming`: messages are being consumed
  * - `standby`: the queue has a single active consumer, which is another one; with several queues, each has
- * - `blocked`: the broker takes no publishes of ours (a memory or disk alarm), so that nothing can be dead-lettered;
- *   messages are consumed until those that wait for it fill the window
+ * - `blocked`: the broker takes no publishes of ours (a memory or disk alarm, or a permission that it refuses, which
+ *   `lastError` tells), so that nothing can be dead-lettered; messages are consumed until those that wait for it fill the window
  * - `hold-failing`: the hold can't be reached, so that messages for users who are offline wait with the broker; the others
  *   are delivered until those that wait fill the window
  * - `draining`: the application is closing; what is in flight is being settled
@@ -64,7 +64,7 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
     const since = new Date(Math.max(...connections.map(({ since }) => since.getTime())))
     if (connections.some(({ state }) => state === 'closed')) return { state: 'stopped', since }
     if (!consumers.every(({ consuming }) => consuming) || cluster?.connection.state === 'connecting') return { state: 'connecting', since }
-    if (publisher.connection.state === 'blocked') return { state: 'blocked', since: publisher.connection.since }
+    if (publisher.connection.state === 'blocked' || publisher.connection.isRefused) return { state: 'blocked', since: publisher.connection.since }
     const { unblocked } = publisher.connection
     const changes = [since, ...(unblocked === undefined ? [] : [unblocked]), ...consumers.map(({ standby }) => standby.since)]
     const state = consumers.every(({ standby }) => standby.isOn) ? 'standby' : 'consuming'

@@ -23,7 +23,8 @@ const count = (value: number) =>
 /** Every option: its type, its default, its range. The one place that says so. */
 export const OptionsSchema = Type.Object({
   /**
-   * Where RabbitMQ is: `amqp://` or `amqps://`. `?heartbeat=` (seconds) may be part of it; 10 where it isn't.
+   * Where RabbitMQ is: `amqp://` or `amqps://`, with special characters of the password percent-encoded. Query
+   * parameters are `heartbeat` (seconds, 10 where it isn't given), `frameMax` (bytes) and `channelMax`.
    * Left out, there is no broker, and `notifier.notify()` works alone.
    */
   amqpUrl: Type.Optional(Type.String({ allowed: 'an amqp:// or amqps:// URL' })),
@@ -225,7 +226,10 @@ export const OptionsSchema = Type.Object({
     timeout: milliseconds(50, 600_000, 10_000)
   }, { default: {}, additionalProperties: false, allowed: 'an object with interval and timeout' }),
 
-  /** How long to wait between tries to reconnect to the broker: doubled each time, with a fifth of jitter. */
+  /**
+   * How long to wait between tries to reconnect to the broker: doubled each time, with a fifth of jitter, until the
+   * connection has proved useful: a publish was confirmed, an ack was taken, or it has stayed open for `maxDelay`.
+   */
   reconnect: Type.Object({
     /**
      * The first wait, in milliseconds.

@@ -5,6 +5,7 @@ import { isRegistry } from './metrics/prom-client.js'
 import { OptionsSchema, type NotificationPluginOptions, type Options } from './options.js'
 import { normalizeOrigin } from './origin.js'
 import { redactUrl } from './redact-url.js'
+import { assertBrokerUrl, assertServerUrl } from './server-url.js'
 
 /**
  * Checks the options and fills in the defaults; what was given is left as it was.
@@ -36,12 +37,7 @@ function isGroup (value: unknown): value is object {
 /** What the schema of one option can't say: how options go together. */
 function assertConsistent (options: Options): void {
   const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins, metrics } = options
-  if (amqpUrl !== undefined) {
-    const url = URL.canParse(amqpUrl) ? new URL(amqpUrl) : undefined
-    if (url === undefined || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '' || !isDecodable(url)) {
-      throw new errors.InvalidOption('amqpUrl', 'an amqp:// or amqps:// URL', redactUrl(amqpUrl))
-    }
-  }
+  if (amqpUrl !== undefined) assertBrokerUrl(amqpUrl)
   const queues = options.queue === undefined ? [] : [options.queue].flat()
   const [queue] = queues
   const names = [...queues.map(value => ['queue', value] as const), ...(deadLetterQueue === undefined ? [] : [['deadLetterQueue', deadLetterQueue] as const])]
@@ -82,8 +78,9 @@ function assertConsistent (options: Options): void {
 
 function assertRedis (redis: unknown): void {
   if (typeof redis === 'object' && typeof (redis as RedisClient | null)?.defineCommand === 'function') return
-  if (typeof redis === 'string' && /^rediss?:$/.test(URL.canParse(redis) ? new URL(redis).protocol : '')) return
-  throw new errors.InvalidOption('hold.redis', 'a redis:// or rediss:// URL, or a client of ioredis', typeof redis === 'string' ? redactUrl(redis) : show(redis))
+  const allowed = 'a redis:// or rediss:// URL, or a client of ioredis'
+  if (typeof redis !== 'string') throw new errors.InvalidOption('hold.redis', allowed, show(redis))
+  assertServerUrl('hold.redis', redis, ['redis:', 'rediss:'], allowed)
 }
 
 function assertOrigins (allowed: unknown): void {
@@ -92,15 +89,6 @@ function assertOrigins (allowed: unknown): void {
   for (const [n, origin] of allowed.entries()) {
     if (origin instanceof RegExp || (typeof origin === 'string' && normalizeOrigin(origin) !== undefined)) continue
     throw new errors.InvalidOption(`allowedOrigins.${n}`, "an origin as in 'https://example.com', or a regular expression", show(origin))
-  }
-}
-
-function isDecodable ({ username, password }: URL): boolean {
-  try {
-    decodeURIComponent(username + password)
-    return true
-  } catch {
-    return false
   }
 }
 
@@ -121,9 +109,9 @@ function shown ({ type, value }: ValueError, name: string): string {
   return name === 'amqpUrl' ? redactUrl(value) : show(value)
 }
 
-/** A wrong value, short enough for a log line, and no URL, which might hold a password. */
+/** A wrong value, short enough for a log line, and nothing that might be a URL with a password. */
 function show (value: unknown): string {
-  if (typeof value === 'string' && value.includes('://')) return redactUrl(value)
+  if (typeof value === 'string' && (value.includes('://') || value.includes('@'))) return redactUrl(value)
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
   const text = typeof value === 'string' ? `'${value}'` : String(value)
   return text.length > 80 ? `${text.slice(0, 80)}…` : text

@@ -1,10 +1,17 @@
+import { parseStrictUrl } from './strict-url.js'
+
+/** Any other may be the beginning of a password, where the protocol was forgotten. */
+const PROTOCOLS: ReadonlySet<string> = new Set(['amqp:', 'amqps:', 'redis:', 'rediss:', 'http:', 'https:', 'ws:', 'wss:'])
+
 /**
- * A broker's URL without its password, for messages and logs.
- * @param url anything; what is no URL is not quoted, as it may hold a password
+ * A server's URL without its password and its query, for messages and logs.
+ * @param url anything; where it is not certain which part of it is the password, nothing of it is quoted
  */
 export function redactUrl (url: unknown): string {
   if (typeof url !== 'string') return url === null ? 'null' : typeof url
-  const { protocol = '', username = '', host = '', pathname = '' } = URL.canParse(url) ? new URL(url) : {}
-  if (host === '') return `a string of ${url.length} characters that is no URL of a host`
-  return `${protocol}//${username === '' ? '' : `${username}:***@`}${host}${pathname}`
+  const { protocol = '', username = '', password = '', host = '', pathname = '' } = parseStrictUrl(url) ?? {}
+  if (host === '' || !PROTOCOLS.has(protocol)) return `a string of ${url.length} characters that is no URL of a host`
+  // A user name alone, or one with special characters, may be a part of a password whose user name was left out.
+  const login = username === '' ? '' : password !== '' && /^[\w.-]+$/.test(username) ? `${username}:***@` : '***@'
+  return `${protocol}//${login}${host}${pathname}`
 }

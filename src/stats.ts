@@ -21,6 +21,11 @@ export interface StatsSnapshot {
   offline: number
   /** Messages put in the dead-letter queue, by reason. */
   deadLettered: Record<DeadLetterReason, number>
+  /**
+   * With `cluster: true`: broadcasts, disconnects and wakes that the other instances were not told of, as the broker took
+   * no publishes: for want of room, and because of their age.
+   */
+  unsent: { overflow: number, expired: number }
   /** Outcomes known only after the broker's channel had died: those messages are delivered, and counted, again. */
   abandoned: number
 }
@@ -38,6 +43,7 @@ export function createStats () {
     dropped: { overflow: 0, expired: 0 },
     offline: 0,
     deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0, 'delivery-limit': 0 },
+    unsent: { overflow: 0, expired: 0 },
     abandoned: 0
   }
 
@@ -52,8 +58,13 @@ export function createStats () {
       counts.dropped[reason] += count
     },
 
+    /** The other instances are not told of something. */
+    countUnsent (reason: 'overflow' | 'expired'): void {
+      counts.unsent[reason]++
+    },
+
     snapshot (): StatsSnapshot {
-      return { ...counts, dropped: { ...counts.dropped }, deadLettered: { ...counts.deadLettered } }
+      return { ...counts, dropped: { ...counts.dropped }, unsent: { ...counts.unsent }, deadLettered: { ...counts.deadLettered } }
     }
   }
 }

@@ -1,8 +1,17 @@
 import type { ChannelModel } from 'amqplib'
+import { queuesOf, type BrokerOptions } from '../options.js'
 import { onOwnChannel } from '../queue.js'
 
 /** AMQP 0-9-1 §1.2: the reply code for an exchange that doesn't exist. */
 const NOT_FOUND = 404
+
+/** A routing key by which nobody is bound: there are no control characters in a user id, and an inbox has more than this. */
+export const NOBODY = '\n'
+
+/** The name of the exchange between the instances. */
+export function exchangeOf (options: BrokerOptions): string {
+  return options.relay.exchange ?? `${queuesOf(options)[0]}.relay`
+}
 
 /**
  * Makes sure that the exchange between the instances exists, durable, as transient ones are going.

@@ -4,19 +4,22 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Routed } from '../delivery.js'
 import { payloadFromJson } from '../message.js'
 import type { Times } from '../metrics/index.js'
-import { queuesOf, type BrokerOptions } from '../options.js'
+import type { BrokerOptions } from '../options.js'
 import type { Payload } from '../payload.js'
 import type { Publisher } from '../publisher.js'
 import type { Registry } from '../registry.js'
+import type { Stats } from '../stats.js'
 import { createBindings } from './bindings.js'
-import { ensureExchange } from './exchange.js'
+import { BroadcastQueue } from './broadcast-queue.js'
+import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
 import { createGathered } from './gathered.js'
 import { createGuests } from './guests.js'
 import { createInbox, EVERYBODY } from './inbox.js'
-import { createInsistence } from './insistence.js'
 import { createOutbox, type Outbox } from './outbox.js'
 import { createPresence } from './presence.js'
 import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem, type SettledState } from './protocol.js'
+import { Unsent } from './unsent.js'
+import { UrgentPublishes } from './urgent-publishes.js'
 import { createWakes } from './wakes.js'
 
 /** Marks what is for the others alone. */
@@ -47,6 +50,7 @@ interface ClusterParts {
   options: BrokerOptions
   registry: Registry
   publisher: Publisher
+  stats: Stats
   log: FastifyBaseLogger
   hosts: Hosts
   /** With `metrics`. */
@@ -58,9 +62,9 @@ interface ClusterParts {
  * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
  * returns is for nobody. The outcome comes back by receipts.
  */
-export function createCluster ({ options, registry, publisher, log, hosts, times }: ClusterParts) {
-  const { relay: { unbindDelay, receiptTimeout }, publishTimeout } = options
-  const exchange = options.relay.exchange ?? `${queuesOf(options)[0]}.relay`
+export function createCluster ({ options, registry, publisher, stats, log, hosts, times }: ClusterParts) {
+  const { relay: { unbindDelay, receiptTimeout }, publishTimeout, reconnect } = options
+  const exchange = exchangeOf(options)
   const instance = randomUUID()
   let lastId = 0
   const nextId = () => ++lastId
@@ -93,8 +97,17 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     nextId,
     publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
   })
-  const insistence = createInsistence()
-  const wakes = createWakes(userId => insist(userId, 'wake', 'null'))
+  const unsent = new Unsent(stats, log)
+  const urgentWakes = createUrgent('wake')
+  const disconnects = createUrgent('disconnect')
+  const broadcasts = new BroadcastQueue({
+    reconnect,
+    probe: answered => post(exchange, NOBODY, 'wake', 'null', toldIfTaken(answered)),
+    publish: (body, answered) => post(exchange, EVERYBODY, 'broadcast', body, toldIfTaken(answered)),
+    sent: () => unsent.sent('broadcast'),
+    unsent: reason => unsent.add('broadcast', reason)
+  })
+  const wakes = createWakes(userId => urgentWakes.add(userId, 'null'))
   const inbox = createInbox({
     options,
     exchange,
@@ -111,9 +124,18 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     publisher.send(to, routingKey, Buffer.from(body), properties, done)
   }
 
+  function createUrgent (type: 'wake' | 'disconnect'): UrgentPublishes {
+    return new UrgentPublishes({
+      reconnect,
+      publish: (userId, body, answered) => post(exchange, userId, type, body, toldIfTaken(answered)),
+      sent: () => unsent.sent(type),
+      unsent: reason => unsent.add(type, reason)
+    })
+  }
+
   /** What must be heard of needs no answer, but a broker that takes it. */
-  function insist (routingKey: string, type: FrameType, body: string, key = `${type} ${routingKey}`): void {
-    insistence.publish(key, done => post(exchange, routingKey, type, body, done))
+  function toldIfTaken (answered: (isTaken: boolean) => void): Published {
+    return isRouted => answered(isRouted !== undefined)
   }
 
   /** Without an inbox there is no address for answers. */
@@ -175,18 +197,23 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
 
     /** Closes a user's connections on the other instances. */
     disconnect (userId: string, disconnect: Disconnect): void {
-      insist(userId, 'disconnect', JSON.stringify(disconnect))
+      disconnects.add(userId, JSON.stringify(disconnect))
     },
 
     /** Sends a content to everybody on the other instances. */
     broadcast (broadcast: Broadcast): void {
-      insist(EVERYBODY, 'broadcast', JSON.stringify(broadcast), `broadcast ${broadcast.id}`)
+      broadcasts.add(JSON.stringify(broadcast))
     },
 
     /** Declares what the publisher needs. */
     async prepare (model: ChannelModel): Promise<void> {
       if (await ensureExchange(model, exchange)) await inbox.reopen()
+    },
+
+    /** The publisher takes publishes again: what waits is published at once. */
+    resume (): void {
       outbox.resume()
+      for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.resume()
     },
 
     /** How many users other instances reach here. */
@@ -206,7 +233,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
       settlements.flush()
       outbox.close()
       guests.close()
-      insistence.close()
+      for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.close()
     }
   }
 }

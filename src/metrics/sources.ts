@@ -71,6 +71,7 @@ function brokerSources ({ consumers, publisher, cluster }: Broker, { prefetch }:
     reconnects: () => connections.map(({ connection: { reconnects }, ...labels }) => [labels, reconnects]),
     ...(cluster && {
       relayed: () => single(stats().relayed),
+      unsent: () => Object.entries(stats().unsent).map(([reason, count]) => [{ reason }, count]),
       bindings: () => single(cluster.bindings)
     })
   }

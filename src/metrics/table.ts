@@ -41,6 +41,12 @@ export const metricTable = {
     labels: ['reason'],
     help: 'Notifications that the hold dropped unseen'
   },
+  unsent: {
+    name: 'fastify_notification_unsent_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Broadcasts, disconnects and wakes that other instances were not told of, as the broker took no publishes'
+  },
   abandoned: {
     name: 'fastify_notification_abandoned_total',
     type: 'counter',

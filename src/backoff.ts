@@ -1,0 +1,33 @@
+/** A wait is up to a fifth shorter or longer than planned, so that many clients of a broker do not come at once. */
+const JITTER = 0.2
+
+/** How long to wait between tries, in milliseconds. */
+export interface BackoffOptions {
+  readonly initialDelay: number
+  /** No wait is longer. */
+  readonly maxDelay: number
+}
+
+/** The waits between tries: doubled each time, until `reset()`. */
+export class Backoff {
+  readonly #options: BackoffOptions
+  #planned: number
+
+  constructor (options: BackoffOptions) {
+    this.#options = options
+    this.#planned = options.initialDelay
+  }
+
+  /** The next wait, in milliseconds. */
+  next (): number {
+    const { maxDelay } = this.#options
+    const planned = Math.min(this.#planned, maxDelay / (1 + JITTER))
+    this.#planned = Math.min(this.#planned * 2, maxDelay)
+    return Math.round(planned * (1 - JITTER + 2 * JITTER * Math.random()))
+  }
+
+  /** The next wait is the first one again. */
+  reset (): void {
+    this.#planned = this.#options.initialDelay
+  }
+}

@@ -1,0 +1,57 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { test } from 'tap'
+import { startApp } from '../support/app.js'
+import { eventually } from '../support/eventually.js'
+import { connectTo } from '../support/instances.js'
+import { startMeasured } from '../support/measured.js'
+import { startBroker } from '../support/private-broker.js'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+/** What is in use, in bytes. */
+function memory (): number {
+  collectGarbage()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+const COUNT = 100_000
+const KEPT = 1_000
+
+test('fault 82: 100,000 broadcasts and a disconnect() while the broker takes no publishes: bounded; what is young arrives in order, what is old never', { timeout: 300_000 }, async t => {
+  const node = await startBroker(t)
+  const options = { amqpUrl: node.url, queue: 'hello', cluster: true }
+  const one = await startMeasured(t, options)
+  const two = await startApp(t, options)
+  const client = await connectTo(t, two, 'a')
+  const banned = await connectTo(t, two, 'b')
+  const { broadcast, disconnect, stats, health } = one.app.notifier
+  await node.ctl('set_vm_memory_high_watermark', '0.00001')
+
+  disconnect('b', 4502, 'banned')
+  const before = memory()
+  const padding = 'x'.repeat(2_000)
+  for (let n = 0; n < COUNT; n++) await broadcast(`old ${n} ${padding}`)
+  await eventually(() => health().state === 'blocked', 'blocked')
+  const grown = memory() - before
+  t.ok(grown < 50_000_000, `${grown} bytes, of 200,000,000 that were broadcast`)
+  t.same(stats().unsent, { overflow: COUNT - KEPT, expired: 0 })
+  await one.reaches('unsent_total{reason="overflow"}', COUNT - KEPT)
+  t.match(await one.log.line('other instances not told: the broker takes no publishes'), { level: 40, type: 'broadcast', reason: 'overflow' })
+
+  await eventually(() => stats().unsent.expired === KEPT, 'all of them are too old', 180_000)
+  const young = Array.from({ length: 500 }, (_, n) => `young ${n}`)
+  for (const content of young) await broadcast(content)
+  await node.ctl('set_vm_memory_high_watermark', '0.4')
+
+  t.same(await client.received(500), young)
+  t.match(await banned.closed, { code: 4502, reason: 'banned' })
+  t.match(await one.log.line('other instances are told again'), { level: 30, unsent: COUNT })
+  t.equal(one.log.lines.filter(({ msg }) => msg.startsWith('other instances')).length, 2, 'two lines for all of it')
+
+  await broadcast('afterwards')
+  t.equal((await client.received(501)).at(-1), 'afterwards')
+  t.same(stats().unsent, { overflow: COUNT - KEPT, expired: KEPT })
+})
