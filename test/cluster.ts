@@ -97,6 +97,14 @@ test('notifyMany(), broadcast() and disconnect() reach every instance', async t 
   t.equal(one.app.notifier.disconnect('a'), 1)
 })
 
+test('disconnect() of what is no user id keeps no other from being disconnected', async t => {
+  const { apps: [one, two] } = await startInstances(t, 2, { reconnect: { initialDelay: 60_000, maxDelay: 600_000 } })
+  const client = await connectTo(t, two!, 'a')
+  for (const userId of ['x'.repeat(1_000), '', '\ud800']) t.equal(one!.app.notifier.disconnect(userId), 0)
+  one!.app.notifier.disconnect('a')
+  t.match(await client.closed, { code: 4502 })
+})
+
 test('disconnect() and broadcast() reach the others when the broker is back', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Routed } from '../delivery.js'
+import { isId } from '../ids.js'
 import { payloadFromJson } from '../message.js'
 import type { Times } from '../metrics/index.js'
 import type { BrokerOptions } from '../options.js'
@@ -197,7 +198,8 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
 
     /** Closes a user's connections on the other instances. */
     disconnect (userId: string, disconnect: Disconnect): void {
-      disconnects.add(userId, JSON.stringify(disconnect))
+      // Nobody is connected by what is no id, and the broker would never take it.
+      if (isId(userId)) disconnects.add(userId, JSON.stringify(disconnect))
     },
 
     /** Sends a content to everybody on the other instances. */
