@@ -36,6 +36,8 @@ async function refusals ({ app }: TestApp, wanted: number): Promise<number[]> {
 
 test('fault 67: a write that is refused at each publish: waits that grow, one line, health tells, and nothing is lost', { timeout: 180_000 }, async t => {
   const { broker, allow, options } = await startLimited(t, NO_WRITE)
+  // Whoever may not write to the default exchange may not create a queue that dead-letters through it either.
+  for (const queue of ['hello', 'hello.dead']) await broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
   const started = await startApp(t, { ...options, reconnect: { initialDelay: 50, maxDelay: 10_000 } })
   const { app, log, notifications } = started
   const client = await connectClient(t, notifications('123'))
