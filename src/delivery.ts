@@ -120,6 +120,6 @@ export class Delivery {
 
   /** Nothing more is to become of it, as it is gone: who has joined it has to ask anew. */
   abandon (): void {
-    this.fail(this.origin!.gone.reason)
+    this.fail(this.origin!.gone.reason ?? new DOMException('moved to the dead-letter queue', 'AbortError'))
   }
 }

@@ -55,6 +55,8 @@ export class Standby {
     const { timer } = this
     const alone = await isAlone().catch(() => false) // the channel has ended, and with it this standby
     this.isLooking = false
-    if (alone && this.timer === timer) this.activate()
+    if (this.timer === undefined || this.timer !== timer) return
+    if (alone) this.activate()
+    else this.log.debug({ queue: this.queue }, 'consumer still on standby')
   }
 }

@@ -150,6 +150,11 @@ for (const type of ['quorum', 'classic']) {
       t.notOk(log.lines.some(({ msg }) => msg.startsWith('another consumer takes part')), 'that one takes all, as it is meant to')
     }
 
+    for (const { app, log } of [second, third]) {
+      await log.line('consumer still on standby')
+      t.equal(app.notifier.health().state, 'standby')
+    }
+
     await first.app.close()
     await broker.publish(queue, { userId: '123', content: 'hi' })
     await eventually(() => [second, third].some(({ app }) => app.notifier.stats().offline === 1), 'consumed')
