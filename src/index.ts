@@ -18,7 +18,8 @@ import { createRouter, type Router } from './router.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { loadTracing } from './tracing.js'
-import { watchUpgrades } from './upgrades.js'
+import { UpgradeGate } from './upgrade-gate.js'
+import { Upgrades } from './upgrades.js'
 import { within } from './within.js'
 
 /** How often what has expired is looked for in the hold, in milliseconds. */
@@ -28,13 +29,14 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const options = parseOptions(input)
   const { log } = app
 
-  // There can be one in an application, and it may have WebSocket routes of its own.
-  if (!app.hasPlugin('@fastify/websocket')) {
-    await app.register(websocket, { errorHandler: handleSocketError, options: serverOptions(options) })
+  // There can be one in a scope, and it may have WebSocket routes of its own.
+  const gate = app.hasPlugin('@fastify/websocket') ? undefined : new UpgradeGate(app)
+  if (gate !== undefined) {
+    await app.register(websocket, { errorHandler: handleSocketError, options: { ...serverOptions(options), server: gate.server } })
   }
 
   const metrics = options.metrics && await createMetrics(options.metrics)
-  const endUpgrades = watchUpgrades(app, options.limits, metrics?.refused)
+  const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
@@ -92,7 +94,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
   app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged, refused: metrics?.refused })
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, refused: metrics?.refused })
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
@@ -125,7 +127,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     router.drain()
     await broker?.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
-    endUpgrades()
+    upgrades.close()
     if (store !== undefined) await closeHold(store, timeLeft)
     await broker?.close(timeLeft())
     tracing?.close()

@@ -10,7 +10,7 @@ import { isOriginAllowed } from './origin.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
-import type { Refused } from './upgrades.js'
+import type { Refused, Upgrades } from './upgrades.js'
 import { within } from './within.js'
 
 /** After so many seconds somebody who was refused for a limit may try again. */
@@ -25,12 +25,13 @@ interface RouteParts {
   sockets: Sockets
   /** A client says what it has. */
   acknowledged (connection: Connection, ids: readonly string[]): void
+  upgrades: Upgrades
   /** An upgrade was answered otherwise. */
   refused?: Refused | undefined
 }
 
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, refused }: RouteParts): void {
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, refused }: RouteParts): void {
   const { path, authenticate, allowedOrigins, limits } = options
   const verified = new WeakMap<object, Verified>()
   /** The code of the error that a request was refused with. */
@@ -102,6 +103,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     // The URL of a WebSocket may carry what only its user should know.
     logSerializers: { req: describeWithoutQuery },
     onRequest: async (request, reply) => {
+      if (!request.ws && upgrades.takeOver(request.raw, reply.raw)) return reply.hijack()
       refuseHttp(request, reply)
       await checkOrigin(request, reply)
       checkSubprotocol(request)
