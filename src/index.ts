@@ -11,10 +11,12 @@ import { createJournal } from './journal.js'
 import { createMetrics } from './metrics/index.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
+import { patternsWithoutMatch } from './origin-pattern.js'
 import { parseOptions } from './parse-options.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
+import { assertScope, refuseSecondWebSocket } from './scope.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { loadTracing } from './tracing.js'
@@ -28,11 +30,13 @@ const SWEEP_INTERVAL = 1_000
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
   const { log } = app
+  assertScope(app)
 
   // There can be one in a scope, and it may have WebSocket routes of its own.
   const gate = app.hasPlugin('@fastify/websocket') ? undefined : new UpgradeGate(app)
   if (gate !== undefined) {
     await app.register(websocket, { errorHandler: handleSocketError, options: { ...serverOptions(options), server: gate.server } })
+    refuseSecondWebSocket(app)
   }
 
   const metrics = options.metrics && await createMetrics(options.metrics)
@@ -98,6 +102,9 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
+    for (const { pattern, why } of patternsWithoutMatch(options.allowedOrigins)) {
+      log.warn({ pattern, why, option: 'allowedOrigins' }, 'no origin can match a pattern: an origin is like https://example.com or http://localhost:8080')
+    }
     const { maxPayload = 0 } = app.websocketServer.options
     if (maxPayload > options.limits.frameBytes) {
       log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
@@ -168,7 +175,7 @@ export default notificationPlugin
 export { closeCodes } from './close-codes.js'
 export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
-export type { Authenticate, Identity } from './identity.js'
+export type { Authenticate, Identity, UpgradeContext } from './identity.js'
 export type { TraceEntry, TraceFilter } from './journal.js'
 export type { Message } from './message.js'
 export type { MetricsRegistry } from './metrics/index.js'
