@@ -77,9 +77,9 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       ? await limited(request, reply, async context => await allowedOrigins(origin, request, context) === true)
       : isOriginAllowed(origin, host, allowedOrigins)
     if (isAllowed) return
+    const allowed = describeAllowed(host, allowedOrigins)
     ration(omitted => {
-      const line = { origin: describeOrigin(origin), allowed: describeAllowed(host, allowedOrigins), option: 'allowedOrigins', ...(omitted > 0 && { omitted }) }
-      request.log.info(line, 'origin refused')
+      request.log.info({ origin: describeOrigin(origin), allowed, option: 'allowedOrigins', ...(omitted > 0 && { omitted }) }, 'origin refused')
     })
     throw new errors.ForbiddenOrigin()
   }
