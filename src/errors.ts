@@ -8,6 +8,15 @@ export const errors = {
   /** An option is wrong: names the option, what is allowed and what was given. Thrown by `register`. */
   InvalidOption: createError('FST_NOTIFICATION_INVALID_OPTION', "option '%s' must be %s; got %s", 500, TypeError),
 
+  /** There is a decorator `notifier` in the scope already: the plugin was registered in it, or in one around it. Thrown by `register`. */
+  RegisteredTwice: createError('FST_NOTIFICATION_REGISTERED_TWICE', "fastify.notifier is there already: register fastify-notification once in a scope. For another queue, register it in a scope beside that one, with another 'path'; or give 'queue' an array", 500),
+
+  /** `@fastify/websocket` is registered after the plugin, which has registered it. Thrown by the `register` of `@fastify/websocket`. */
+  WebSocketRegisteredTwice: createError('FST_NOTIFICATION_WEBSOCKET_REGISTERED_TWICE', 'fastify-notification has registered @fastify/websocket already: register @fastify/websocket before fastify-notification, or leave it to the plugin', 500),
+
+  /** The application is created with `http2: true` and without `allowHTTP1`. Thrown by `register`. */
+  Http1Required: createError('FST_NOTIFICATION_HTTP1_REQUIRED', 'WebSockets need HTTP/1.1, which an application with http2: true does not accept: create it with https: { allowHTTP1: true, … }, or without http2', 500),
+
   /** A user id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */
   InvalidUserId: createError('FST_NOTIFICATION_INVALID_USER_ID', 'userId must be %s; got %s', 400, TypeError),
 
@@ -38,7 +47,7 @@ export const errors = {
   /** The `userId` of the query is not the verified user. */
   ForbiddenUser: createError('FST_NOTIFICATION_FORBIDDEN_USER', 'userId is not the authenticated user', 403),
 
-  /** `authenticate` returned neither a user id nor `{ userId, expiresAt }`. */
+  /** `authenticate` returned neither a user id nor `{ userId, expiresAt }`, or an `expiresAt` in seconds. */
   InvalidIdentity: createError('FST_NOTIFICATION_INVALID_IDENTITY', 'authenticate returned an invalid %s', 500, TypeError),
 
   /** There are `limits.connections` connections. The answer has a `Retry-After`. */
@@ -47,11 +56,17 @@ export const errors = {
   /** The user has `limits.connectionsPerUser` connections. The answer has a `Retry-After`. */
   TooManyConnectionsOfUser: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS_OF_USER', 'too many connections of this user', 429),
 
-  /** `limits.pendingUpgrades` upgrades wait in `authenticate`. The answer has a `Retry-After`. */
+  /** `limits.pendingUpgrades` calls of `authenticate` or `allowedOrigins` are running. The answer has a `Retry-After`. */
   TooManyUpgrades: createError('FST_NOTIFICATION_TOO_MANY_UPGRADES', 'too many connections are being opened', 503),
 
-  /** `authenticate` took longer than `limits.upgradeTimeout`. The answer has a `Retry-After`. */
+  /** `authenticate` or `allowedOrigins` took longer than `limits.upgradeTimeout`. The answer has a `Retry-After`. */
   UpgradeTimeout: createError('FST_NOTIFICATION_UPGRADE_TIMEOUT', 'opening the connection took too long', 503),
+
+  /** The reason of an `AbortSignal` of `authenticate` or `allowedOrigins`: the client has gone. Nobody gets it as an answer. */
+  ClientGone: createError('FST_NOTIFICATION_CLIENT_GONE', 'the client has gone before the connection was open', 499),
+
+  /** The application is closing while `authenticate` or `allowedOrigins` decides. The answer has a `Retry-After`. */
+  Closing: createError('FST_NOTIFICATION_CLOSING', 'the server is closing', 503),
 
   /** A client offers subprotocols, and none that is spoken here (RFC 6455 §4.2.2). */
   UnknownSubprotocol: createError('FST_NOTIFICATION_UNKNOWN_SUBPROTOCOL', "the subprotocol must be '%s', or left out", 400),

@@ -9,14 +9,27 @@ export type Identity = string | {
   expiresAt?: Date | number | undefined
 }
 
+/** What a function that decides about an upgrade is given beside the request. */
+export interface UpgradeContext {
+  /**
+   * Aborts when nobody waits for the decision any more: the time is up (`limits.upgradeTimeout`), the client has gone, or
+   * the application is closing. What goes on after that still counts for `limits.pendingUpgrades`.
+   */
+  readonly signal: AbortSignal
+}
+
 /** Returns the verified user of an upgrade request, or throws to refuse it. */
-export type Authenticate = (request: FastifyRequest) => Identity | Promise<Identity>
+export type Authenticate = (request: FastifyRequest, context: UpgradeContext) => Identity | Promise<Identity>
 
 /** Whose a connection is, and until when (milliseconds since 1970). */
 export interface Verified {
   readonly userId: string
   readonly expiresAt: number
 }
+
+/** Milliseconds since 1970 in this range are seconds since 1970, of the years 2001 to 2970. As milliseconds they are all in 1970. */
+const SECONDS_FROM = 1e9
+const SECONDS_TO = 365 * 24 * 60 * 60 * 1_000
 
 /**
  * Asks the application who a request comes from.
@@ -25,17 +38,17 @@ export interface Verified {
  *   FST_NOTIFICATION_AUTHENTICATE_FAILED with that of 500 and more;
  *   FST_NOTIFICATION_FORBIDDEN_USER; FST_NOTIFICATION_INVALID_IDENTITY
  */
-export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined): Promise<Verified> {
-  const { userId, expiresAt } = parse(await ask(request, authenticate))
+export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined, context: UpgradeContext): Promise<Verified> {
+  const { userId, expiresAt } = parse(await ask(request, authenticate, context))
   if (expiresAt <= Date.now()) throw new errors.Unauthenticated()
   if (named !== undefined && named !== userId) throw new errors.ForbiddenUser()
   return { userId, expiresAt }
 }
 
 /** What went wrong inside is neither for the one who asks nor, as it may quote a token, for the log. */
-async function ask (request: FastifyRequest, authenticate: Authenticate): Promise<unknown> {
+async function ask (request: FastifyRequest, authenticate: Authenticate, context: UpgradeContext): Promise<unknown> {
   try {
-    return await authenticate(request)
+    return await authenticate(request, context)
   } catch (error) {
     const { statusCode, name, code } = (error ?? {}) as { statusCode?: unknown, name?: unknown, code?: unknown }
     request.log.debug({ name, code }, 'authenticate threw')
@@ -49,9 +62,10 @@ function parse (identity: unknown): Verified {
   // Nobody: `return session.userId`, where there is none.
   if (identity === undefined || identity === null || identity === '') throw new errors.Unauthenticated()
   const { userId, expiresAt } = (typeof identity === 'object' ? identity : { userId: identity }) as { userId?: unknown, expiresAt?: unknown }
-  if (!isId(userId)) throw new errors.InvalidIdentity('userId')
+  if (!isId(userId)) throw new errors.InvalidIdentity('userId: it must be a string of 1 to 255 bytes without control characters')
   if (expiresAt === undefined) return { userId, expiresAt: Infinity }
   const at = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt
-  if (typeof at !== 'number' || Number.isNaN(at)) throw new errors.InvalidIdentity('expiresAt')
+  if (typeof at !== 'number' || Number.isNaN(at)) throw new errors.InvalidIdentity('expiresAt: it must be a Date, or milliseconds since 1970')
+  if (at >= SECONDS_FROM && at < SECONDS_TO) throw new errors.InvalidIdentity('expiresAt: it is in seconds, and must be in milliseconds; multiply by 1000')
   return { userId, expiresAt: at }
 }

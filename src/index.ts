@@ -11,14 +11,17 @@ import { createJournal } from './journal.js'
 import { createMetrics } from './metrics/index.js'
 import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
+import { patternsWithoutMatch } from './origin-pattern.js'
 import { parseOptions } from './parse-options.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
+import { assertScope, refuseSecondWebSocket } from './scope.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { loadTracing } from './tracing.js'
-import { watchUpgrades } from './upgrades.js'
+import { UpgradeGate } from './upgrade-gate.js'
+import { Upgrades } from './upgrades.js'
 import { within } from './within.js'
 
 /** How often what has expired is looked for in the hold, in milliseconds. */
@@ -27,14 +30,17 @@ const SWEEP_INTERVAL = 1_000
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
   const { log } = app
+  assertScope(app)
 
-  // There can be one in an application, and it may have WebSocket routes of its own.
-  if (!app.hasPlugin('@fastify/websocket')) {
-    await app.register(websocket, { errorHandler: handleSocketError, options: serverOptions(options) })
+  // There can be one in a scope, and it may have WebSocket routes of its own.
+  const gate = app.hasPlugin('@fastify/websocket') ? undefined : new UpgradeGate(app)
+  if (gate !== undefined) {
+    await app.register(websocket, { errorHandler: handleSocketError, options: { ...serverOptions(options), server: gate.server } })
+    refuseSecondWebSocket(app)
   }
 
   const metrics = options.metrics && await createMetrics(options.metrics)
-  const endUpgrades = watchUpgrades(app, options.limits, metrics?.refused)
+  const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
@@ -92,10 +98,13 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
   app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged, refused: metrics?.refused })
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, refused: metrics?.refused })
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
+    for (const { pattern, why } of patternsWithoutMatch(options.allowedOrigins)) {
+      log.warn({ pattern, why, option: 'allowedOrigins' }, 'no origin can match a pattern: an origin is like https://example.com or http://localhost:8080')
+    }
     const { maxPayload = 0 } = app.websocketServer.options
     if (maxPayload > options.limits.frameBytes) {
       log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
@@ -125,7 +134,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     router.drain()
     await broker?.drain(timeLeft() / 2)
     await sockets.closeAll(timeLeft())
-    endUpgrades()
+    upgrades.close()
     if (store !== undefined) await closeHold(store, timeLeft)
     await broker?.close(timeLeft())
     tracing?.close()
@@ -166,7 +175,7 @@ export default notificationPlugin
 export { closeCodes } from './close-codes.js'
 export type { DeadLetterReason } from './dead-letters.js'
 export type { Health, HealthState } from './health.js'
-export type { Authenticate, Identity } from './identity.js'
+export type { Authenticate, Identity, UpgradeContext } from './identity.js'
 export type { TraceEntry, TraceFilter } from './journal.js'
 export type { Message } from './message.js'
 export type { MetricsRegistry } from './metrics/index.js'

@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import type { RegisterOptions } from 'fastify'
 import type { RedisClient } from './hold/index.js'
 import type { Authenticate } from './identity.js'
 import type { MetricsRegistry } from './metrics/index.js'
@@ -49,6 +50,21 @@ export const OptionsSchema = Type.Object({
    */
   // A query would never match; an optional parameter ends with `?`.
   path: Type.String({ pattern: '^(?=/)[^?#]*(/:[^/?#]+\\?)?$', default: '/notification', allowed: "a path that begins with '/', without a query" }),
+
+  /**
+   * What the path of the WebSocket route begins with, as in `register` of any plugin. Fastify doesn't add it by itself, as
+   * the plugin is for the whole scope.
+   */
+  prefix: Type.Optional(Type.String({ pattern: '^(/[^?#]*[^?#/])?/?$', allowed: "a path that begins with '/', without a query" })),
+
+  /** The log level of the WebSocket route's requests, as in `register` of any plugin. */
+  logLevel: Type.Optional(Type.Unsafe<RegisterOptions['logLevel']>(Type.String({ allowed: "a level of the logger, as in 'warn'" }))),
+
+  /**
+   * Serializers for the WebSocket route's requests, as in `register` of any plugin. Without one for `req`, requests are
+   * logged without their query, which may hold a token.
+   */
+  logSerializers: Type.Optional(Type.Unsafe<RegisterOptions['logSerializers']>(Type.Object({}, { allowed: 'an object of functions' }))),
 
   /**
    * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it
@@ -261,7 +277,7 @@ export const OptionsSchema = Type.Object({
      */
     connectionsPerUser: count(50),
     /**
-     * Upgrades that wait in `authenticate`; one more is refused with 503.
+     * Calls of `authenticate` or an `allowedOrigins` function that run; one more upgrade is refused with 503.
      * @default 1000
      */
     pendingUpgrades: count(1_000),
@@ -307,8 +323,8 @@ type Groups = 'hold' | 'relay' | 'reconnect' | 'heartbeat' | 'limits'
 
 type Input<T> = { [K in keyof T]?: (K extends Groups ? Input<T[K]> : T[K]) | undefined }
 
-/** What `register` takes. */
-export type NotificationPluginOptions = Input<Static<typeof OptionsSchema>>
+/** What `register` takes, beside what it takes for any plugin. */
+export type NotificationPluginOptions = Input<Omit<Static<typeof OptionsSchema>, keyof RegisterOptions>>
 
 /** The options of an application with a broker. */
 export type BrokerOptions = Options & Required<Pick<Options, 'amqpUrl' | 'queue' | 'deadLetterQueue'>>

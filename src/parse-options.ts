@@ -21,7 +21,7 @@ export function parseOptions (input: NotificationPluginOptions): Options {
     throw new errors.InvalidOption(name, allowed(wrong), shown(wrong, name))
   }
   assertConsistent(options as Options)
-  return Object.freeze(withDeadLetterQueue(options as Options))
+  return Object.freeze(withPrefix(withDeadLetterQueue(options as Options)))
 }
 
 /** Groups of options are copied one level down, so that defaults are never written into the caller's. `undefined` is as good as absent. */
@@ -88,12 +88,17 @@ function assertOrigins (allowed: unknown): void {
   if (!Array.isArray(allowed)) throw new errors.InvalidOption('allowedOrigins', "'*', an array of strings and regular expressions, or a function", show(allowed))
   for (const [n, origin] of allowed.entries()) {
     if (origin instanceof RegExp || (typeof origin === 'string' && normalizeOrigin(origin) !== undefined)) continue
-    throw new errors.InvalidOption(`allowedOrigins.${n}`, "an origin as in 'https://example.com', or a regular expression", show(origin))
+    throw new errors.InvalidOption(`allowedOrigins.${n}`, "an origin as in 'https://example.com', without a slash at its end; 'null' or 'file://'; or a regular expression", show(origin))
   }
 }
 
 function withDeadLetterQueue (options: Options): Options {
   return options.queue === undefined ? options : { deadLetterQueue: `${[options.queue].flat()[0]}.dead`, ...options }
+}
+
+/** `path` is the whole one from here on. */
+function withPrefix ({ prefix = '', ...options }: Options): Options {
+  return { ...options, path: prefix.replace(/\/$/, '') + options.path }
 }
 
 function allowed ({ type, schema }: ValueError): string {

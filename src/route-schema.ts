@@ -24,7 +24,7 @@ const description = {
     403: refused('The page is of an origin that may not connect, or userId is not the authenticated user'),
     426: refused('Not an upgrade request'),
     429: refused('Too many connections of this user; with Retry-After'),
-    503: refused('Too many connections, or opening one took too long; with Retry-After')
+    503: refused('Too many connections, or opening one took too long, or the server is closing; with Retry-After')
   }
 }
 

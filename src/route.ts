@@ -2,19 +2,29 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Connection } from './connection.js'
 import { errors } from './errors.js'
-import { identify, type Verified } from './identity.js'
+import { identify, type UpgradeContext, type Verified } from './identity.js'
 import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
 import type { Options } from './options.js'
-import { isOriginAllowed } from './origin.js'
+import { describeAllowed, describeOrigin, isOriginAllowed } from './origin.js'
+import { createPendingDecisions } from './pending-decisions.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
+import { createRation } from './ration.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
-import type { Refused } from './upgrades.js'
-import { within } from './within.js'
+import type { Refused, Upgrades } from './upgrades.js'
 
 /** After so many seconds somebody who was refused for a limit may try again. */
 const RETRY_AFTER = '5'
+
+/** With what somebody is refused who may try again. */
+const RETRIABLE = [errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing]
+
+/** Refused origins logged in a minute: anybody can send any. */
+const REFUSALS_LOGGED = 10
+
+/** Who has gone was not refused. */
+const GONE = new errors.ClientGone().code
 
 type Query = Static<typeof AuthenticatedQuerySchema>
 
@@ -25,17 +35,20 @@ interface RouteParts {
   sockets: Sockets
   /** A client says what it has. */
   acknowledged (connection: Connection, ids: readonly string[]): void
+  upgrades: Upgrades
   /** An upgrade was answered otherwise. */
   refused?: Refused | undefined
 }
 
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, refused }: RouteParts): void {
-  const { path, authenticate, allowedOrigins, limits } = options
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, refused }: RouteParts): void {
+  const { path, authenticate, allowedOrigins, limits, logLevel, logSerializers } = options
   const verified = new WeakMap<object, Verified>()
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
-  let pending = 0
+  const decisions = createPendingDecisions(limits, app.log)
+  const ration = createRation(REFUSALS_LOGGED, 60_000)
+  app.addHook('preClose', async () => decisions.close())
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
     if (request.ws) return
@@ -48,23 +61,27 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     if (offered !== undefined && chooseSubprotocol(offered) === undefined) throw new errors.UnknownSubprotocol(SUBPROTOCOL)
   }
 
-  /** Waits for what the application decides, as few and as long as the limits allow. */
-  async function limited<T> (reply: FastifyReply, decision: () => Promise<T>): Promise<T> {
-    if (pending >= limits.pendingUpgrades) throw busy(reply, new errors.TooManyUpgrades())
-    pending++
+  /** Waits for what the application decides. */
+  async function limited<T> (request: Request, reply: FastifyReply, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
     try {
-      const decided = decision()
-      if (!await within(limits.upgradeTimeout, decided)) throw busy(reply, new errors.UpgradeTimeout())
-      return await decided
-    } finally {
-      pending--
+      return await decisions.run(request, decide)
+    } catch (error) {
+      throw RETRIABLE.some(Retriable => error instanceof Retriable) ? busy(reply, error as Error) : error
     }
   }
 
   async function checkOrigin (request: Request, reply: FastifyReply): Promise<void> {
-    const decide = () => isOriginAllowed(request, allowedOrigins)
-    const allowed = typeof allowedOrigins === 'function' ? await limited(reply, decide) : await decide()
-    if (!allowed) throw new errors.ForbiddenOrigin()
+    const { host, headers: { origin } } = request
+    if (origin === undefined) return
+    const isAllowed = typeof allowedOrigins === 'function'
+      ? await limited(request, reply, async context => await allowedOrigins(origin, request, context) === true)
+      : isOriginAllowed(origin, host, allowedOrigins)
+    if (isAllowed) return
+    const allowed = describeAllowed(host, allowedOrigins)
+    ration(omitted => {
+      request.log.info({ origin: describeOrigin(origin), allowed, option: 'allowedOrigins', ...(omitted > 0 && { omitted }) }, 'origin refused')
+    })
+    throw new errors.ForbiddenOrigin()
   }
 
   async function verify (request: Request, reply: FastifyReply): Promise<void> {
@@ -73,7 +90,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       verified.set(request, { userId: userId!, expiresAt: Infinity })
       return
     }
-    verified.set(request, await limited(reply, () => identify(request, authenticate, userId)))
+    verified.set(request, await limited(request, reply, context => identify(request, authenticate, userId, context)))
   }
 
   /** The last step, in the same turn as the upgrade, so that nobody comes in between. */
@@ -100,8 +117,10 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     serializerCompiler: () => serialize,
     // The URL of a WebSocket may carry what only its user should know.
-    logSerializers: { req: describeWithoutQuery },
+    logSerializers: { req: describeWithoutQuery, ...logSerializers },
+    ...(logLevel !== undefined && { logLevel }),
     onRequest: async (request, reply) => {
+      if (!request.ws && upgrades.takeOver(request.raw, reply.raw)) return reply.hijack()
       refuseHttp(request, reply)
       await checkOrigin(request, reply)
       checkSubprotocol(request)
@@ -109,7 +128,8 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     preHandler: [verify, checkLimits],
     onError: async (request, _reply, { code }) => { refusals.set(request, code) },
     onResponse: async (request, reply) => {
-      if (isUpgrade(request)) refused?.(reply.statusCode, refusals.get(request))
+      const code = refusals.get(request)
+      if (isUpgrade(request) && code !== GONE) refused?.(reply.statusCode, code)
       endRefused(request)
     },
     handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before

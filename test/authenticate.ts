@@ -51,6 +51,8 @@ for (const [what, identity, statusCode, code] of [
   ['an invalid user id', 'a\n', 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
   ['an invalid time', { userId: '123', expiresAt: 'tomorrow' }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
   ['an invalid Date', { userId: '123', expiresAt: new Date(NaN) }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['the seconds of a JWT', { userId: '123', expiresAt: Math.floor(Date.now() / 1_000) + 3_600 }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['a Date of the seconds of a JWT', { userId: '123', expiresAt: new Date(Math.floor(Date.now() / 1_000)) }, 500, 'FST_NOTIFICATION_INVALID_IDENTITY'],
   ['credentials that have expired', { userId: '123', expiresAt: new Date(0) }, 401, 'FST_NOTIFICATION_UNAUTHENTICATED']
 ] as const) {
   test(`authenticate returns ${what}: refused with ${statusCode}`, async t => {
@@ -61,6 +63,11 @@ for (const [what, identity, statusCode, code] of [
     t.equal(app.notifier.size, 0)
   })
 }
+
+test('expiresAt in seconds is answered with what to do, not as expired', async t => {
+  const { notifications } = await startApp(t, { authenticate: () => ({ userId: '123', expiresAt: Math.floor(Date.now() / 1_000) + 3_600 }) })
+  t.match(JSON.parse((await refusal(notifications('123'))).body).message, /expiresAt: it is in seconds, .*; multiply by 1000/)
+})
 
 test('an error with a status of its own keeps it', async t => {
   const { notifications } = await startApp(t, {

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { FastifyRequest } from 'fastify'
 import { Registry } from 'prom-client'
 import { test } from 'tap'
-import notificationPlugin, { type Identity } from '../src/index.js'
+import notificationPlugin, { type Identity, type UpgradeContext } from '../src/index.js'
 import { createApp, listen } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 import { eventually } from './support/eventually.js'
@@ -85,11 +85,11 @@ test('refused upgrades, by what was answered, and why', async t => {
     other: 'somebody else'
   }
   const asked = new EventEmitter()
-  function authenticate ({ query }: FastifyRequest): Identity | Promise<Identity> {
+  function authenticate ({ query }: FastifyRequest, { signal }: UpgradeContext): Identity | Promise<Identity> {
     const { userId } = query as { userId: string }
     if (userId === 'slow') {
       asked.emit('slow')
-      return new Promise(() => {})
+      return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)) })
     }
     const identity = identities[userId] ?? userId
     if (identity instanceof Error) throw identity

@@ -56,6 +56,7 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ allowedOrigins: ['example.com'] }, 'allowedOrigins.0', /as in 'https:\/\/example.com'/],
   [{ allowedOrigins: ['https://example.com', 'https://example.com/'] }, 'allowedOrigins.1', /an origin/],
   [{ allowedOrigins: [7] }, 'allowedOrigins.0', /an origin/],
+  [{ allowedOrigins: ['file:///'] }, 'allowedOrigins.0', /'null' or 'file:\/\/'/],
   [{ heartbeat: { interval: 1_000, timeout: 1_000 } }, 'heartbeat.timeout', /less than heartbeat.interval/],
   [{ limits: { frameBytes: 0 } }, 'limits.frameBytes', /from 125/],
   [{ limits: { connectionsPerUser: 0 } }, 'limits.connectionsPerUser', /from 1/],
@@ -64,8 +65,7 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ metrics: null }, 'metrics', /got null/],
   [{ tracing: 'yes' }, 'tracing', /true or false/],
   [{ journal: -1 }, 'journal', /from 0 to 1000000/],
-  [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/],
-  [{ prefix: '/v1' }, 'prefix', /no such option/]
+  [{ amqpURL: amqpUrl, queue }, 'amqpURL', /no such option. Options are amqpUrl, queue/]
 ]
 
 for (const [options, name, says] of wrong) {

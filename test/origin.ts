@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import type { NotificationPluginOptions } from '../src/index.js'
-import { startApp } from './support/app.js'
+import { startApp, type TestLog } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 
 async function statusOf (t: Parameters<typeof connectClient>[0], url: string, origin?: string): Promise<number> {
@@ -29,6 +29,9 @@ test('fault 27: by default the pages of the same host may connect, and who is no
 const cases: Array<[NonNullable<NotificationPluginOptions['allowedOrigins']>, allowed: string[], forbidden: string[]]> = [
   [['https://Example.com:443'], ['https://example.com', 'https://EXAMPLE.com:443'], ['http://example.com', 'https://example.com.attacker.net', 'https://a.example.com', 'https://example.com:444', 'null']],
   [[/https:\/\/(\w+\.)?example\.com/g], ['https://example.com', 'https://a.example.com'], ['https://example.com.attacker.net', 'xhttps://example.com', 'https://example.com:8443']],
+  [['null'], ['null'], ['file://', 'https://null', 'https://example.com']],
+  [['file://'], ['file://'], ['null', 'file://host', 'https://file']],
+  [[/.*/], ['https://example.com'], ['null', 'file://']],
   [origin => origin === 'null', ['null'], ['https://example.com']],
   [(async () => 'yes') as unknown as () => boolean, [], ['https://example.com']],
   ['*', ['https://example.com', 'null'], []],
@@ -43,3 +46,41 @@ for (const [allowedOrigins, allowed, forbidden] of cases) {
     for (const origin of forbidden) t.equal(await statusOf(t, notifications('123'), origin), 403, origin)
   })
 }
+
+const refusedStatus = async (url: string, origin: string) => (await refusal(url, { headers: { origin } })).statusCode
+const refusedOrigins = ({ lines }: TestLog) => lines.filter(({ msg }) => msg === 'origin refused')
+
+test('a refused origin is logged with what it was compared with', async t => {
+  const cases: Array<[NotificationPluginOptions['allowedOrigins'], allowed: RegExp]> = [
+    [undefined, /^pages of the host 127\.0\.0\.1:\d+$/],
+    [['https://a.example', /https:\/\/b\.example/], /^https:\/\/a\.example, \/https/],
+    [() => false, /^a function$/]
+  ]
+  for (const [allowedOrigins, allowed] of cases) {
+    const { notifications, log } = await startApp(t, allowedOrigins === undefined ? {} : { allowedOrigins })
+    t.equal(await refusedStatus(notifications('123'), 'https://Example.com:443'), 403)
+    const [line, ...more] = refusedOrigins(log)
+    t.match(line, { level: 30, origin: 'https://example.com', option: 'allowedOrigins' })
+    t.match((line!.allowed as string[]).join(', '), allowed)
+    t.same(more, [])
+  }
+})
+
+test('what is no origin is not logged as it came, and nobody can flood the log', async t => {
+  const { notifications, log } = await startApp(t, { allowedOrigins: ['https://example.com'] })
+  const secret = ['https://user:hush@example.com', 'https://example.com/hush?hush', 'hush hush', 'x'.repeat(1_000)]
+  for (const origin of secret) t.equal(await refusedStatus(notifications('123'), origin), 403, origin)
+  t.same(refusedOrigins(log).map(({ origin }) => origin), [
+    'https://example.com with something before or after it', 'https://example.com with something before or after it', 'not an origin', 'x'.repeat(200)
+  ])
+  for (let n = 0; n < 100; n++) await refusedStatus(notifications('123'), `https://${n}.example`)
+  const count = refusedOrigins(log).length
+  t.ok(count >= 10 && count < 100, `${count} lines`)
+})
+
+test('a pattern that no origin can match is told at start, with the reason; others are not', async t => {
+  const { log } = await startApp(t, { allowedOrigins: ['https://example.com', /https:\/\/.*\.example\.com\//, /https:\/\/.*\.example\.com/] })
+  const warnings = log.lines.filter(({ msg }) => msg.startsWith('no origin can match a pattern'))
+  t.match(warnings, [{ level: 40, pattern: '/https:\\/\\/.*\\.example\\.com\\//', why: /no path, and no slash at its end/, option: 'allowedOrigins' }])
+  t.equal(warnings.length, 1)
+})

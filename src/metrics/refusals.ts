@@ -6,7 +6,7 @@ const PREFIX = 'FST_NOTIFICATION_'
 const own = [
   errors.InvalidUserId, errors.UnknownSubprotocol, errors.Unauthenticated, errors.ForbiddenOrigin, errors.ForbiddenUser,
   errors.TooManyConnectionsOfUser, errors.InvalidIdentity, errors.AuthenticateFailed, errors.TooManyConnections,
-  errors.TooManyUpgrades, errors.UpgradeTimeout
+  errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing
 ].map(CodedError => new (CodedError as new () => { code: string, statusCode: number })())
 
 /** What hooks and `authenticate` of the application answer; the rest of HTTP's statuses count together. */

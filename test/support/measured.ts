@@ -8,7 +8,7 @@ import { eventually } from './eventually.js'
 /** Why an upgrade is refused. */
 const refusals = [
   'invalid-user-id', 'unknown-subprotocol', 'unauthenticated', 'forbidden-origin', 'forbidden-user', 'too-many-connections-of-user',
-  'invalid-identity', 'authenticate-failed', 'too-many-connections', 'too-many-upgrades', 'upgrade-timeout', 'application'
+  'invalid-identity', 'authenticate-failed', 'too-many-connections', 'too-many-upgrades', 'upgrade-timeout', 'closing', 'application'
 ]
 
 /** An application whose metrics can be looked at. */

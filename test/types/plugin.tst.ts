@@ -1,7 +1,7 @@
 import Fastify, { type FastifyRequest } from 'fastify'
 import notificationPlugin, {
   closeCodes, notificationPlugin as named,
-  type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot, type TraceEntry
+  type Health, type NotificationPluginOptions, type Notifier, type NotifyManyResult, type NotifyResult, type StatsSnapshot, type TraceEntry, type UpgradeContext
 } from 'fastify-notification'
 import { AggregatorRegistry, Registry, register, type OpenMetricsContentType } from 'prom-client'
 import { describe, expect, test } from 'tstyche'
@@ -30,6 +30,17 @@ describe('register', () => {
     expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: (request: FastifyRequest) => ({ userId: request.id, expiresAt: 1 }) })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => 123 })
     expect<NotificationPluginOptions>().type.not.toBeAssignableFrom({ authenticate: () => ({ user: '123' }) })
+  })
+
+  test('authenticate and allowedOrigins are given a signal', () => {
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ authenticate: async (_request: FastifyRequest, { signal }: { signal: AbortSignal }) => String(signal.aborted) })
+    expect<NotificationPluginOptions>().type.toBeAssignableFrom({ allowedOrigins: (_origin: string, _request: FastifyRequest, { signal }: UpgradeContext) => signal.aborted })
+    expect<UpgradeContext>().type.toBe<{ readonly signal: AbortSignal }>()
+  })
+
+  test('options of register itself are taken', () => {
+    expect(app.register).type.toBeCallableWith(notificationPlugin, { prefix: '/v1', logLevel: 'warn', logSerializers: { req: () => '' } })
+    expect(app.register).type.not.toBeCallableWith(notificationPlugin, { logLevel: 'loud' })
   })
 
   test('metrics go into any registry of prom-client', () => {

@@ -1,0 +1,104 @@
+import { normalizeOrigin, type AllowedOrigins } from './origin.js'
+
+/** A part of a regular expression. */
+interface Part {
+  /** The one character that it stands for; undefined where there are several, or it may be left out. */
+  readonly character?: string | undefined
+  /** Whether it can match a slash. */
+  readonly takesSlash: boolean
+}
+
+const ELEMENT = /\[(?:\\[^]|[^\]\\])*\]|\\(?:[pPu]\{[^}]*\}|k<[^>]*>|x[\da-fA-F]{2}|u[\da-fA-F]{4}|c[a-zA-Z]|[1-9]\d*|[^])|[^]/y
+const QUANTIFIER = /(?:[*?]|\{0[,}][\d,}]*|(\+|\{\d[\d,]*\}))\??/y
+
+/** No origin has one of these (URL Standard, forbidden host code points). */
+const FORBIDDEN = new Set('?#@ \\<>^|')
+
+/** The regular expressions of `allowedOrigins` that no origin can match, with the reason. */
+export function patternsWithoutMatch (allowed: AllowedOrigins | undefined): Array<{ pattern: string, why: string }> {
+  if (typeof allowed !== 'object') return []
+  return allowed.filter(entry => entry instanceof RegExp).flatMap(pattern => {
+    const why = whyNoOriginMatches(pattern)
+    return why === undefined ? [] : [{ pattern: String(pattern), why }]
+  })
+}
+
+/**
+ * Why no origin can match a regular expression of `allowedOrigins`. An origin is in lower case, and has no path, no slash
+ * at its end and no default port; the expression must match it from end to end.
+ * @returns undefined where an origin can match, or where that isn't certain
+ */
+export function whyNoOriginMatches ({ source, flags }: RegExp): string | undefined {
+  if (flags.includes('v')) return undefined // classes within classes
+  const ignoresCase = flags.includes('i')
+  const branches = parse(source, ignoresCase ? 'i' : '')
+  const scheme = branches.length === 1 ? /^\^?(https?)(\\?\??):/.exec(source) : null
+  const reasons = branches.map(parts => whyNotParts(parts, ignoresCase) ?? whyNotWeb(parts, scheme, ignoresCase))
+  return reasons.includes(undefined) ? undefined : reasons[0]
+}
+
+/** The parts of each alternative. What is in parentheses is one part. */
+function parse (source: string, flags: string): Part[][] {
+  const branches: Part[][] = [[]]
+  let depth = 0
+  let groupTakesSlash = false
+  let at = 0
+
+  const take = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at
+    const found = pattern.exec(source)
+    at += found?.[0].length ?? 0
+    return found
+  }
+
+  while (at < source.length) {
+    const element = take(ELEMENT)![0]
+    if (element === '(' && depth++ === 0) groupTakesSlash = false
+    else if (element === '|' && depth === 0) branches.push([])
+    else if (element === ')' && --depth === 0) {
+      take(QUANTIFIER)
+      branches.at(-1)!.push({ takesSlash: groupTakesSlash })
+    } else if (depth > 0) groupTakesSlash ||= takesSlash(element, flags)
+    else if (!/^(?:[)^$]|\\[bB])$/.test(element)) {
+      const part = { character: characterOf(element), takesSlash: takesSlash(element, flags) }
+      const quantifier = take(QUANTIFIER)
+      if (quantifier === null || quantifier[1] !== undefined) branches.at(-1)!.push(part)
+      if (quantifier !== null) branches.at(-1)!.push({ takesSlash: part.takesSlash })
+    }
+  }
+  return branches
+}
+
+function characterOf (element: string): string | undefined {
+  if (element.length === 1) return element === '.' ? undefined : element
+  return /^\\[^\w]$/.test(element) ? element[1] : undefined
+}
+
+/** Where that isn't known, it does. */
+function takesSlash (element: string, flags: string): boolean {
+  if (element.startsWith('[')) return new RegExp(element, flags).test('/')
+  return element === '.' || characterOf(element) === '/' || /^\\[^dwsbBtnvfr\W]/.test(element)
+}
+
+function whyNotParts (parts: Part[], ignoresCase: boolean): string | undefined {
+  const text = parts.map(({ character }) => character)
+  if (!parts.some(part => part.takesSlash)) return 'it has no scheme'
+  if (text.some(character => character !== undefined && FORBIDDEN.has(character))) return 'an origin has no user, query or fragment'
+  const slashes = text.filter(character => character === '/').length
+  // Both slashes of an origin come after its first colon.
+  const isPath = text.some((character, n) => character === '/' && (n === 0 || ![':', '/', undefined].includes(text[n - 1])))
+  if (slashes > 2 || isPath || text.at(-1) === '/') return 'an origin has no path, and no slash at its end'
+  if (text.includes(undefined)) return undefined
+  const whole = ignoresCase ? text.join('').toLowerCase() : text.join('')
+  const normalized = normalizeOrigin(whole)
+  return normalized === whole ? undefined : normalized === undefined ? 'it is no origin' : `the origin is ${normalized}`
+}
+
+/** Of `http:` and `https:` it is known that the host is in lower case, and which port is left out. */
+function whyNotWeb (parts: Part[], scheme: RegExpExecArray | null, ignoresCase: boolean): string | undefined {
+  if (scheme === null) return undefined
+  const text = parts.map(({ character }) => character ?? '*').join('')
+  if (!ignoresCase && /[A-Z]/.test(text)) return 'an origin is in lower case'
+  const [, name, optional] = scheme
+  return optional === '' && text.endsWith(name === 'https' ? ':443' : ':80') ? 'an origin has no default port' : undefined
+}
