@@ -57,6 +57,8 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     const { userId, payload } = notification
     const same = find(userId, payload.id) ?? relays?.find(userId, payload.id)
     if (same !== undefined) {
+      // Between the two deliveries another instance may have had it, and a client may have seen it.
+      if (origin?.message.fields.redelivered === true) same.redelivered = true
       if (same.kind === 'guest' || origin === undefined) return follow(same, notification, origin, isForAll)
       // The broker delivers again what it waits for: the outcome is that of what is under way.
       same.origin = origin
@@ -209,7 +211,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     host (delivery: Delivery): Routed | Promise<Routed> {
       const { userId, id } = delivery
       const same = find(userId, id) // another one of the queue's redeliveries
-      if (same !== undefined) return same.routed
+      if (same !== undefined) {
+        if (delivery.redelivered) same.redelivered = true
+        return same.routed
+      }
       if (registry.of(userId).length === 0) nobody(delivery)
       else place(delivery)
       return delivery.routed
@@ -243,7 +248,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
 
     /** Something of a user is in the hold. */
     wake (userId: string): void {
-      if (registry.of(userId).length > 0) lines?.opened(userId)
+      if (registry.of(userId).length > 0) lines?.wake(userId)
     },
 
     /** A connection is in the registry. */

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { exchange } from './network.mjs'
 import { PrivateRabbitMQError, startNode, type PrivateRabbitMQ, type PrivateRabbitMQOptions } from './private-rabbitmq.js'
 import { findRabbitMQ, RabbitMQUnavailableError } from './rabbitmq/install.js'
 import { startSupervised } from './supervised.js'
@@ -56,10 +58,13 @@ export async function startPrivateRabbitMQCluster (
   const cookie = randomBytes(16).toString('hex')
   // Not a node's, with which it would be killed.
   const { server: epmd } = await startSupervised({ kind: 'epmd', name: 'epmd', options: {}, PrivateError: PrivateRabbitMQError })
-  const starts = await Promise.allSettled(names.map(async (name, index) => {
+  async function startMember (name: string, index: number): Promise<PrivateRabbitMQMember> {
     const options = { plugins, config: { ...formation(names, index), ...config }, member: { name, cookie, epmdPort: epmd.port } }
     return { ...await startNode(source, options), name }
-  }))
+  }
+  const first = startMember(names[0]!, 0)
+  await registered(epmd.port, names[0]!, first)
+  const starts = await Promise.allSettled([first, ...names.slice(1).map((name, index) => startMember(name, index + 1))])
   const nodes = starts.flatMap((start) => start.status === 'fulfilled' ? [start.value] : [])
 
   async function remove (): Promise<void> {
@@ -78,9 +83,25 @@ export async function startPrivateRabbitMQCluster (
   return { nodes, urls: nodes.map(({ url }) => url), remove, [Symbol.asyncDispose]: remove }
 }
 
+/** epmd's NAMES_REQ (Erlang Distribution Protocol): its length, and 110. */
+const NAMES_REQUEST = Buffer.from([0, 1, 110])
+
 /**
- * How a node finds the others when it starts for the first time. They all start at once, and join the first: a node
- * that could choose among several would first wait for those that wait for it.
+ * Waits until epmd knows a node, or the node has failed to start. Erlang registers a node soon after its start, long
+ * before RabbitMQ answers.
+ */
+async function registered (epmdPort: number, name: string, start: Promise<unknown>): Promise<void> {
+  const state = { isOver: false }
+  const over = () => { state.isOver = true }
+  start.then(over, over)
+  const line = `name ${name.split('@')[0]} at `
+  while (!state.isOver && !await exchange(epmdPort, NAMES_REQUEST, (bytes) => bytes.includes(line) || undefined)) await delay(20)
+}
+
+/**
+ * How a node finds the others when it starts for the first time. They join the first: with RabbitMQ 3.10, a node
+ * that could choose among several would first wait for those that wait for it. From RabbitMQ 4.0 on, a node chooses the
+ * one whose Erlang started first, itself included. So the first must be the oldest: else another one stays alone.
  */
 function formation (names: string[], index: number): Record<string, string> {
   if (index === 0) return {}

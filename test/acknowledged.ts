@@ -214,3 +214,20 @@ test('at shutdown what is not acknowledged goes back to the queue', async t => {
   const left = await broker.takeAll(queue)
   t.same(left.map(({ content }) => JSON.parse(content.toString()).id), ['b'])
 })
+
+test('what the broker delivers again while it waits for room is marked as redelivered', async t => {
+  const broker = await useBroker(t)
+  const proxy = await startProxy(t, broker.url)
+  const queue = broker.queueName()
+  const { app, log, notifications } = await startApp(t, {
+    amqpUrl: proxy.through(broker.url), queue, settle, maxUnacked: 1, reconnect: { initialDelay: 10, maxDelay: 50 }
+  })
+  const client = await connectRich(t, notifications('123'))
+  await broker.publish(queue, { userId: '123', content: 'a', id: 'a' }, { userId: '123', content: 'b', id: 'b' })
+  await eventually(() => app.notifier.health().unsettled === 2, 'b waits')
+  proxy.reset('consumer')
+  await eventually(() => log.lines.filter(({ msg }) => msg === 'broker consumer open').length === 2, 'consuming again')
+  await eventually(() => app.notifier.health().unsettled === 2, 'both are delivered again')
+  client.ack('a')
+  t.match(await client.framesReceived(2), [{ id: 'a', redelivered: undefined }, { id: 'b', redelivered: true }])
+})

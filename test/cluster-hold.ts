@@ -65,6 +65,30 @@ test('what comes into the hold when its user has connected to another instance a
   t.same(await client.received(1), ['hi'])
 })
 
+test('what comes into the hold while its user is handed newer notifications by another instance is delivered too', { timeout: 60_000 }, async t => {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
+  const { broker, queue, apps: [two] } = await startInstances(t, 1, { ...options, hold: { redis: redis.url } })
+  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
+  t.teardown(() => patient.disconnect())
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options, hold: { redis: patient } })
+  proxy.blackhole()
+  const pending = one.app.notifier.notify('123', 'oldest', { id: '1' })
+  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
+  for (const id of ['2', '3']) t.match(await two!.app.notifier.notify('123', 'newer', { id }), { outcome: 'held' })
+  const client = await connectRich(t, two!.notifications('123'))
+  t.match(await client.framesReceived(1), [{ id: '2' }]) // now the next one waits for room
+  proxy.forward()
+  t.match(await pending, { outcome: 'held' })
+  t.equal(await one.app.notifier.isOnline('123'), true) // by now the other one knows of it
+  for (const [n, id] of ['2', '1', '3'].entries()) {
+    t.match((await client.framesReceived(n + 1))[n], { id })
+    client.ack(id)
+  }
+  await eventually(() => two!.app.notifier.stats().released === 3, 'all have left the hold')
+})
+
 test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
   const redis = await usePrivateRedis(t)
   const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const

@@ -72,6 +72,87 @@ test('a connection gets each once, and is counted once, however often its instan
   }
 })
 
+test('what is asked again, as no answer has come, is marked as redelivered: a client may have seen it', { timeout: 60_000 }, async t => {
+  const options = { settle: 'acknowledged', relay: { receiptTimeout: 100 } } as const
+  const { broker, queue, apps: [one, three] } = await startInstances(t, 2, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options })
+  const first = await connectRich(t, two.notifications('123'))
+  proxy.blackhole('publisher')
+  const pending = one!.app.notifier.notify('123', 'hi', { id: 'x' })
+  t.match(await first.framesReceived(1), [{ id: 'x', redelivered: undefined }])
+  const second = await connectRich(t, three!.notifications('123'))
+  t.match(await second.framesReceived(1), [{ id: 'x', redelivered: true }])
+  second.ack('x')
+  t.match(await pending, { outcome: 'acknowledged' })
+  proxy.forward()
+})
+
+test('what a client had of an instance whose first answer was lost is marked as redelivered at the next one', { timeout: 60_000 }, async t => {
+  const options = { settle: 'acknowledged', relay: { receiptTimeout: 60_000 } } as const
+  const { broker, queue, apps: [one, three] } = await startInstances(t, 2, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
+  const first = await connectRich(t, two.notifications('123'))
+  proxy.blackhole('publisher')
+  const pending = one!.app.notifier.notify('123', 'hi', { id: 'x' })
+  await first.framesReceived(1)
+  proxy.reset('publisher')
+  const second = await connectRich(t, three!.notifications('123'))
+  await eventually(() => two.log.lines.filter(({ msg }) => msg === 'broker publisher open').length === 2, 'it can answer again')
+  first.socket.terminate()
+  t.match(await second.framesReceived(1), [{ id: 'x', redelivered: true }])
+  second.ack('x')
+  t.match(await pending, { outcome: 'acknowledged' })
+})
+
+test('what waits at one instance while another one may have had it is marked as redelivered', { timeout: 60_000 }, async t => {
+  const options = { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } } as const
+  const { broker, queue, apps: [one, three] } = await startInstances(t, 2, options)
+  const proxy = await startProxy(t, broker.url)
+  const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options })
+  const first = await connectRich(t, two.notifications('123'))
+  const other = await connectTo(t, two, '456')
+  proxy.blackhole('publisher')
+  const pending = ['a', 'b'].map(id => one!.app.notifier.notify('123', id, { id }))
+  t.match(await first.framesReceived(1), [{ id: 'a', redelivered: undefined }])
+  const second = await connectRich(t, three!.notifications('123'))
+  t.match(await second.framesReceived(1), [{ id: 'a', redelivered: true }])
+  await Promise.all([one!.app.notifier.notify('456', 'behind it'), other.received(1)])
+  first.ack('a')
+  t.match((await first.framesReceived(2))[1], { id: 'b', redelivered: true })
+  first.ack('b')
+  second.ack('a')
+  t.match((await second.framesReceived(2))[1], { id: 'b', redelivered: true })
+  second.ack('b')
+  for (const result of await Promise.all(pending)) t.match(result, { outcome: 'acknowledged' })
+  proxy.forward()
+})
+
+test('what waits at an instance is marked as redelivered when another one takes it from the queue as redelivered', { timeout: 60_000 }, async t => {
+  const broker = await useBroker(t)
+  const [queue, other] = [broker.queueName(), broker.queueName()]
+  const options = { amqpUrl: broker.url, cluster: true, settle: 'acknowledged', maxUnacked: 1, relay: { exchange: `${queue}.relay` } } as const
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  const two = await startApp(t, { ...options, queue: other })
+  const client = await connectRich(t, two.notifications('123'))
+  const message = { userId: '123', content: 'b', id: 'b' }
+  await broker.publish(other, { userId: '123', content: 'a', id: 'a' }, message)
+  await eventually(() => two.app.notifier.health().unsettled === 2, 'b waits')
+  await broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+  await broker.publish(queue, message)
+  const got = await broker.channel.get(queue)
+  if (got !== false) broker.channel.nack(got)
+  const one = await startApp(t, { ...options, queue })
+  const neighbour = await connectTo(t, two, '456')
+  await eventually(() => one.app.notifier.health().unsettled === 1, 'taken')
+  await Promise.all([one.app.notifier.notify('456', 'behind it'), neighbour.received(1)])
+  client.ack('a')
+  t.match((await client.framesReceived(2))[1], { id: 'b', redelivered: true })
+  client.ack('b')
+  for (const { app } of [one, two]) await eventually(() => app.notifier.health().unsettled === 0, 'settled')
+})
+
 test('what an instance has in hand, and another one takes from the queue again, is not stuck between them', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)

@@ -61,7 +61,7 @@ test('the recipe for tests without a broker works', async t => {
 })
 
 test('links between the documents lead somewhere', async t => {
-  for (const path of ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/recipes.md', 'docs/rabbitmq.md']) {
+  for (const path of ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/platforms.md', 'docs/rabbitmq.md', 'docs/recipes.md']) {
     for (const [, link] of (await read(path)).matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
       await t.resolves(readdir(dirname(join(root, dirname(path), link!))), `${path}: ${link}`)
       t.ok((await readdir(dirname(join(root, dirname(path), link!)))).includes(link!.split('/').at(-1)!), `${path}: ${link}`)

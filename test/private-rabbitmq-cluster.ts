@@ -40,9 +40,9 @@ async function isEmpty (path: string): Promise<boolean> {
   return (await readdir(path)).length === 0 && (await processesIn(path)).length === 0
 }
 
-/** The nodes that a node takes for running. `cluster_status` would ask a frozen one, too. */
+/** A node and those it is connected to. `cluster_status` would ask a frozen one, too. */
 async function running (node: PrivateRabbitMQMember): Promise<string[]> {
-  const names = await node.ctl('eval', 'rabbit_mnesia:cluster_nodes(running).')
+  const names = await node.ctl('eval', '[node() | nodes()].')
   return names.match(/[\w-]+@localhost/g)!.sort()
 }
 

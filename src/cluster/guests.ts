@@ -72,8 +72,10 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
         const known = visit.done.get(relay) ?? visit.older.get(relay)
         const pending = visit.pending.get(relay)
         if (known !== undefined) reply(sender.inbox, known)
-        else if (pending !== undefined) reply(sender.inbox, [relay, 'taken', pending.connections])
-        else {
+        else if (pending !== undefined) {
+          if (redelivered) pending.redelivered = true // meanwhile another instance may have had it
+          reply(sender.inbox, [relay, 'taken', pending.connections])
+        } else {
           const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, position, expiresAt, undefined, 'guest')
           delivery.redelivered = redelivered
           visit.pending.set(relay, delivery)

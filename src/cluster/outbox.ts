@@ -208,7 +208,8 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         relay.deadline = Date.now() + receiptTimeout
         lines.answered(relay)
       } else if (state === 'nobody') {
-        if (takers.delete(inbox)) delivery.redelivered = true
+        // Where `taken` was lost, the connections tell that clients had it.
+        if (takers.delete(inbox) || connections > 0) delivery.redelivered = true
         // Its sender is not bound any more: now it reaches another one, or is returned.
         if (relay.state === 'published') relay.isRefused = true
         else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)

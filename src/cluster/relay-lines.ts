@@ -114,11 +114,13 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
       relay.isRefused = false
       if (isTimed) relay.publishedAt = performance.now()
     }
+    let isSent = false
     publish(line.userId, `[${items.join()}]`, isHere, isRouted => {
       if (line.batch !== batch) return // it was given up
-      if (isRouted === undefined) putBack(batch)
+      if (isRouted === undefined) putBack(batch, isSent)
       else confirm(batch, taken, isRouted)
     })
+    isSent = true // what is not sent is told at once
   }
 
   /** As many as go in one message. */
@@ -140,11 +142,15 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
     return { taken, items }
   }
 
-  /** Nobody knows what became of a message: it is published again. */
-  function putBack ({ line, waiting }: Batch): void {
+  /**
+   * Nobody knows what became of a message: it is published again.
+   * @param isSent whether an instance may have had it, and a client have seen it
+   */
+  function putBack ({ line, waiting }: Batch, isSent: boolean): void {
     line.batch = undefined
     for (const relay of waiting) {
       relay.batch = undefined
+      if (isSent) relay.delivery.redelivered = true
       if (isOpen(relay) && !relay.delivery.isGone) insert(line, relay)
     }
     dirty.add(line)
@@ -199,7 +205,7 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
 
     /** The message that a relay is in has no answer in time. */
     overdue ({ batch }: Relay): void {
-      if (batch !== undefined && batch.line.batch === batch) putBack(batch)
+      if (batch !== undefined && batch.line.batch === batch) putBack(batch, true)
     },
 
     /** Publishes whatever can be. */

@@ -26,6 +26,8 @@ interface Line {
   version: number
   /** Whether one came in front of the cursor. */
   isRewound: boolean
+  /** What was settled since the last read was asked for: the read may have it nevertheless. */
+  settled: Set<string>
   wake (): void
 }
 
@@ -56,7 +58,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
   function lineOf (userId: string): Line {
     let line = lines.get(userId)
     if (line === undefined) {
-      line = { adding: new Set(), isDraining: false, cursor: undefined, version: 0, isRewound: false, wake () {} }
+      line = { adding: new Set(), isDraining: false, cursor: undefined, version: 0, isRewound: false, settled: new Set(), wake () {} }
       lines.set(userId, line)
     }
     return line
@@ -136,6 +138,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
         if (line.isRewound) line.cursor = undefined
         line.isRewound = false
         const { version } = line
+        line.settled = new Set(removals.of(userId))
         const held = await insist(() => store.read(userId, line.cursor, BATCH), isWanted)
         if (held === undefined) return
         // What isn't kept yet has its place before those that came later.
@@ -157,7 +160,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     for (const held of ready) {
       const delivery = new Delivery(fromJson(userId, held.id, held.content), held.position, held.expiresAt, undefined, 'held')
       delivery.redelivered = true // perhaps: the store doesn't know
-      const isDone = () => removals.has(userId, held.id) || inFlight.find(userId, held.id) !== undefined
+      const isDone = () => line.settled.has(held.id) || inFlight.find(userId, held.id) !== undefined
       while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {
         await changed(line, over => inFlight.relieved(userId, over))
         if (!isWanted() || line.isRewound) return
@@ -181,6 +184,13 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     /** A user has one connection more. What waits comes before anything newer. */
     opened: start,
 
+    /** Another instance has put something into the store: it may have its place before what was read already. */
+    wake (userId: string): void {
+      const line = lines.get(userId)
+      if (line?.isDraining === true) line.isRewound = true
+      start(userId)
+    },
+
     /** There may be room at a user's connections, or none of them left. */
     changed (userId: string): void {
       const line = lines.get(userId)
@@ -191,7 +201,11 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     released: ({ userId, position }: Delivery): void => lookAgain(userId, position),
 
     /** A held delivery is settled; or, late, a client says that it has something that may be held. */
-    remove: (userId: string, id: string, isLate?: boolean): void => removals.add(userId, id, isLate),
+    remove (userId: string, id: string, isLate?: boolean): void {
+      const line = lines.get(userId)
+      if (line?.isDraining === true) line.settled.add(id)
+      removals.add(userId, id, isLate)
+    },
 
     /** Stops delivering, and resolves when what was on its way to the store is there, or can't be kept. */
     async close (): Promise<void> {

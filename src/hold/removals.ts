@@ -62,8 +62,8 @@ export function createRemovals (store: HoldStore, settledLate: (userId: string, 
       scheduled ??= setImmediate(flush)
     },
 
-    /** Whether one that may still be read is settled. */
-    has: (userId: string, id: string): boolean => settled.get(userId)?.has(id) ?? false,
+    /** What of a user is settled and may still be read. */
+    of: (userId: string): Iterable<string> => settled.get(userId)?.keys() ?? [],
 
     /** Tries once more to remove everything; what can't be removed will be delivered again. */
     async flush (): Promise<void> {

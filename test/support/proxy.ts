@@ -65,11 +65,10 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
       if (holdLimit !== undefined && received > holdLimit) hold(pair)
     })
     for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
-      from.on('error', () => to.destroy())
+      from.on('error', () => {}) // it closes
       from.on('close', () => {
-        pairs.delete(pair)
-        heldPairs.delete(pair)
-        to.destroy()
+        // A broker misses heartbeats too, and ends the connection: of that the plugin hears nothing either.
+        if (from === client || !heldPairs.has(pair)) endPair(pair)
       })
       from.pipe(to)
     }
@@ -89,6 +88,13 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     pair.client.unpipe(pair.upstream).pause()
     pair.upstream.unpipe(pair.client).pause()
     heldPairs.add(pair)
+  }
+
+  function endPair (pair: Pair): void {
+    pairs.delete(pair)
+    heldPairs.delete(pair)
+    pair.client.destroy()
+    pair.upstream.destroy()
   }
 
   function select (purpose: Purpose | undefined): Pair[] {
@@ -135,7 +141,12 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
         pair.muted = undefined
         pair.upstream.pipe(pair.client)
       }
-      for (const { client, upstream } of heldPairs) {
+      for (const pair of heldPairs) {
+        const { client, upstream } = pair
+        if (upstream.destroyed) {
+          endPair(pair)
+          continue
+        }
         client.pipe(upstream)
         upstream.pipe(client)
       }

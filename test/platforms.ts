@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { test } from 'tap'
+import { platforms, supportedVersions } from '../support/platforms/platforms.js'
+import { assertPossible } from '../support/platforms/root.js'
+import { independentTests, platformTests } from '../support/platforms/test-files.js'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const read = async (path: string) => await readFile(new URL(`../${path}`, import.meta.url), 'utf8')
+
+/** The cells of a table's rows, by the first one. */
+async function cellsOf (path: string): Promise<Map<string, string[]>> {
+  const rows = (await read(path)).split('\n').filter(line => line.startsWith('| '))
+  return new Map(rows.map(row => row.split('|').slice(1, -1).map(cell => cell.trim())).map(([name, ...cells]) => [name!, cells]))
+}
+
+test('the supported versions in the README are those of the platforms and of package.json', async t => {
+  const readme = await cellsOf('README.md')
+  const { engines } = JSON.parse(await read('package.json')) as { engines: { node: string } }
+  const [, minimum = ''] = /^>=(\d+\.\d+)\.0$/.exec(engines.node) ?? []
+  const oldest = supportedVersions.Node[0]!
+  t.same(readme.get('RabbitMQ'), [supportedVersions.RabbitMQ.join(', ')])
+  t.same(readme.get('Redis, for `hold.redis`'), [supportedVersions.Redis.join(', ')])
+  t.match(minimum, new RegExp(`^${oldest}\\.`))
+  t.same(readme.get('Node'), [[`${oldest} (${minimum} or later)`, ...supportedVersions.Node.slice(1)].join(', ')])
+})
+
+test('the platforms in the documents are those of the code', async t => {
+  const page = await cellsOf('docs/platforms.md')
+  for (const { name, rabbitmq, redis, node } of platforms) t.same(page.get(`\`${name}\``)?.slice(1), [rabbitmq, redis, node], name)
+})
+
+test('every test runs on the platforms, but for those that are named', t => {
+  const files = platformTests(root)
+  for (const path of ['test/queue.ts', 'test/hold-redis.ts', 'test/cluster.ts', 'test/faults/cluster-load.ts']) t.ok(files.includes(path), path)
+  for (const name of independentTests) {
+    t.ok(existsSync(`${root}test/${name}.ts`), `${name} exists`)
+    t.notOk(files.includes(`test/${name}.ts`), `${name} is left out`)
+  }
+  t.notOk(files.some(path => path.startsWith('test/support/')), 'what is no test is left out')
+  t.end()
+})
+
+test('where platforms can not be made, that is an error which says what is needed', async t => {
+  await t.rejects(assertPossible({ isDebianRoot: false }), { code: 'PLATFORM_UNAVAILABLE', message: /run this as root on Debian or Ubuntu/ })
+})
+
+test('an unknown platform is refused, with the names of those that there are', async t => {
+  const { NODE_OPTIONS, ...env } = process.env
+  const run = promisify(execFile)(process.execPath, ['--import', 'tsx', 'support/platforms/run.ts', 'nonsense'], { cwd: root, env })
+  await t.rejects(run, { code: 64, stderr: /There is no platform nonsense\. There are: bookworm-node20, / })
+})
