@@ -178,7 +178,7 @@ export function createBrokerConnection<C extends Channel> (
   }
 
   function timeLeft (): number {
-    return Math.max(0, closeDeadline - Date.now())
+    return Math.max(0, closeDeadline - performance.now())
   }
 
   async function finish (): Promise<void> {
@@ -282,7 +282,7 @@ export function createBrokerConnection<C extends Channel> (
      * @param timeout how long that may take in all, in milliseconds
      */
     async close (timeout: number): Promise<void> {
-      closeDeadline = Date.now() + timeout
+      closeDeadline = performance.now() + timeout
       closing.abort()
       interruptSetUp()
       clearTimeout(nextAttempt)

@@ -79,16 +79,16 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
     cluster,
 
     async start (timeout) {
-      const deadline = Date.now() + timeout
+      const deadline = performance.now() + timeout
       // What consumes comes last: before, nothing could be passed on.
       await Promise.all([publisher.connection.start(timeout), cluster?.connection.start(timeout)])
-      await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - Date.now()))))
+      await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - performance.now()))))
     },
 
     async drain (timeout) {
-      const deadline = Date.now() + timeout
+      const deadline = performance.now() + timeout
       await Promise.all(consumers.map(consumer => consumer.drain(timeout)))
-      await cluster?.leave(Math.max(0, deadline - Date.now()))
+      await cluster?.leave(Math.max(0, deadline - performance.now()))
     },
 
     async close (timeout) {

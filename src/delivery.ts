@@ -34,7 +34,7 @@ export class Delivery {
   connections = 0
   /** Of those here, how many may still acknowledge it. */
   holders = 0
-  /** Until when one of them has to, in milliseconds since 1970. */
+  /** When the time to acknowledge it ends, by `performance.now()`. */
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean

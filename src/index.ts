@@ -119,8 +119,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   let closed: Promise<void> | undefined
   async function shutDown (): Promise<void> {
     closing.since = new Date()
-    const deadline = Date.now() + options.drainTimeout
-    const timeLeft = () => Math.max(0, deadline - Date.now())
+    const deadline = performance.now() + options.drainTimeout
+    const timeLeft = () => Math.max(0, deadline - performance.now())
     // What can't be settled must not use up the time in which clients are told to come back.
     router.drain()
     await broker?.drain(timeLeft() / 2)

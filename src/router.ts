@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Relays } from './cluster/index.js'
+import { steadyNow } from './clock.js'
 import type { Connection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
 import { Delivery, type Origin, type Outcome, type Routed } from './delivery.js'
@@ -40,6 +41,8 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   const offline = createOfflinePolicy({ deadLetters: options.offline === 'dead-letter' ? deadLetters : undefined, stats, log })
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
+  /** Other instances, and whoever shares the Redis, compare these times with their own: they need the wall clock. */
+  const now = options.cluster || options.hold.redis !== undefined ? Date.now : steadyNow
   let lastPosition = 0
   let isClosing = false
 
@@ -62,9 +65,9 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       same.origin = origin
       return same.routed
     }
-    const now = Date.now()
-    lastPosition = Math.max(lastPosition + 1, now * 1_000)
-    const delivery = new Delivery(notification, before?.position ?? lastPosition, now + expirationOf(origin), origin)
+    const time = now()
+    lastPosition = Math.max(lastPosition + 1, Math.floor(time * 1_000)) // the wall clock may go back, an order may not
+    const delivery = new Delivery(notification, before?.position ?? lastPosition, time + expirationOf(origin), origin)
     if (before !== undefined) delivery.redelivered = true
     place(delivery, isForAll)
     return delivery.routed

@@ -99,7 +99,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
   })
 
   function endSilent (): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const [{ socket }, at] of ending) {
       if (at > now) return
       socket.terminate()
@@ -145,7 +145,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
     leave(connection)
     // At the end what it acknowledges until it is closed counts: the rest goes back to the queue.
     if (!closing) hooks.ended(connection)
-    if (!ending.has(connection)) ending.set(connection, Date.now() + CLOSE_GRACE)
+    if (!ending.has(connection)) ending.set(connection, performance.now() + CLOSE_GRACE)
   }
 
   function close (connection: Connection, code: number, reason: string): boolean {
@@ -257,7 +257,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
      */
     async closeAll (timeout: number): Promise<void> {
       closing = true
-      const deadline = Date.now() + timeout
+      const deadline = performance.now() + timeout
       const batches = Math.max(1, Math.floor(timeout / 2 / CLOSE_INTERVAL))
       const connections = [...open.keys()]
       const size = Math.max(CLOSE_BATCH, Math.ceil(connections.length / batches))
@@ -266,7 +266,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
         for (const connection of connections.slice(from, from + size)) close(connection, closeCodes.goingAway, 'server shutting down')
       }
       if (open.size > 0) {
-        const grace = Math.max(0, Math.min(CLOSE_GRACE, deadline - Date.now()))
+        const grace = Math.max(0, Math.min(CLOSE_GRACE, deadline - performance.now()))
         await once(events, 'empty', { signal: AbortSignal.timeout(grace) }).catch(() => {})
       }
       for (const { socket } of open.keys()) socket.terminate()

@@ -12,7 +12,7 @@ interface User {
   /** Whether there is a connection, or one that waits for the binding. */
   isWanted: boolean
   isBound: boolean
-  /** Until when the binding is kept without a connection, in milliseconds since 1970. */
+  /** When a binding without a connection ends, by `performance.now()`. */
   keepUntil: number
   /** Whether a change is queued or under way. */
   isQueued: boolean
@@ -86,13 +86,13 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   }
 
   function keep (user: User): void {
-    user.keepUntil = Date.now() + unbindDelay
+    user.keepUntil = performance.now() + unbindDelay
     leaving.add(user)
     timer ??= setInterval(tick, TICK)
   }
 
   function tick (): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const user of leaving) {
       if (user.keepUntil > now) break
       leaving.delete(user)

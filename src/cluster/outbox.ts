@@ -40,7 +40,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   /** Outcomes that those who were slow to take a relay have yet to be told; in two generations. */
   let recent = new Map<number, SettledState>()
   let older = new Map<number, SettledState>()
-  let rotatedAt = Date.now()
+  let rotatedAt = performance.now()
   let timer: NodeJS.Timeout | undefined
   let isClosed = false
 
@@ -96,7 +96,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   function tick (): void {
-    const now = Date.now()
+    const now = performance.now()
     if (now - rotatedAt > 2 * receiptTimeout) {
       older = recent
       recent = new Map()
@@ -150,7 +150,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       const known = relayOf(delivery)
       if (known === undefined) {
         const id = delivery.relay = nextId()
-        const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
+        const patience = delivery.origin === undefined ? performance.now() + publishTimeout : Infinity
         const relay: Relay = {
           id, delivery, takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false
         }
@@ -205,7 +205,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (state === 'taken') {
         delivery.connections += uncounted(relay, inbox, connections)
         takers.add(inbox)
-        relay.deadline = Date.now() + receiptTimeout
+        relay.deadline = performance.now() + receiptTimeout
         lines.answered(relay)
       } else if (state === 'nobody') {
         if (takers.delete(inbox)) delivery.redelivered = true

@@ -19,7 +19,7 @@ export interface Relay {
   state: 'queued' | 'published' | 'confirmed'
   /** When it was published, by `performance.now()`, with `metrics`. */
   publishedAt: number
-  /** When it is published again, in milliseconds since 1970. */
+  /** When it is published again, by `performance.now()`. */
   deadline: number
   /** Until when the broker must have confirmed it, where somebody waits who can be told that it has not. */
   readonly patience: number
@@ -109,7 +109,7 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
     for (const relay of taken) {
       relay.batch = batch
       relay.state = 'published'
-      relay.deadline = Date.now() + receiptTimeout
+      relay.deadline = performance.now() + receiptTimeout
       relay.attempts++
       relay.isRefused = false
       if (isTimed) relay.publishedAt = performance.now()

@@ -1,3 +1,4 @@
+import { steadyNow } from '../clock.js'
 import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
 import { WaitingList, type Entry } from './waiting-list.js'
 
@@ -13,7 +14,7 @@ const USER_BYTES = 512
  */
 export function createMemoryHold (
   { maxCount, maxAge, maxBytes, totalBytes }: Bounds & { readonly totalBytes: number },
-  { dropped, now = Date.now }: HoldHooks
+  { dropped, now = steadyNow }: HoldHooks
 ): HoldStore {
   /** In the order in which users began to have something waiting. Nobody is in it without. */
   const users = new Map<string, WaitingList>()

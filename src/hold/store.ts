@@ -68,7 +68,7 @@ export interface Bounds {
 export interface HoldHooks {
   /** Some of a user's were dropped that no client has acknowledged; which ones, where that is known. */
   dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids?: readonly string[]): void
-  /** The time in milliseconds since 1970. @default Date.now */
+  /** The time in milliseconds since 1970. @default the wall clock in Redis, a clock that never steps in memory */
   now?: () => number
 }
 
