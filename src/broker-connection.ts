@@ -184,11 +184,13 @@ export function createBrokerConnection<C extends Channel> (
   async function finish (): Promise<void> {
     const open = model
     model = undefined
-    if (open !== undefined) {
+    try {
+      if (open === undefined) return
       if (channel !== undefined) await within(timeLeft(), closeChannel(channel))
       await closeModel(open, timeLeft())
+    } finally {
+      await recovering?.close() // else it would connect again
     }
-    await recovering?.close()
   }
 
   return {
@@ -289,9 +291,12 @@ export function createBrokerConnection<C extends Channel> (
       // Stopped in the middle of a try, amqplib would open the connection and hand it to nobody, and its next error
       // would be an uncaught one. So the try is let come to its end, if need be after this has returned.
       const ended = attempt?.ended
-      if (ended === undefined || await within(timeout, ended)) await finish()
-      else ended.then(finish)
-      enter('closed')
+      try {
+        if (ended === undefined || await within(timeout, ended)) await finish()
+        else ended.then(finish).catch((err: unknown) => log.error({ err, purpose }, 'broker not closed'))
+      } finally {
+        enter('closed')
+      }
     }
   }
 }

@@ -10,6 +10,7 @@ import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
+import { Teardown } from './teardown.js'
 import type { Tracing } from './tracing.js'
 
 /** Everything that speaks to RabbitMQ. */
@@ -87,14 +88,21 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
 
     async drain (timeout) {
       const deadline = performance.now() + timeout
-      await Promise.all(consumers.map(consumer => consumer.drain(timeout)))
-      await cluster?.leave(Math.max(0, deadline - performance.now()))
+      const teardown = new Teardown(log)
+      await Promise.all(consumers.map(consumer => teardown.try(() => consumer.drain(timeout))))
+      await teardown.try(() => cluster?.leave(Math.max(0, deadline - performance.now())))
+      teardown.end()
     },
 
     async close (timeout) {
-      cluster?.close()
+      const teardown = new Teardown(log)
+      await teardown.try(() => cluster?.close())
       const connections = [...consumers.map(({ connection }) => connection), publisher.connection]
-      await Promise.all([cluster?.leave(timeout), ...connections.map(connection => connection.close(timeout))])
+      await Promise.all([
+        teardown.try(() => cluster?.leave(timeout)),
+        ...connections.map(connection => teardown.try(() => connection.close(timeout)))
+      ])
+      teardown.end()
     }
   }
 }

@@ -8,6 +8,7 @@ import { queuesOf, type BrokerOptions } from '../options.js'
 import type { Payload } from '../payload.js'
 import type { Publisher } from '../publisher.js'
 import type { Registry } from '../registry.js'
+import { Teardown } from '../teardown.js'
 import { createBindings } from './bindings.js'
 import { ensureExchange } from './exchange.js'
 import { createGathered } from './gathered.js'
@@ -196,17 +197,21 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
 
     /** Takes nothing more from other instances: what they send comes back to them. */
     async leave (timeout: number): Promise<void> {
-      await inbox.connection.close(timeout)
-      bindings.close()
+      const teardown = new Teardown(log)
+      await teardown.try(() => inbox.connection.close(timeout))
+      await teardown.try(bindings.close)
+      teardown.end()
     },
 
     /** Sends the receipts that wait. */
-    close (): void {
-      receipts.flush()
-      settlements.flush()
-      outbox.close()
-      guests.close()
-      insistence.close()
+    async close (): Promise<void> {
+      const teardown = new Teardown(log)
+      await teardown.try(receipts.flush)
+      await teardown.try(settlements.flush)
+      await teardown.try(outbox.close)
+      await teardown.try(guests.close)
+      await teardown.try(insistence.close)
+      teardown.end()
     }
   }
 }
