@@ -264,9 +264,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     acknowledged (connection: Connection, ids: readonly string[]): void {
       const { userId } = connection
       const unknown = inFlight.acknowledged(connection, ids)
+      if (options.settle === 'sent') return // nothing waits for an ack
       // Those of a connection that was given up already. What another one has by now is settled by that.
       for (const id of unknown) lines?.remove(userId, id, inFlight.find(userId, id) === undefined)
-      if (!isDirect) changed(userId)
+      changed(userId)
     },
 
     /** A connection has left the registry: what it has not acknowledged goes to another one, or waits. */
