@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { createCluster, type Cluster, type Hosts } from './cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
-import { createDeadLetters, type DeadLetters } from './dead-letters.js'
+import { createDeadLetters, type DeadLetterReason, type DeadLetters } from './dead-letters.js'
 import type { Origin, Routed } from './delivery.js'
 import type { Journal } from './journal.js'
 import { decode, InvalidMessage, type Notification } from './message.js'
@@ -58,18 +58,27 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
   const timed = times?.timed(receive) ?? receive
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: tracing?.process(timed) ?? timed }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle: tracing?.process(timed) ?? timed, failed }))
 
   /** The one way in for what the queues deliver. */
   function receive (origin: Origin): Routed | Promise<Routed> {
     const decoded = decode(origin.message, options.limits.messageBytes)
     if (!(decoded instanceof InvalidMessage)) return route(decoded, origin)
-    const { reason, detail } = decoded
-    return deadLetters.add(origin, reason, detail).then(() => {
-      stats.count('dead-lettered', reason)
-      journal?.deadLettered(origin, reason)
-      return { outcome: 'dead-lettered', connections: 0, reason }
-    })
+    return deadLetter(origin, decoded.reason, decoded.detail)
+  }
+
+  async function deadLetter (origin: Origin, reason: DeadLetterReason, detail: string): Promise<Routed & { reason: DeadLetterReason }> {
+    await deadLetters.add(origin, reason, detail)
+    stats.count('dead-lettered', reason)
+    journal?.deadLettered(origin, reason)
+    return { outcome: 'dead-lettered', connections: 0, reason }
+  }
+
+  /** A client may have the message already: to find it in the dead-letter queue too is better than to lose it. */
+  async function failed (origin: Origin, error: unknown): Promise<void> {
+    // By name and code alone: what an error says may quote the message.
+    const { name = typeof error, code } = (error ?? {}) as { name?: string, code?: string }
+    await deadLetter(origin, 'internal-error', `an unexpected error: ${code ?? name}`)
   }
 
   return {

@@ -8,7 +8,7 @@ import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
 import type { Publisher } from './publisher.js'
 
-const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline'] as const satisfies ReadonlyArray<InvalidReason | 'offline'>
+const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'internal-error'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'internal-error'>
 
 /** Why a message is in the dead-letter queue. */
 export type DeadLetterReason = (typeof reasons)[number]
@@ -69,9 +69,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
         gone.throwIfAborted()
         try {
           await publish(message.content, forms[0]!)
-          // That a user is offline is nothing to be warned of.
-          log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
-          return
+          break
         } catch (error) {
           if (!isPublishError(error) && forms.length > 1) {
             forms.shift()
@@ -81,6 +79,8 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
           await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
         }
       }
+      // That a user is offline is nothing to be warned of.
+      log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
     },
 
     /**

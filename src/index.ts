@@ -15,6 +15,7 @@ import { parseOptions } from './parse-options.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
+import { createSafeLog } from './safe-log.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
 import { Teardown } from './teardown.js'
@@ -27,7 +28,7 @@ const SWEEP_INTERVAL = 1_000
 
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
-  const { log } = app
+  const log = createSafeLog(app.log)
 
   // There can be one in an application, and it may have WebSocket routes of its own.
   if (!app.hasPlugin('@fastify/websocket')) {
@@ -41,7 +42,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const stats = createStats()
   const registry = createRegistry()
   const journal = options.journal > 0 ? createJournal(options.journal) : undefined
-  const tracing = options.tracing ? await loadTracing(options) : undefined
+  const tracing = options.tracing ? await loadTracing(options, log) : undefined
   const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
     stats.drop(reason, count)
     journal?.dropped(reason, count, userId, ids)

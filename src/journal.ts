@@ -13,7 +13,7 @@ export interface TraceEntry {
   readonly at: Date
   /**
    * An outcome; or, of a notification: `dropped` from the hold, unseen; `abandoned`, as the broker's channel had died, so
-   * that the broker delivers it again; `failed`, as `notify()` has told who called it. Of a connection: `connected`;
+   * that the broker delivers it again; `failed`, as `notify()` has told who called it, or by an unexpected error. Of a connection: `connected`;
    * `closing`, by this server; `disconnected`, without a code where `unregister()` has let go of it.
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
@@ -84,9 +84,10 @@ export function createJournal (size: number) {
   }
 
   function failed (notification: Notification, origin: Origin | undefined, error: unknown): void {
-    if (origin !== undefined) return abandoned(notification, origin) // else it waits until it has an outcome
+    if (origin?.gone.aborted === true) return abandoned(notification, origin)
     const entry = add('failed', notification.userId, notification.payload.id)
-    entry.from = 'notify'
+    entry.from = origin === undefined ? 'notify' : 'queue'
+    entry.queue = origin?.queue
     entry.reason = (error as { code?: string }).code
   }
 

@@ -37,7 +37,7 @@ interface RouterParts {
 export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
   const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
-  const waiting = createWaiting(inFlight.offer)
+  const waiting = createWaiting(offer)
   const offline = createOfflinePolicy({ deadLetters: options.offline === 'dead-letter' ? deadLetters : undefined, stats, log })
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
@@ -103,8 +103,29 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     return { outcome: 'sent', connections }
   }
 
-  /** Hands a delivery over, or lets it wait. */
+  /**
+   * Hands a delivery over, or lets it wait. An unexpected error is that of this delivery alone: who waits for its outcome
+   * is told, and the others go on.
+   */
   function place (delivery: Delivery, isForAll = false): void {
+    try {
+      placeNow(delivery, isForAll)
+    } catch (error) {
+      failed(delivery, error)
+    }
+  }
+
+  /** For one that waits: whether it need not wait any longer. */
+  function offer (delivery: Delivery): boolean {
+    try {
+      return inFlight.offer(delivery)
+    } catch (error) {
+      failed(delivery, error)
+      return true
+    }
+  }
+
+  function placeNow (delivery: Delivery, isForAll: boolean): void {
     const { userId, kind } = delivery
     const isHere = registry.of(userId).length > 0
     const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
@@ -146,10 +167,14 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   }
 
   function giveUp (delivery: Delivery): void {
-    const outcome = offline(delivery.notification, delivery.origin)
+    const { origin } = delivery
+    const outcome = offline(delivery.notification, origin)
     if (!(outcome instanceof Promise)) return conclude(delivery, outcome.outcome)
     delivery.isWaiting = true // however long it takes, the other instances are not asked again
-    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => failed(delivery, error))
+    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => {
+      if (delivery.origin !== origin) giveUp(delivery) // another message has joined meanwhile, which is not lost with this one
+      else failed(delivery, error)
+    })
   }
 
   /** Nobody takes it over, and who has called notify() is told. */
@@ -233,8 +258,12 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       if (delivery.isSettled || delivery.isWaiting) return
       if (delivery.isSentHere) return settle(delivery, 'sent')
       if (isElsewhere || delivery.holders > 0) return
-      if (registry.of(delivery.userId).length > 0) place(delivery)
-      else nobody(delivery, true)
+      if (registry.of(delivery.userId).length > 0) return place(delivery)
+      try {
+        nobody(delivery, true)
+      } catch (error) {
+        failed(delivery, error)
+      }
     },
 
     /** Another instance sends something to everybody. */

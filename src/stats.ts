@@ -37,7 +37,7 @@ export function createStats () {
     released: 0,
     dropped: { overflow: 0, expired: 0 },
     offline: 0,
-    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0 },
+    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0, 'internal-error': 0 },
     abandoned: 0
   }
 

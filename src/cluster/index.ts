@@ -82,6 +82,7 @@ export function createCluster ({ options, registry, publisher, log, hosts, times
     settledElsewhere: hosts.settledElsewhere
   })
   const guests = createGuests({
+    log,
     receiptTimeout,
     host: hosts.host,
     leave: bindings.drop,

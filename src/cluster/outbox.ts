@@ -105,7 +105,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
       if (delivery.isGone) abandon(relay)
-      else if (state !== 'confirmed' && patience < now) giveUp(relay)
+      else if (state !== 'confirmed' && patience < now && delivery.origin === undefined) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) lines.overdue(relay)
       // Connections here have it, or it waits for one.
