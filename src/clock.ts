@@ -8,3 +8,11 @@ const WALL_TIME_AT_START = Date.now() - performance.now()
 export function steadyNow (): number {
   return WALL_TIME_AT_START + performance.now()
 }
+
+/**
+ * How far the wall clock is ahead of the other one, in milliseconds. In whole seconds: of two times that are moved from
+ * one clock to the other, the older one stays the older one.
+ */
+export function wallClockLead (): number {
+  return Math.round((Date.now() - steadyNow()) / 1_000) * 1_000
+}

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import { EXPIRES_AT, HELD_SINCE } from './age-headers.js'
 import type { Origin } from './delivery.js'
 import { errors } from './errors.js'
 import type { InvalidReason } from './message.js'
@@ -112,8 +113,8 @@ function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publis
   return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId }
 }
 
-/** Not `CC` and `BCC`, by which RabbitMQ would send copies round again. */
+/** Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor an age, which would be its own if somebody returns it. */
 function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
-  const { CC, BCC, ...headers } = properties.headers ?? {}
+  const { CC, BCC, [HELD_SINCE]: since, [EXPIRES_AT]: expires, ...headers } = properties.headers ?? {}
   return headers
 }

@@ -79,6 +79,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     stats,
     log,
     released: journal?.released,
+    repeated: journal?.repeated,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
   const journaled = journal?.watch(router.route) ?? router.route
@@ -125,7 +126,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     // What can't be settled must not use up the time in which clients are told to come back.
     router.drain()
     await teardown.try(() => broker?.drain(timeLeft() / 2))
-    await teardown.try(() => sockets.closeAll(timeLeft()))
+    // What is held in memory has to be published after it.
+    await teardown.try(() => sockets.closeAll((store?.size ?? 0) > 0 ? timeLeft() / 2 : timeLeft()))
     await teardown.try(endUpgrades)
     if (store !== undefined) await teardown.try(() => closeHold(store, timeLeft))
     await teardown.try(() => broker?.close(timeLeft()))

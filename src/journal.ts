@@ -18,10 +18,10 @@ export interface TraceEntry {
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
   /**
-   * Why: that of a dead letter; `relayed`, where another instance told the outcome; why the hold dropped it; the code of
-   * an error.
+   * Why: that of a dead letter; `relayed`, where another instance told the outcome; `repeated`, where the hold had it
+   * already; why the hold dropped it; the code of an error.
    */
-  readonly reason?: DeadLetterReason | 'relayed' | 'overflow' | 'expired' | (string & {})
+  readonly reason?: DeadLetterReason | 'relayed' | 'repeated' | 'overflow' | 'expired' | (string & {})
   readonly userId?: string
   /** The notification's. */
   readonly id?: string
@@ -53,6 +53,7 @@ export function createJournal (size: number) {
   /** What the broker delivers again joins what is under way: they have one outcome. */
   const awaited = new WeakSet<Promise<Routed>>()
   const relayed = new WeakSet<Notification>()
+  const repeated = new WeakSet<Notification>()
 
   function add (event: TraceEntry['event'], userId: string | undefined, id?: string): Entry {
     const entry = new Entry(event, userId, id)
@@ -74,6 +75,7 @@ export function createJournal (size: number) {
     const entry = addOutcome(userId, id, origin === undefined ? 'notify' : 'queue', result)
     entry.queue = origin?.queue
     if (relayed.has(notification)) entry.reason = 'relayed'
+    if (repeated.has(notification)) entry.reason = 'repeated'
     if (origin?.gone.aborted === true) abandoned(notification, origin)
   }
 
@@ -116,6 +118,11 @@ export function createJournal (size: number) {
     /** What was in the hold has reached somebody. */
     released (userId: string, id: string, routed: Routed): void {
       addOutcome(userId, id, 'hold', routed)
+    },
+
+    /** What was to be held was in the hold already. */
+    repeated (notification: Notification): void {
+      repeated.add(notification)
     },
 
     /** The hold dropped some of a user's unseen. */

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Relays } from './cluster/index.js'
+import { timesBefore } from './age-headers.js'
 import { steadyNow } from './clock.js'
 import type { Connection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
@@ -29,12 +30,14 @@ interface RouterParts {
   log: FastifyBaseLogger
   /** What was in the hold has reached somebody. */
   released: ((userId: string, id: string, routed: Routed) => void) | undefined
+  /** What was to be held was in the hold already. */
+  repeated: ((notification: Notification) => void) | undefined
   /** A connection has left something unacknowledged for too long. */
   onOverdue (connection: Connection): void
 }
 
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
-export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
+export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, repeated, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
   const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
   const waiting = createWaiting(offer)
@@ -67,8 +70,11 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     }
     const time = now()
     lastPosition = Math.max(lastPosition + 1, Math.floor(time * 1_000)) // the wall clock may go back, an order may not
-    const delivery = new Delivery(notification, before?.position ?? lastPosition, time + expirationOf(origin), origin)
-    if (before !== undefined) delivery.redelivered = true
+    const fresh = { position: before?.position ?? lastPosition, expiresAt: time + expirationOf(origin) }
+    const given = lines && timesBefore(origin?.message.properties.headers, fresh, now, options.hold.maxAge)
+    const { position, expiresAt } = given ?? fresh
+    const delivery = new Delivery(notification, position, expiresAt, origin)
+    if (before !== undefined || given !== undefined) delivery.redelivered = true
     place(delivery, isForAll)
     return delivery.routed
   }
@@ -197,10 +203,13 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     else settle(delivery, outcome)
   }
 
-  /** It is in the hold; or is not, as there was no room for it. */
-  function kept (delivery: Delivery, outcome: 'held' | 'offline'): void {
+  /** It is in the hold, perhaps since a delivery before this one; or is not, as there was no room for it. */
+  function kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void {
     const { userId, id } = delivery
-    if (!delivery.isSettled) settle(delivery, outcome)
+    if (!delivery.isSettled && outcome === 'known') {
+      repeated?.(delivery.notification)
+      conclude(delivery, 'held') // it has been counted
+    } else if (!delivery.isSettled && outcome !== 'known') settle(delivery, outcome)
     // Somebody else has it meanwhile. Or has put it into the same hold: then it is the only one.
     else if (delivery.outcome !== 'held') lines!.remove(userId, id)
     // By now the user may have a connection elsewhere.

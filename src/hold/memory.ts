@@ -58,10 +58,11 @@ export function createMemoryHold (
     return list
   }
 
-  function add (userId: string, held: Held): string[] {
+  function add (userId: string, held: Held): string[] | 'known' {
     const present = users.get(userId)
     if (present !== undefined) dropExpired(userId, present)
-    if (present?.has(held.id)) return []
+    const same = present?.get(held.id)
+    if (same !== undefined) return same.position === held.position ? [] : 'known'
     const ownSize = sizeOf(held)
     const until = expiryOf(held, maxAge)
     if (until <= now()) return refuse('expired', userId, held)
