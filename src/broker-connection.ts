@@ -216,17 +216,19 @@ export function createBrokerConnection<C extends Channel> (
   }
 
   function timeLeft (): number {
-    return Math.max(0, closeDeadline - Date.now())
+    return Math.max(0, closeDeadline - performance.now())
   }
 
   async function finish (): Promise<void> {
     const open = model
     model = undefined
-    if (open !== undefined) {
+    try {
+      if (open === undefined) return
       if (channel !== undefined) await within(timeLeft(), closeChannel(channel))
       await closeModel(open, timeLeft())
+    } finally {
+      await recovering?.close() // else it would connect again
     }
-    await recovering?.close()
   }
 
   return {
@@ -330,7 +332,7 @@ export function createBrokerConnection<C extends Channel> (
      * @param timeout how long that may take in all, in milliseconds
      */
     async close (timeout: number): Promise<void> {
-      closeDeadline = Date.now() + timeout
+      closeDeadline = performance.now() + timeout
       closing.abort()
       interruptSetUp()
       stability.closed()
@@ -338,9 +340,12 @@ export function createBrokerConnection<C extends Channel> (
       // Stopped in the middle of a try, amqplib would open the connection and hand it to nobody, and its next error
       // would be an uncaught one. So the try is let come to its end, if need be after this has returned.
       const ended = attempt?.ended
-      if (ended === undefined || await within(timeout, ended)) await finish()
-      else ended.then(finish)
-      enter('closed', true)
+      try {
+        if (ended === undefined || await within(timeout, ended)) await finish()
+        else ended.then(finish).catch((err: unknown) => log.error({ err, purpose }, 'broker not closed'))
+      } finally {
+        enter('closed', true)
+      }
     }
   }
 }

@@ -12,6 +12,7 @@ import { queuesOf, type BrokerOptions } from './options.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from './registry.js'
 import type { Stats } from './stats.js'
+import { Teardown } from './teardown.js'
 import type { Tracing } from './tracing.js'
 import { within } from './within.js'
 
@@ -76,7 +77,7 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
   const queues = queuesOf(options)
   const timed = times?.timed(receive) ?? receive
   const handle = tracing?.process(timed) ?? timed
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle, whenMovable }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle, failed, whenMovable }))
 
   /** The one way in for what the queues deliver. */
   function receive (origin: Origin): Routed | Promise<Routed> {
@@ -110,6 +111,13 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
     while (['connecting', 'blocked'].includes(publisher.connection.state) && performance.now() < deadline) await delay(LOOK_INTERVAL)
   }
 
+  /** A client may have the message already: to find it in the dead-letter queue too is better than to lose it. */
+  async function failed (origin: Origin, error: unknown): Promise<void> {
+    // By name and code alone: what an error says may quote the message.
+    const { name = typeof error, code } = (error ?? {}) as { name?: string, code?: string }
+    await deadLetter(origin, 'internal-error', `an unexpected error: ${code ?? name}`)
+  }
+
   return {
     queue: queues[0],
     consumers,
@@ -118,22 +126,29 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
     cluster,
 
     async start (timeout) {
-      const deadline = Date.now() + timeout
+      const deadline = performance.now() + timeout
       // What consumes comes last: before, nothing could be passed on.
       await Promise.all([publisher.connection.start(timeout), cluster?.connection.start(timeout)])
-      await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - Date.now()))))
+      await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - performance.now()))))
     },
 
     async drain (timeout) {
-      const deadline = Date.now() + timeout
-      await Promise.all(consumers.map(consumer => consumer.drain(timeout)))
-      await cluster?.leave(Math.max(0, deadline - Date.now()))
+      const deadline = performance.now() + timeout
+      const teardown = new Teardown(log)
+      await Promise.all(consumers.map(consumer => teardown.try(() => consumer.drain(timeout))))
+      await teardown.try(() => cluster?.leave(Math.max(0, deadline - performance.now())))
+      teardown.end()
     },
 
     async close (timeout) {
-      cluster?.close()
+      const teardown = new Teardown(log)
+      await teardown.try(() => cluster?.close())
       const connections = [...consumers.map(({ connection }) => connection), publisher.connection]
-      await Promise.all([cluster?.leave(timeout), ...connections.map(connection => connection.close(timeout))])
+      await Promise.all([
+        teardown.try(() => cluster?.leave(timeout)),
+        ...connections.map(connection => teardown.try(() => connection.close(timeout)))
+      ])
+      teardown.end()
     }
   }
 }

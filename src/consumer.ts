@@ -23,16 +23,18 @@ export interface ConsumerOptions {
   stats: Stats
   log: FastifyBaseLogger
   /**
-   * Takes a message over; done, or fulfilled, when its outcome is known. Rejected, the message stays unsettled. Its
-   * `gone` aborts when the broker will deliver the message again, as its channel is dead.
+   * Takes a message over; done, or fulfilled, when its outcome is known. Its `gone` aborts when the broker will deliver
+   * the message again, as its channel is dead.
    */
   handle (origin: Origin): unknown
+  /** Takes a message over that could not be handled, as of an unexpected error; fulfilled when it may be settled. */
+  failed (origin: Origin, error: unknown): Promise<unknown>
   /** Resolves when messages can be moved to the dead-letter queue, or after a while. */
   whenMovable (): Promise<void>
 }
 
 /** Consumes a queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, queue, stats, log, handle, whenMovable }: ConsumerOptions) {
+export function createConsumer ({ options, queue, stats, log, handle, failed, whenMovable }: ConsumerOptions) {
   const { prefetch, cluster, deadLetterQueue, deliveryLimit } = options
   const source = new DeclaredQueue({ queue, declaration: ownQueue(deadLetterQueue), deliveryLimit, log })
   const standby = new Standby(queue, log)
@@ -140,13 +142,14 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
       if (!own.settle(message)) stats.count('abandoned')
       else if (!isProving) prove(channel)
     }
+    const origin: Origin = { message, queue, gone, nearLimit: nearLimit(deliveryCount) }
     try {
-      const outcome = handle({ message, queue, gone, nearLimit: nearLimit(deliveryCount) })
+      const outcome = handle(origin)
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
-      if (outcome instanceof Promise) outcome.then(settle, fail)
+      if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => fail(origin, error, settle))
       else settle()
     } catch (error) {
-      fail(error)
+      fail(origin, error, settle)
     }
   }
 
@@ -157,10 +160,19 @@ export function createConsumer ({ options, queue, stats, log, handle, whenMovabl
     return treatment === 'route' ? undefined : { deliveryCount, deliveryLimit, treatment }
   }
 
-  /** What amqplib calls must not throw: it would close the channel. */
-  function fail (err: unknown): void {
-    if ((err as Error).name === 'AbortError') return // given up, as its channel died
-    log.error({ err, queue }, 'message not settled')
+  /**
+   * Sees to a message of which nobody knows what became: unsettled, it would hold a place of the prefetch for ever. What
+   * amqplib calls must not throw, as that would close the channel.
+   */
+  async function fail (origin: Origin, err: unknown, settle: () => void): Promise<void> {
+    if (origin.gone.aborted) return // the broker delivers it again
+    log.error({ err, queue }, 'message failed unexpectedly')
+    try {
+      await failed(origin, err)
+      settle()
+    } catch (err) {
+      if (!origin.gone.aborted) log.error({ err, queue }, 'message not settled')
+    }
   }
 
   return {

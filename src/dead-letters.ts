@@ -2,13 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type, type Static } from '@sinclair/typebox'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
+import { EXPIRES_AT, HELD_SINCE } from './age-headers.js'
 import type { Origin } from './delivery.js'
 import { errors } from './errors.js'
 import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from './options.js'
 import type { Publisher } from './publisher.js'
 
-const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'delivery-limit'>
+const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'delivery-limit' | 'internal-error'>
 
 /** Why a message is in the dead-letter queue. */
 export type DeadLetterReason = (typeof reasons)[number]
@@ -69,9 +70,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
         gone.throwIfAborted()
         try {
           await publish(message.content, forms[0]!)
-          // That a user is offline is nothing to be warned of.
-          log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
-          return
+          break
         } catch (error) {
           if (!isPublishError(error) && forms.length > 1) {
             forms.shift()
@@ -81,6 +80,8 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
           await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
         }
       }
+      // That a user is offline is nothing to be warned of.
+      log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
     },
 
     /**
@@ -113,10 +114,12 @@ function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publis
 }
 
 /**
- * Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor the broker's counts, with which a letter that is
- * published to the queue again would seem to have been returned as often.
+ * Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor the broker's counts and an age, which a letter
+ * that is published to the queue again would bring along.
  */
 function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
-  const { CC, BCC, 'x-delivery-count': deliveryCount, 'x-acquired-count': acquiredCount, ...headers } = properties.headers ?? {}
+  const {
+    CC, BCC, 'x-delivery-count': deliveryCount, 'x-acquired-count': acquiredCount, [HELD_SINCE]: since, [EXPIRES_AT]: expires, ...headers
+  } = properties.headers ?? {}
   return headers
 }

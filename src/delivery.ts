@@ -46,7 +46,7 @@ export class Delivery {
   connections = 0
   /** Of those here, how many may still acknowledge it. */
   holders = 0
-  /** Until when one of them has to, in milliseconds since 1970. */
+  /** When the time to acknowledge it ends, by `performance.now()`. */
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean
@@ -57,6 +57,7 @@ export class Delivery {
   /** Whether a client here has it that can't acknowledge it: it is settled when the other instances have it too. */
   isSentHere = false
   private result: Routed | undefined
+  private failure: { readonly error: unknown } | undefined
   private promise: Promise<Routed> | undefined
   private resolve: ((routed: Routed) => void) | undefined
   private reject: ((error: unknown) => void) | undefined
@@ -102,6 +103,7 @@ export class Delivery {
   /** The same with all that is told of it: at once where it is known already. */
   get routed (): Routed | Promise<Routed> {
     return this.result ?? (this.promise ??= new Promise((resolve, reject) => {
+      if (this.failure !== undefined) return reject(this.failure.error)
       this.resolve = resolve
       this.reject = reject
     }))
@@ -115,7 +117,8 @@ export class Delivery {
 
   /** Nobody takes it over. */
   fail (error: unknown): void {
-    this.reject?.(error) // known later than it was asked for
+    this.failure = { error }
+    this.reject?.(error)
   }
 
   /** Nothing more is to become of it, as it is gone: who has joined it has to ask anew. */

@@ -56,7 +56,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
         settled(delivery, 'sent')
         return true
       }
-      delivery.deadline = Date.now() + ackTimeout
+      delivery.deadline = performance.now() + ackTimeout
       for (const connection of holders) hold(connection, delivery)
       return true
     },
@@ -119,7 +119,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
 
     /** Looks for connections that took too long; the oldest of each comes first. */
     tick (): void {
-      const now = Date.now()
+      const now = performance.now()
       for (const connection of busy) {
         const [oldest] = connection.unacked.values()
         if (oldest!.deadline <= now) onOverdue(connection)

@@ -30,7 +30,7 @@ export function policeInbound (connection: Connection, { limits, acknowledged, c
   }
 
   function count (): void {
-    const now = Math.floor(Date.now() / 1_000)
+    const now = Math.floor(performance.now() / 1_000)
     if (now !== second) {
       second = now
       frames = 0

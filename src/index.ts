@@ -1,7 +1,7 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createBroker } from './broker.js'
+import { createBroker, type Broker } from './broker.js'
 import { closeCodes } from './close-codes.js'
 import type { Hosts } from './cluster/index.js'
 import { createHealth } from './health.js'
@@ -16,9 +16,11 @@ import { parseOptions } from './parse-options.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
+import { createSafeLog } from './safe-log.js'
 import { assertScope, refuseSecondWebSocket } from './scope.js'
 import { createSockets, handleSocketError, serverOptions } from './sockets.js'
 import { createStats } from './stats.js'
+import { Teardown } from './teardown.js'
 import { loadTracing } from './tracing.js'
 import { UpgradeGate } from './upgrade-gate.js'
 import { Upgrades } from './upgrades.js'
@@ -29,7 +31,7 @@ const SWEEP_INTERVAL = 1_000
 
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
-  const { log } = app
+  const log = createSafeLog(app.log)
   assertScope(app)
 
   // There can be one in a scope, and it may have WebSocket routes of its own.
@@ -39,14 +41,14 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     refuseSecondWebSocket(app)
   }
 
-  const metrics = options.metrics && await createMetrics(options.metrics)
+  const metrics = options.metrics && await createMetrics(options.metrics, log)
   const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = createRegistry()
   const journal = options.journal > 0 ? createJournal(options.journal) : undefined
-  const tracing = options.tracing ? await loadTracing(options) : undefined
+  const tracing = options.tracing ? await loadTracing(options, log) : undefined
   const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
     stats.drop(reason, count)
     journal?.dropped(reason, count, userId, ids)
@@ -83,6 +85,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     stats,
     log,
     released: journal?.released,
+    repeated: journal?.repeated,
     onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
   const journaled = journal?.watch(router.route) ?? router.route
@@ -97,9 +100,6 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
-  app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, refused: metrics?.refused })
-
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
     for (const { pattern, why } of patternsWithoutMatch(options.allowedOrigins)) {
@@ -109,53 +109,68 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     if (maxPayload > options.limits.frameBytes) {
       log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
     }
-    if (store?.size !== undefined) {
-      log.warn('offline is \'hold\' without hold.redis: what is held is in memory, and lost in a crash')
-      sweeping = setInterval(store.sweep, SWEEP_INTERVAL)
-    }
-    if (broker === undefined) return
+    if (store?.size !== undefined) log.warn('offline is \'hold\' without hold.redis: what is held is in memory, and lost in a crash')
+    if (broker !== undefined) await start(broker)
+    if (store?.size !== undefined) sweeping = setInterval(store.sweep, SWEEP_INTERVAL)
+  })
+
+  async function start (broker: Broker): Promise<void> {
     // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
     const { pluginTimeout = 0 } = app.initialConfig
     const timeout = pluginTimeout > 0 ? pluginTimeout * 0.9 : 60_000
     try {
       await broker.start(timeout)
     } catch (error) {
-      await broker.close(0)
+      await broker.close(0).catch((err: unknown) => log.error({ err }, 'broker not closed'))
       throw error
     }
-  })
+  }
 
   let closed: Promise<void> | undefined
   async function shutDown (): Promise<void> {
     closing.since = new Date()
-    const deadline = Date.now() + options.drainTimeout
-    const timeLeft = () => Math.max(0, deadline - Date.now())
+    const deadline = performance.now() + options.drainTimeout
+    const timeLeft = () => Math.max(0, deadline - performance.now())
+    const teardown = new Teardown(log)
     // What can't be settled must not use up the time in which clients are told to come back.
     router.drain()
-    await broker?.drain(timeLeft() / 2)
-    await sockets.closeAll(timeLeft())
-    upgrades.close()
-    if (store !== undefined) await closeHold(store, timeLeft)
-    await broker?.close(timeLeft())
-    tracing?.close()
+    await teardown.try(() => broker?.drain(timeLeft() / 2))
+    // What is held in memory has to be published after it.
+    await teardown.try(() => sockets.closeAll((store?.size ?? 0) > 0 ? timeLeft() / 2 : timeLeft()))
+    await teardown.try(() => upgrades.close())
+    if (store !== undefined) await teardown.try(() => closeHold(store, timeLeft))
+    await teardown.try(() => broker?.close(timeLeft()))
+    await teardown.try(() => tracing?.close())
     closing.done = new Date()
+    teardown.end()
   }
 
   /** What is in memory goes back to the queue, from which the next process has it. */
   async function closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
+    const teardown = new Teardown(log)
     clearInterval(sweeping)
-    await within(timeLeft(), router.close())
-    await giveBack(store, broker, timeLeft(), log)
-    await store.close()
+    await teardown.try(() => within(timeLeft(), router.close()))
+    await teardown.try(() => giveBack(store, broker, timeLeft(), log))
+    await teardown.try(() => store.close())
+    teardown.end()
   }
 
   // Begun while the server still listens, awaited where Fastify sets no time limit. In between the server waits for
   // its sockets to end.
-  app.addHook('preClose', async () => { closed ??= shutDown() })
-  app.addHook('onClose', async () => {
-    await (closed ??= shutDown())
-    metrics?.remove()
+  app.addHook('preClose', async () => {
+    closed ??= shutDown()
+    closed.catch(() => {}) // onClose throws it
   })
+  app.addHook('onClose', async () => {
+    const teardown = new Teardown(log)
+    await teardown.try(() => (closed ??= shutDown()))
+    await teardown.try(() => metrics?.remove())
+    teardown.end()
+  })
+
+  // After the hooks: where one of these throws, close() lets go of what is open by now.
+  app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, refused: metrics?.refused })
   metrics?.register({ options, registry, sockets, broker, store, health, stats: stats.snapshot })
 }
 

@@ -13,15 +13,15 @@ export interface TraceEntry {
   readonly at: Date
   /**
    * An outcome; or, of a notification: `dropped` from the hold, unseen; `abandoned`, as the broker's channel had died, so
-   * that the broker delivers it again; `failed`, as `notify()` has told who called it. Of a connection: `connected`;
+   * that the broker delivers it again; `failed`, as `notify()` has told who called it, or by an unexpected error. Of a connection: `connected`;
    * `closing`, by this server; `disconnected`, without a code where `unregister()` has let go of it.
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
   /**
-   * Why: that of a dead letter; `relayed`, where another instance told the outcome; why the hold dropped it; the code of
-   * an error.
+   * Why: that of a dead letter; `relayed`, where another instance told the outcome; `repeated`, where the hold had it
+   * already; why the hold dropped it; the code of an error.
    */
-  readonly reason?: DeadLetterReason | 'relayed' | 'overflow' | 'expired' | (string & {})
+  readonly reason?: DeadLetterReason | 'relayed' | 'repeated' | 'overflow' | 'expired' | (string & {})
   readonly userId?: string
   /** The notification's. */
   readonly id?: string
@@ -53,6 +53,7 @@ export function createJournal (size: number) {
   /** What the broker delivers again joins what is under way: they have one outcome. */
   const awaited = new WeakSet<Promise<Routed>>()
   const relayed = new WeakSet<Notification>()
+  const repeated = new WeakSet<Notification>()
 
   function add (event: TraceEntry['event'], userId: string | undefined, id?: string): Entry {
     const entry = new Entry(event, userId, id)
@@ -74,6 +75,7 @@ export function createJournal (size: number) {
     const entry = addOutcome(userId, id, origin === undefined ? 'notify' : 'queue', result)
     entry.queue = origin?.queue
     if (relayed.has(notification)) entry.reason = 'relayed'
+    if (repeated.has(notification)) entry.reason = 'repeated'
     if (origin?.gone.aborted === true) abandoned(notification, origin)
   }
 
@@ -84,9 +86,10 @@ export function createJournal (size: number) {
   }
 
   function failed (notification: Notification, origin: Origin | undefined, error: unknown): void {
-    if (origin !== undefined) return abandoned(notification, origin) // else it waits until it has an outcome
+    if (origin?.gone.aborted === true) return abandoned(notification, origin)
     const entry = add('failed', notification.userId, notification.payload.id)
-    entry.from = 'notify'
+    entry.from = origin === undefined ? 'notify' : 'queue'
+    entry.queue = origin?.queue
     entry.reason = (error as { code?: string }).code
   }
 
@@ -115,6 +118,11 @@ export function createJournal (size: number) {
     /** What was in the hold has reached somebody. */
     released (userId: string, id: string, routed: Routed): void {
       addOutcome(userId, id, 'hold', routed)
+    },
+
+    /** What was to be held was in the hold already. */
+    repeated (notification: Notification): void {
+      repeated.add(notification)
     },
 
     /** The hold dropped some of a user's unseen. */

@@ -91,7 +91,7 @@ export function composePayload (content: unknown, id?: string): Payload {
 }
 
 /** A notification as the message that it might have been. */
-export function toMessage ({ userId, payload: { id, json } }: Notification): Buffer {
+export function toMessage ({ userId, payload: { id, json } }: { userId: string, payload: { id: string, json: string } }): Buffer {
   return Buffer.from(`{"userId":${JSON.stringify(userId)},"content":${json},"id":${JSON.stringify(id)}}`)
 }
 

@@ -1,3 +1,4 @@
+import type { TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from './errors.js'
 import type { RedisClient } from './hold/index.js'
@@ -24,14 +25,20 @@ export function parseOptions (input: NotificationPluginOptions): Options {
   return Object.freeze(withPrefix(withDeadLetterQueue(options as Options)))
 }
 
-/** Groups of options are copied one level down, so that defaults are never written into the caller's. `undefined` is as good as absent. */
-function copy (input: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)
-    .map(([name, value]) => [name, isGroup(value) ? copy(value) : value]))
+/**
+ * Groups of options are copied, so that defaults are never written into the caller's. Everything else is the caller's own
+ * and used as it is: a client of Redis, a registry, an array. `undefined` is as good as absent.
+ */
+function copy (input: object, schema: TSchema = OptionsSchema): Record<string, unknown> {
+  const properties: Record<string, TSchema | undefined> = schema.properties
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined).map(([name, value]) => {
+    const group = properties[name]
+    return [name, group?.properties !== undefined && isObject(value) ? copy(value, group) : value]
+  }))
 }
 
-function isGroup (value: unknown): value is object {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+function isObject (value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** What the schema of one option can't say: how options go together. */

@@ -1,5 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Relays } from './cluster/index.js'
+import { timesBefore } from './age-headers.js'
+import { steadyNow } from './clock.js'
 import type { Connection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
 import { Delivery, type Origin, type Outcome, type Routed } from './delivery.js'
@@ -28,18 +30,22 @@ interface RouterParts {
   log: FastifyBaseLogger
   /** What was in the hold has reached somebody. */
   released: ((userId: string, id: string, routed: Routed) => void) | undefined
+  /** What was to be held was in the hold already. */
+  repeated: ((notification: Notification) => void) | undefined
   /** A connection has left something unacknowledged for too long. */
   onOverdue (connection: Connection): void
 }
 
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
-export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, onOverdue }: RouterParts) {
+export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, repeated, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
   const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
-  const waiting = createWaiting(inFlight.offer)
+  const waiting = createWaiting(offer)
   const offline = createOfflinePolicy({ deadLetters: options.offline === 'dead-letter' ? deadLetters : undefined, stats, log })
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */
   const isDirect = options.settle === 'sent' && lines === undefined && relays === undefined
+  /** Other instances, and whoever shares the Redis, compare these times with their own: they need the wall clock. */
+  const now = options.cluster || options.hold.redis !== undefined ? Date.now : steadyNow
   let lastPosition = 0
   let isClosing = false
 
@@ -64,10 +70,13 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       same.origin = origin
       return same.routed
     }
-    const now = Date.now()
-    lastPosition = Math.max(lastPosition + 1, now * 1_000)
-    const delivery = new Delivery(notification, before?.position ?? lastPosition, now + expirationOf(origin), origin)
-    if (before !== undefined) delivery.redelivered = true
+    const time = now()
+    lastPosition = Math.max(lastPosition + 1, Math.floor(time * 1_000)) // the wall clock may go back, an order may not
+    const fresh = { position: before?.position ?? lastPosition, expiresAt: time + expirationOf(origin) }
+    const given = lines && timesBefore(origin?.message.properties.headers, fresh, now, options.hold.maxAge)
+    const { position, expiresAt } = given ?? fresh
+    const delivery = new Delivery(notification, position, expiresAt, origin)
+    if (before !== undefined || given !== undefined) delivery.redelivered = true
     place(delivery, isForAll)
     return delivery.routed
   }
@@ -102,8 +111,29 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     return { outcome: 'sent', connections }
   }
 
-  /** Hands a delivery over, or lets it wait. */
+  /**
+   * Hands a delivery over, or lets it wait. An unexpected error is that of this delivery alone: who waits for its outcome
+   * is told, and the others go on.
+   */
   function place (delivery: Delivery, isForAll = false): void {
+    try {
+      placeNow(delivery, isForAll)
+    } catch (error) {
+      failed(delivery, error)
+    }
+  }
+
+  /** For one that waits: whether it need not wait any longer. */
+  function offer (delivery: Delivery): boolean {
+    try {
+      return inFlight.offer(delivery)
+    } catch (error) {
+      failed(delivery, error)
+      return true
+    }
+  }
+
+  function placeNow (delivery: Delivery, isForAll: boolean): void {
     const { userId, kind } = delivery
     const isHere = registry.of(userId).length > 0
     const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
@@ -145,10 +175,14 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
   }
 
   function giveUp (delivery: Delivery): void {
-    const outcome = offline(delivery.notification, delivery.origin)
+    const { origin } = delivery
+    const outcome = offline(delivery.notification, origin)
     if (!(outcome instanceof Promise)) return conclude(delivery, outcome.outcome)
     delivery.isWaiting = true // however long it takes, the other instances are not asked again
-    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => failed(delivery, error))
+    outcome.then(({ outcome }) => conclude(delivery, outcome), (error: unknown) => {
+      if (delivery.origin !== origin) giveUp(delivery) // another message has joined meanwhile, which is not lost with this one
+      else failed(delivery, error)
+    })
   }
 
   /** Nobody takes it over, and who has called notify() is told. */
@@ -171,10 +205,13 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     else settle(delivery, outcome)
   }
 
-  /** It is in the hold; or is not, as there was no room for it. */
-  function kept (delivery: Delivery, outcome: 'held' | 'offline'): void {
+  /** It is in the hold, perhaps since a delivery before this one; or is not, as there was no room for it. */
+  function kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void {
     const { userId, id } = delivery
-    if (!delivery.isSettled) settle(delivery, outcome)
+    if (!delivery.isSettled && outcome === 'known') {
+      repeated?.(delivery.notification)
+      conclude(delivery, 'held') // it has been counted
+    } else if (!delivery.isSettled && outcome !== 'known') settle(delivery, outcome)
     // Somebody else has it meanwhile. Or has put it into the same hold: then it is the only one.
     else if (delivery.outcome !== 'held') lines!.remove(userId, id)
     // By now the user may have a connection elsewhere.
@@ -235,8 +272,12 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       if (delivery.isSettled || delivery.isWaiting) return
       if (delivery.isSentHere) return settle(delivery, 'sent')
       if (isElsewhere || delivery.holders > 0) return
-      if (registry.of(delivery.userId).length > 0) place(delivery)
-      else nobody(delivery, true)
+      if (registry.of(delivery.userId).length > 0) return place(delivery)
+      try {
+        nobody(delivery, true)
+      } catch (error) {
+        failed(delivery, error)
+      }
     },
 
     /** Another instance sends something to everybody. */
@@ -266,9 +307,10 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     acknowledged (connection: Connection, ids: readonly string[]): void {
       const { userId } = connection
       const unknown = inFlight.acknowledged(connection, ids)
+      if (options.settle === 'sent') return // nothing waits for an ack
       // Those of a connection that was given up already. What another one has by now is settled by that.
       for (const id of unknown) lines?.remove(userId, id, inFlight.find(userId, id) === undefined)
-      if (!isDirect) changed(userId)
+      changed(userId)
     },
 
     /** A connection has left the registry: what it has not acknowledged goes to another one, or waits. */

@@ -10,6 +10,7 @@ import { createHeartbeat } from './heartbeat.js'
 import { kind } from './message.js'
 import type { Options } from './options.js'
 import type { Registry } from './registry.js'
+import { Teardown } from './teardown.js'
 
 /** At shutdown so many sockets are closed each so many milliseconds: 10,000 clients come back over 5 s, not in one instant. */
 const CLOSE_BATCH = 100
@@ -99,7 +100,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
   })
 
   function endSilent (): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const [{ socket }, at] of ending) {
       if (at > now) return
       socket.terminate()
@@ -145,7 +146,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
     leave(connection)
     // At the end what it acknowledges until it is closed counts: the rest goes back to the queue.
     if (!closing) hooks.ended(connection)
-    if (!ending.has(connection)) ending.set(connection, Date.now() + CLOSE_GRACE)
+    if (!ending.has(connection)) ending.set(connection, performance.now() + CLOSE_GRACE)
   }
 
   function close (connection: Connection, code: number, reason: string): boolean {
@@ -257,19 +258,22 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
      */
     async closeAll (timeout: number): Promise<void> {
       closing = true
-      const deadline = Date.now() + timeout
+      const teardown = new Teardown(log)
+      const deadline = performance.now() + timeout
       const batches = Math.max(1, Math.floor(timeout / 2 / CLOSE_INTERVAL))
       const connections = [...open.keys()]
       const size = Math.max(CLOSE_BATCH, Math.ceil(connections.length / batches))
       for (let from = 0; from < connections.length; from += size) {
         if (from > 0) await delay(CLOSE_INTERVAL)
-        for (const connection of connections.slice(from, from + size)) close(connection, closeCodes.goingAway, 'server shutting down')
+        const batch = connections.slice(from, from + size)
+        await Promise.all(batch.map(connection => teardown.try(() => close(connection, closeCodes.goingAway, 'server shutting down'))))
       }
       if (open.size > 0) {
-        const grace = Math.max(0, Math.min(CLOSE_GRACE, deadline - Date.now()))
+        const grace = Math.ceil(Math.max(0, Math.min(CLOSE_GRACE, deadline - performance.now()))) // whole milliseconds only
         await once(events, 'empty', { signal: AbortSignal.timeout(grace) }).catch(() => {})
       }
-      for (const { socket } of open.keys()) socket.terminate()
+      await Promise.all(Array.from(open.keys(), ({ socket }) => teardown.try(() => socket.terminate())))
+      teardown.end()
     }
   }
 }

@@ -42,7 +42,7 @@ export function createStats () {
     released: 0,
     dropped: { overflow: 0, expired: 0 },
     offline: 0,
-    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0, 'delivery-limit': 0 },
+    deadLettered: { 'too-large': 0, 'invalid-utf8': 0, 'invalid-json': 0, 'invalid-message': 0, offline: 0, 'delivery-limit': 0, 'internal-error': 0 },
     unsent: { overflow: 0, expired: 0 },
     abandoned: 0
   }

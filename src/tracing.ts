@@ -1,5 +1,6 @@
 import type * as Api from '@opentelemetry/api'
 import type { Attributes, Context, Span, TextMapGetter } from '@opentelemetry/api'
+import type { FastifyBaseLogger } from 'fastify'
 import type { Delivery, Origin, Routed } from './delivery.js'
 import { errors } from './errors.js'
 import type { Options } from './options.js'
@@ -34,9 +35,9 @@ export interface Tracing {
  * @param load how; replaced by tests
  * @throws FST_NOTIFICATION_TRACING_NO_API where it is not installed
  */
-export async function loadTracing (options: Options, load: () => Promise<unknown> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
+export async function loadTracing (options: Options, log: FastifyBaseLogger, load: () => Promise<unknown> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
   try {
-    return createTracing(await load() as typeof Api, options)
+    return createTracing(await load() as typeof Api, options, log)
   } catch (error) {
     if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new errors.TracingNoApi({ cause: error })
@@ -47,7 +48,7 @@ export async function loadTracing (options: Options, load: () => Promise<unknown
  * A span for each message, from its arrival until its outcome is known, in the trace that its headers name; by the
  * semantic conventions for messaging. Routing keys are left out, as they may name users; so are users and contents.
  */
-function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, { amqpUrl, queue, relay, cluster }: Options): Tracing {
+function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, { amqpUrl, queue, relay, cluster }: Options, log: FastifyBaseLogger): Tracing {
   const tracer = trace.getTracer('fastify-notification')
   const exchange = relay.exchange ?? `${[queue].flat()[0]}.relay`
   const server = serverAttributes(amqpUrl)
@@ -95,31 +96,45 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
   function run<T> (span: Span, deliver: () => T, gone?: AbortSignal): T {
     try {
       const result = deliver()
-      if (result instanceof Promise) follow(span, result, gone)
-      else end(span, result as Outcome)
+      if (result instanceof Promise) return follow(span, result, gone) as T
+      end(span, result as Outcome)
       return result
     } catch (error) {
-      fail(span, error)
+      if (span.isRecording()) fail(span, error)
       throw error
     }
   }
 
-  /** Ends a span later; at the latest when the broker is about to deliver the message again. */
-  function follow (span: Span, result: Promise<Outcome>, gone: AbortSignal | undefined): void {
+  /**
+   * Ends a span later; at the latest when the broker is about to deliver the message again.
+   * @returns the same outcome, once the span has ended; an error of the span's end is the message's own
+   */
+  async function follow (span: Span, result: Promise<Outcome>, gone: AbortSignal | undefined): Promise<Outcome> {
     open.set(span, gone)
     if (gone !== undefined && !watched.has(gone)) {
       watched.add(gone)
       gone.addEventListener('abort', () => abandon(gone), { once: true })
     }
-    result.then(outcome => {
-      if (open.has(span)) end(span, outcome)
-    }, (error: unknown) => {
+    let outcome: Outcome
+    try {
+      outcome = await result
+    } catch (error) {
       if (open.has(span)) fail(span, error)
-    })
+      throw error
+    }
+    if (open.has(span)) end(span, outcome)
+    return outcome
   }
 
   function abandon (gone?: AbortSignal): void {
-    for (const [span, signal] of open) if (gone === undefined || signal === gone) end(span, ABANDONED)
+    for (const [span, signal] of open) {
+      if (gone !== undefined && signal !== gone) continue
+      try {
+        end(span, ABANDONED)
+      } catch (err) {
+        log.error({ err }, 'span not ended')
+      }
+    }
   }
 
   return {
@@ -150,7 +165,14 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
     host (deliver) {
       return delivery => {
         const { notification } = delivery
-        const { span, own } = start(exchange, propagation.extract(ROOT_CONTEXT, notification.trace ?? {}), { 'notification.id': delivery.id })
+        let started: ReturnType<typeof start>
+        try {
+          started = start(exchange, propagation.extract(ROOT_CONTEXT, notification.trace ?? {}), { 'notification.id': delivery.id })
+        } catch (err) {
+          log.error({ err }, 'span not started') // the instance that asks would ask again and again
+          return deliver(delivery)
+        }
+        const { span, own } = started
         return run(span, () => context.with(own, deliver, undefined, delivery))
       }
     },

@@ -1,3 +1,4 @@
+import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
 
 export type Waiting = ReturnType<typeof createWaiting>
@@ -5,7 +6,7 @@ export type Waiting = ReturnType<typeof createWaiting>
 /** What waits for room at its user's connections where there is no hold; with the broker it is unsettled. */
 export function createWaiting (offer: (delivery: Delivery) => boolean) {
   /** By user, then by id, the oldest first. */
-  const byUser = new Map<string, Map<string, Delivery>>()
+  const byUser = new Map<string, ByPosition<string, Delivery>>()
 
   return {
     /** Whether something of a user waits: then what comes now has to wait too. */
@@ -19,14 +20,10 @@ export function createWaiting (offer: (delivery: Delivery) => boolean) {
     },
 
     add (delivery: Delivery): void {
-      const { userId, id, position } = delivery
-      const waiting = byUser.get(userId) ?? new Map<string, Delivery>()
+      const { userId } = delivery
+      const waiting = byUser.get(userId) ?? new ByPosition<string, Delivery>(({ id }) => id)
       byUser.set(userId, waiting)
-      waiting.delete(id)
-      // What comes back from a connection that has ended is older than what waits.
-      const newer = delivery.redelivered ? [...waiting.values()].filter(other => other.position > position) : []
-      for (const other of newer) waiting.delete(other.id)
-      for (const each of [delivery, ...newer]) waiting.set(each.id, each)
+      waiting.add(delivery) // what comes back from a connection that has ended is older than what waits
     },
 
     /** Hands over what there is room for now. */

@@ -22,7 +22,7 @@ test('asyncapi.json is a valid AsyncAPI document', async t => {
   ])
   const [message] = document!.channels().get('queue')!.messages().all()
   t.match(message!.payload()!.json(), { required: ['userId', 'content'], properties: { userId: { maxLength: 255 } } })
-  t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit'])
+  t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'])
 })
 
 test('the WebSocket is described as it is: codes of the README, and a token beside the subprotocol', async t => {

@@ -121,3 +121,22 @@ test('however much comes for a client that does not read, one listener waits for
   }
   t.ok(socket.listenerCount('drain') <= before, `${before}, later ${socket.listenerCount('drain')}`)
 })
+
+test('fault 83: a notification whose id is in the hold already is held, and counted once', async t => {
+  const redis = await usePrivateRedis(t)
+  for (const hold of [{}, { redis: redis.url }]) {
+    const broker = await useBroker(t)
+    const queue = broker.queueName()
+    const { app, notifications } = await startApp(t, { ...options, amqpUrl: broker.url, queue, hold, journal: 100 })
+    t.match(await app.notifier.notify('123', 'hello', { id: 'x' }), { outcome: 'held' })
+    t.match(await app.notifier.notify('123', 'hello', { id: 'x' }), { outcome: 'held' }, 'as it is')
+    await broker.publish(queue, { userId: '123', content: 'hello', id: 'x' }, { userId: '123', content: 'another', id: 'y' })
+    await eventually(() => app.notifier.stats().held === 2 && app.notifier.health().unsettled === 0, 'all are settled')
+    t.match(app.notifier.trace({ id: 'x' }), [{ event: 'held', from: 'notify' }, { event: 'held', reason: 'repeated' }, { event: 'held', reason: 'repeated', from: 'queue' }])
+    const client = await connectRich(t, notifications('123'))
+    t.match(await client.framesReceived(2), [{ id: 'x' }, { id: 'y' }])
+    client.ack('x', 'y')
+    await eventually(() => app.notifier.stats().released === 2, 'released')
+    t.match(app.notifier.stats(), { held: 2, released: 2, acknowledged: 2 }, 'held and released agree')
+  }
+})

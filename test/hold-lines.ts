@@ -11,13 +11,14 @@ import { createApp } from './support/app.js'
 
 const NOW = Date.now() * 1_000
 
-function setUp (t: Test) {
+function setUp (t: Test, maxCount = 100) {
   const { app } = createApp(t)
-  const memory = createMemoryHold({ maxCount: 100, maxAge: 1e9, maxBytes: 1e6, totalBytes: 1e6 }, { dropped: () => t.fail('dropped') })
+  const memory = createMemoryHold({ maxCount, maxAge: 1e9, maxBytes: 1e9, totalBytes: 1e9 }, { dropped: () => t.fail('dropped') })
   const registry = createRegistry()
   const events = new EventEmitter()
   const late = new Map<string, Promise<void>>()
   const taken: string[] = []
+  const known = new Set<string>()
   let room = 0
 
   const lines = createLines({
@@ -33,11 +34,12 @@ function setUp (t: Test) {
       offer ({ id }) {
         room--
         taken.push(id)
+        known.add(id)
         events.emit('taken')
         return true
       },
       relieved: () => [],
-      find: (_userId, id) => taken.includes(id) ? {} as Delivery : undefined
+      find: (_userId, id) => known.has(id) ? {} as Delivery : undefined
     }
   })
   t.teardown(() => lines.close())
@@ -45,10 +47,11 @@ function setUp (t: Test) {
   return {
     lines,
     taken,
-    /** Lets the adds of an id wait until the returned function is called. */
-    delayAdd (id: string): () => void {
+    /** Lets the adds of some ids wait until the returned function is called. */
+    delayAdd (ids: string[]): () => void {
       let go = () => {}
-      late.set(id, new Promise(resolve => { go = resolve }))
+      const gate = new Promise<void>(resolve => { go = resolve })
+      for (const id of ids) late.set(id, gate)
       return go
     },
     connect () {
@@ -71,7 +74,7 @@ function setUp (t: Test) {
 
 test('what is not kept yet is waited for by what came later', async t => {
   const { add, connect, delayAdd, kept, makeRoom, taken, takenAll } = setUp(t)
-  const go = delayAdd('first')
+  const go = delayAdd(['first'])
   const second = kept('second')
   add('first', 1)
   add('second', 2)
@@ -101,4 +104,23 @@ test('one that comes back is given out before those that came later', async t =>
   makeRoom(10)
   await takenAll(4)
   t.same(taken, ['second', 'first', 'third', 'fourth'])
+})
+
+test('200,000 that are on their way into the hold do not keep what is in it from being given out in order', async t => {
+  const { add, connect, delayAdd, kept, makeRoom, taken, takenAll } = setUp(t, 300_000)
+  const first = kept('n0')
+  add('n0', 0)
+  await first
+  const ids = Array.from({ length: 200_000 }, (_, n) => `n${n}`)
+  const go = delayAdd(ids)
+  for (const [n, id] of ids.entries()) if (n > 1) add(id, n)
+  add('n1', 1) // comes back, and is older than the others
+  connect()
+  makeRoom(2 * ids.length)
+  await takenAll(1)
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.same(taken, ['n0'], 'what is in it already')
+  go()
+  await takenAll(ids.length)
+  t.equal(taken.findIndex((id, n) => id !== ids[n]), -1, 'in order')
 })

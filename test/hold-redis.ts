@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { Cluster, Redis } from 'ioredis'
 import { t as file, test, type Test } from 'tap'
 import { createHoldStore, type HoldOptions } from '../src/hold/index.js'
 import { connectRedis } from '../src/hold/redis-client.js'
+import { startApp } from './support/app.js'
+import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { held, idsOf, opener, START, testHoldContract } from './support/hold-contract.js'
 import { usePrivateRedis } from './support/redis.js'
+import { connectRich } from './support/rich-client.js'
 
 const server = await usePrivateRedis(file)
 
@@ -138,4 +142,52 @@ test('a store of defaults counts time by the clock', async t => {
   t.teardown(() => store.close())
   t.same(await store.add('user', held('old')), ['old'])
   t.same(await store.add('user', held('new', (Date.now() - START) * 1_000)), [])
+})
+
+test('a plain object that stands for a client is used, not copied: its getters and `this` are its own', async t => {
+  const real = connect(t)
+  await once(real, 'ready')
+  const wrapper = {
+    calls: 0,
+    get status () { return real.status },
+    async connect () { await real.connect() },
+    defineCommand (name: string, definition: { lua: string, numberOfKeys: number }) {
+      real.defineCommand(name, definition)
+      const call = async (...args: Array<string | number>) => {
+        this.calls++
+        return await (real as unknown as Record<string, (...args: Array<string | number>) => Promise<unknown>>)[name]!(...args)
+      }
+      Object.defineProperty(this, name, { value: call })
+    },
+    on: real.on.bind(real),
+    off: real.off.bind(real)
+  }
+  const { app, notifications } = await startApp(t, { offline: 'hold', hold: { redis: wrapper, keyPrefix: `${randomUUID()}:` } })
+  t.match(await app.notifier.notify('123', 'hello'), { outcome: 'held' })
+  t.ok(wrapper.calls > 0, 'by the object that was given')
+  const client = await connectClient(t, notifications('123'))
+  t.same(await client.received(1), ['hello'])
+})
+
+test("with settle: 'sent' no ack of a client costs a call to Redis", async t => {
+  const client = connect(t)
+  const calls = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0)
+  const { app, notifications } = await startApp(t, { offline: 'hold', hold: { redis: server.url, keyPrefix: `${randomUUID()}:` } })
+  const rich = await connectRich(t, notifications('123'))
+  const ids = ['a', 'b', 'c']
+  for (const id of ids) await app.notifier.notify('123', 'hello', { id })
+  await rich.framesReceived(3)
+  await eventually(async () => {
+    const before = await calls()
+    await app.notifier.notify('nobody', 'held')
+    return await calls() - before === 1
+  }, 'the hold has looked for what the user has in it')
+
+  const before = await calls()
+  for (const id of ids) rich.ack(id)
+  const pong = once(rich.socket, 'pong')
+  rich.socket.ping() // answered after what was sent before it
+  await pong
+  await app.notifier.notify('nobody', 'held')
+  t.equal(await calls() - before, 1, 'only what was held since')
 })

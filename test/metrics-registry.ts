@@ -59,9 +59,9 @@ test('a registry is for one instance at a time', async t => {
 test('prom-client that is not installed', async t => {
   const missing = Object.assign(new Error("Cannot find package 'prom-client'"), { code: 'ERR_MODULE_NOT_FOUND' })
   const error = { code: 'FST_NOTIFICATION_METRICS_NO_CLIENT', statusCode: 500, cause: missing }
-  await t.rejects(createMetrics(new Registry(), async () => { throw missing }), error)
+  await t.rejects(createMetrics(new Registry(), createApp(t).app.log, async () => { throw missing }), error)
   const broken = new SyntaxError('broken')
-  await t.rejects(createMetrics(new Registry(), async () => { throw broken }), broken)
+  await t.rejects(createMetrics(new Registry(), createApp(t).app.log, async () => { throw broken }), broken)
 })
 
 test('a registry in OpenMetrics works too', async t => {

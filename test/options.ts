@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import notificationPlugin, { type NotificationPluginOptions } from '../src/index.js'
+import { parseOptions } from '../src/parse-options.js'
 import { createApp } from './support/app.js'
 
 const amqpUrl = 'amqp://localhost'
@@ -108,4 +109,18 @@ test('a path may have parameters, the last of them optional', async t => {
     await app.ready()
     t.ok(app.hasRoute({ method: 'GET', url: path.replace(/\/:\w+\?$/, '') }) || app.hasRoute({ method: 'GET', url: path }), path)
   }
+})
+
+test('what an option holds is the object that was given, groups and what they hold of ours excepted', t => {
+  const redis = { status: 'wait', defineCommand () {}, on () {}, off () {}, async connect () {} }
+  const metrics = { registerMetric () {}, getSingleMetric () {}, removeSingleMetric () {} }
+  const allowedOrigins = ['https://example.com']
+  const limits = Object.assign(Object.create(null) as object, { connections: 7 })
+  const options = parseOptions({ offline: 'hold', hold: { redis }, metrics, allowedOrigins, limits })
+  t.equal(options.hold.redis, redis)
+  t.equal(options.metrics, metrics)
+  t.equal(options.allowedOrigins, allowedOrigins)
+  t.match(options.limits, { connections: 7, connectionsPerUser: 50 })
+  t.same(Object.keys(limits), ['connections'], 'a group of whatever kind is left as it was')
+  t.end()
 })

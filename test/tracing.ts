@@ -150,7 +150,7 @@ test('another instance goes on with the trace, of a message and of notify()', as
 })
 
 test('where amqplib is instrumented too, its span is the parent', async t => {
-  const tracing = await loadTracing(parseOptions({ amqpUrl: 'amqps://localhost', queue: 'hello', tracing: true }))
+  const tracing = await loadTracing(parseOptions({ amqpUrl: 'amqps://localhost', queue: 'hello', tracing: true }), createApp(t).app.log)
   const { traceId, headers } = startTrace()
   const origin = { queue: 'hello', gone: new AbortController().signal, message: { content: Buffer.from(''), fields: { deliveryTag: 1 }, properties: { headers } } } as never
   const receive = tracing.process(() => ({ outcome: 'sent', connections: 1 }))
@@ -180,7 +180,7 @@ test('it is off by default, and names what is not installed', async t => {
   t.equal(allSpans().length, before)
 
   const missing = async () => { throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' }) }
-  await t.rejects(loadTracing(parseOptions({ tracing: true }), missing), { code: 'FST_NOTIFICATION_TRACING_NO_API' })
-  await t.rejects(loadTracing(parseOptions({ tracing: true }), async () => { throw new Error('broken') }), { message: 'broken' })
+  await t.rejects(loadTracing(parseOptions({ tracing: true }), createApp(t).app.log, missing), { code: 'FST_NOTIFICATION_TRACING_NO_API' })
+  await t.rejects(loadTracing(parseOptions({ tracing: true }), createApp(t).app.log, async () => { throw new Error('broken') }), { message: 'broken' })
   await createApp(t).app.register(notificationPlugin, { tracing: true })
 })

@@ -12,7 +12,7 @@ interface User {
   /** Whether there is a connection, or one that waits for the binding. */
   isWanted: boolean
   isBound: boolean
-  /** Until when the binding is kept without a connection, in milliseconds since 1970. */
+  /** When a binding without a connection ends, by `performance.now()`. */
   keepUntil: number
   /** Whether a change is queued or under way. */
   isQueued: boolean
@@ -35,7 +35,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   const users = new Map<string, User>()
   /** Bound, and not wanted; those that go first come first. */
   const leaving = new Set<User>()
-  let queue: User[] = []
+  let queue = new Set<User>()
   let binders: Binder[] = []
   /** Those of the binders that have nothing to do. */
   let idle: Binder[] = []
@@ -54,7 +54,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
     if (user.isQueued) return
     if (isDue(user)) {
       user.isQueued = true
-      queue.push(user)
+      queue.add(user)
       work()
       return
     }
@@ -65,7 +65,12 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   }
 
   function work (): void {
-    while (idle.length > 0 && queue.length > 0) change(idle.pop()!, queue.shift()!)
+    // To shift an array of 200,000 takes a millisecond each time.
+    for (const user of queue) {
+      if (idle.length === 0) return
+      queue.delete(user)
+      change(idle.pop()!, user)
+    }
   }
 
   async function change (binder: Binder, user: User): Promise<void> {
@@ -86,13 +91,13 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   }
 
   function keep (user: User): void {
-    user.keepUntil = Date.now() + unbindDelay
+    user.keepUntil = performance.now() + unbindDelay
     leaving.add(user)
     timer ??= setInterval(tick, TICK)
   }
 
   function tick (): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const user of leaving) {
       if (user.keepUntil > now) break
       leaving.delete(user)
@@ -172,7 +177,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       clearInterval(timer)
       binders = []
       idle = []
-      queue = []
+      queue = new Set()
     }
   }
 }

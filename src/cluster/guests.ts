@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { Delivery, type Routed } from '../delivery.js'
 import { fromJson } from '../message.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
@@ -20,6 +21,7 @@ interface Visit {
 }
 
 export interface GuestsParts {
+  log: FastifyBaseLogger
   /** How long a receipt may be on its way, in milliseconds. */
   receiptTimeout: number
   /** Hands it to the user's connections; `offline` where there is none. */
@@ -32,7 +34,7 @@ export interface GuestsParts {
 }
 
 /** What other instances ask to be delivered here, each once, however often they ask. */
-export function createGuests ({ receiptTimeout, host, leave, reply, settledElsewhere }: GuestsParts) {
+export function createGuests ({ log, receiptTimeout, host, leave, reply, settledElsewhere }: GuestsParts) {
   const visits = new Map<string, Visit>()
   let timer: NodeJS.Timeout | undefined
 
@@ -79,7 +81,14 @@ export function createGuests ({ receiptTimeout, host, leave, reply, settledElsew
           const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, position, expiresAt, undefined, 'guest')
           delivery.redelivered = redelivered
           visit.pending.set(relay, delivery)
-          const routed = host(delivery)
+          let routed: Routed | Promise<Routed>
+          try {
+            routed = host(delivery)
+          } catch (err) {
+            log.error({ err, userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
+            visit.pending.delete(relay)
+            continue
+          }
           if (!(routed instanceof Promise)) {
             conclude(visit, relay, userId, routed)
             continue

@@ -10,6 +10,7 @@ import type { Payload } from '../payload.js'
 import type { Publisher } from '../publisher.js'
 import type { Registry } from '../registry.js'
 import type { Stats } from '../stats.js'
+import { Teardown } from '../teardown.js'
 import { createBindings } from './bindings.js'
 import { BroadcastQueue } from './broadcast-queue.js'
 import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
@@ -86,6 +87,7 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
     settledElsewhere: hosts.settledElsewhere
   })
   const guests = createGuests({
+    log,
     receiptTimeout,
     host: hosts.host,
     leave: bindings.drop,
@@ -225,17 +227,21 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
 
     /** Takes nothing more from other instances: what they send comes back to them. */
     async leave (timeout: number): Promise<void> {
-      await inbox.connection.close(timeout)
-      bindings.close()
+      const teardown = new Teardown(log)
+      await teardown.try(() => inbox.connection.close(timeout))
+      await teardown.try(bindings.close)
+      teardown.end()
     },
 
     /** Sends the receipts that wait. */
-    close (): void {
-      receipts.flush()
-      settlements.flush()
-      outbox.close()
-      guests.close()
-      for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.close()
+    async close (): Promise<void> {
+      const teardown = new Teardown(log)
+      await teardown.try(receipts.flush)
+      await teardown.try(settlements.flush)
+      await teardown.try(outbox.close)
+      await teardown.try(guests.close)
+      for (const waiting of [disconnects, urgentWakes, broadcasts]) await teardown.try(() => waiting.close())
+      teardown.end()
     }
   }
 }

@@ -40,7 +40,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   /** Outcomes that those who were slow to take a relay have yet to be told; in two generations. */
   let recent = new Map<number, SettledState>()
   let older = new Map<number, SettledState>()
-  let rotatedAt = Date.now()
+  let rotatedAt = performance.now()
   let timer: NodeJS.Timeout | undefined
   let isClosed = false
 
@@ -96,7 +96,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   function tick (): void {
-    const now = Date.now()
+    const now = performance.now()
     if (now - rotatedAt > 2 * receiptTimeout) {
       older = recent
       recent = new Map()
@@ -105,7 +105,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
       if (delivery.isGone) abandon(relay)
-      else if (state !== 'confirmed' && patience < now) giveUp(relay)
+      else if (state !== 'confirmed' && patience < now && delivery.origin === undefined) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) lines.overdue(relay)
       // Connections here have it, or it waits for one.
@@ -150,7 +150,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       const known = relayOf(delivery)
       if (known === undefined) {
         const id = delivery.relay = nextId()
-        const patience = delivery.origin === undefined ? Date.now() + publishTimeout : Infinity
+        const patience = delivery.origin === undefined ? performance.now() + publishTimeout : Infinity
         const relay: Relay = {
           id, delivery, takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false
         }
@@ -205,7 +205,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (state === 'taken') {
         delivery.connections += uncounted(relay, inbox, connections)
         takers.add(inbox)
-        relay.deadline = Date.now() + receiptTimeout
+        relay.deadline = performance.now() + receiptTimeout
         lines.answered(relay)
       } else if (state === 'nobody') {
         // Where `taken` was lost, the connections tell that clients had it.

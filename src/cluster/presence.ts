@@ -40,8 +40,8 @@ export function createPresence ({ receiptTimeout, timeout, nextId, publish }: Pr
      * @throws FST_NOTIFICATION_PUBLISH_TIMEOUT
      */
     async isElsewhere (userId: string): Promise<boolean> {
-      for (const deadline = Date.now() + timeout; ;) {
-        const left = deadline - Date.now()
+      for (const deadline = performance.now() + timeout; ;) {
+        const left = deadline - performance.now()
         if (left <= 0) throw new errors.PublishTimeout('the other instances', timeout)
         const answer = await ask(userId, Math.min(receiptTimeout, left))
         if (answer === 'taken') return true

@@ -19,7 +19,7 @@ export interface Relay {
   state: 'queued' | 'published' | 'confirmed'
   /** When it was published, by `performance.now()`, with `metrics`. */
   publishedAt: number
-  /** When it is published again, in milliseconds since 1970. */
+  /** When it is published again, by `performance.now()`. */
   deadline: number
   /** Until when the broker must have confirmed it, where somebody waits who can be told that it has not. */
   readonly patience: number
@@ -90,9 +90,13 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
   /** In the order of their numbers: what is published again has its old place. */
   function insert ({ queue }: Line, relay: Relay): void {
     relay.state = 'queued'
-    const isNewest = queue.length === 0 || queue.at(-1)!.id < relay.id
-    queue.push(relay)
-    if (!isNewest) queue.sort((a, b) => a.id - b.id)
+    let low = queue.length === 0 || queue.at(-1)!.id < relay.id ? queue.length : 0
+    for (let high = queue.length; low < high;) {
+      const middle = (low + high) >>> 1
+      if (queue[middle]!.id < relay.id) low = middle + 1
+      else high = middle
+    }
+    queue.splice(low, 0, relay)
   }
 
   function publishNext (line: Line): void {
@@ -109,7 +113,7 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
     for (const relay of taken) {
       relay.batch = batch
       relay.state = 'published'
-      relay.deadline = Date.now() + receiptTimeout
+      relay.deadline = performance.now() + receiptTimeout
       relay.attempts++
       relay.isRefused = false
       if (isTimed) relay.publishedAt = performance.now()
@@ -127,18 +131,21 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
   function take ({ queue }: Line): { taken: Relay[], items: string[] } {
     const taken: Relay[] = []
     const items: string[] = []
-    for (let bytes = 0; taken.length < MAX_ITEMS && queue.length > 0;) {
-      const relay = queue[0]!
+    const gone: Relay[] = []
+    for (let bytes = 0; taken.length < MAX_ITEMS && taken.length + gone.length < queue.length;) {
+      const relay = queue[taken.length + gone.length]!
       if (relay.delivery.isGone) {
-        abandon(queue.shift()!)
+        gone.push(relay)
         continue
       }
       const item = encodeItem(relay.id, relay.delivery)
       bytes += item.length
       if (taken.length > 0 && bytes > MAX_BYTES) break
-      taken.push(queue.shift()!)
+      taken.push(relay)
       items.push(item)
     }
+    queue.splice(0, taken.length + gone.length) // at once: to shift a long one each time takes long
+    gone.forEach(abandon)
     return { taken, items }
   }
 

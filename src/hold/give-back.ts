@@ -1,31 +1,102 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { fromJson, toMessage } from '../message.js'
+import { toHeaders } from '../age-headers.js'
+import { steadyNow, wallClockLead } from '../clock.js'
+import { toMessage } from '../message.js'
 import type { Publisher } from '../publisher.js'
 import { within } from '../within.js'
-import type { Held, HoldStore } from './store.js'
+import { sizeOf, type Held, type HoldStore } from './store.js'
 
 /**
- * Publishes what would be lost with this process back to the queue, confirmed: the next process has it from there.
+ * How many are published and not confirmed yet, at most; and how many bytes, where it is more than one. Measured on a
+ * quorum queue and two busy cores: 100,000 take 44 s with 100 at a time, 29 s with 500, 25 s with 2,000.
+ */
+const MAX_UNCONFIRMED = 500
+const MAX_BYTES = 4 * 1024 * 1024
+
+/** How long to wait before the next try, while the broker takes none, in milliseconds. */
+const RETRY = 50
+
+/** How many of those that are lost are named in the log. */
+const MAX_NAMED = 20
+
+interface Target { readonly queue: string, readonly publisher: Publisher }
+
+/**
+ * Publishes what would be lost with this process back to the queue, confirmed, a bounded part at a time: the next process
+ * has it from there, with its age and its order. While the broker takes none, tries again until the time is over.
  * @param broker where there is one
  * @param timeout how long that may take, in milliseconds
  */
-export async function giveBack (
-  store: HoldStore, broker: { queue: string, publisher: Publisher } | undefined, timeout: number, log: FastifyBaseLogger
-): Promise<void> {
-  const held = [...store.unsaved()].flatMap(([userId, all]) => all.map(one => [userId, one] as const))
-  if (held.length === 0) return
-  let returned = 0
+export async function giveBack (store: HoldStore, broker: Target | undefined, timeout: number, log: FastifyBaseLogger): Promise<void> {
+  const deadline = performance.now() + timeout
+  const timeLeft = () => Math.max(0, deadline - performance.now())
+  const lead = wallClockLead()
+  /** Of those that are lost, the sent ones may be in the queue nevertheless: the broker has not said so in time. */
+  const counts = { returned: 0, lost: 0, sent: 0 }
+  const named: Array<{ userId: string, notificationId: string }> = []
   let lastError: unknown
+  let unconfirmed = 0
+  let bytes = 0
+  let changed = () => {}
 
-  async function publish (broker: { queue: string, publisher: Publisher }, userId: string, { id, content, expiresAt }: Held): Promise<void> {
-    const expiration = expiresAt === Infinity ? {} : { expiration: String(Math.max(0, Math.ceil(expiresAt - Date.now()))) }
-    await broker.publisher.publish(broker.queue, toMessage(fromJson(userId, id, content)), { contentType: 'application/json', ...expiration })
-    returned++
+  function lose (userId: string, { id }: Held, wasSent: boolean): void {
+    counts.lost++
+    if (wasSent) counts.sent++
+    if (named.length < MAX_NAMED) named.push({ userId, notificationId: id })
   }
 
-  if (broker !== undefined) {
-    await within(timeout, Promise.all(held.map(([userId, one]) => publish(broker, userId, one).catch((error: unknown) => { lastError = error }))))
+  /** @returns whether the broker has confirmed it in time */
+  async function publish ({ queue, publisher }: Target, userId: string, held: Held): Promise<boolean> {
+    const { id, content, expiresAt } = held
+    const expiration = expiresAt === Infinity ? {} : { expiration: String(Math.max(0, Math.ceil(expiresAt - steadyNow()))) }
+    const properties = { contentType: 'application/json', headers: toHeaders(held, lead), ...expiration }
+    return await within(timeLeft(), publisher.publish(queue, toMessage({ userId, payload: { id, json: content } }), properties))
   }
-  if (returned === held.length) log.info({ count: returned }, 'hold published back to the queue')
-  else log.error({ count: held.length - returned, err: lastError }, 'held notifications lost')
+
+  async function publishInTime (target: Target, userId: string, held: Held): Promise<void> {
+    let wasSent = false
+    while (timeLeft() > 0 && target.publisher.connection.state !== 'closed') {
+      // To a blocked connection nothing is written, and what is published would only wait.
+      if (target.publisher.connection.state === 'open') {
+        wasSent = true
+        try {
+          if (!await publish(target, userId, held)) break
+          counts.returned++
+          return
+        } catch (error) {
+          lastError = error
+        }
+      }
+      await delay(Math.min(RETRY, timeLeft()))
+    }
+    lose(userId, held, wasSent)
+  }
+
+  async function start (target: Target, userId: string, held: Held): Promise<void> {
+    const size = sizeOf(held)
+    unconfirmed++
+    bytes += size
+    await publishInTime(target, userId, held)
+    unconfirmed--
+    bytes -= size
+    changed()
+  }
+
+  async function until (isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise<void>(resolve => { changed = resolve })
+  }
+
+  for (const [userId, all] of store.unsaved()) {
+    for (const held of all) {
+      await until(() => unconfirmed === 0 || (unconfirmed < MAX_UNCONFIRMED && bytes + sizeOf(held) <= MAX_BYTES))
+      if (broker === undefined || timeLeft() === 0) lose(userId, held, false)
+      else start(broker, userId, held)
+    }
+  }
+  await until(() => unconfirmed === 0)
+
+  const { returned, lost, sent } = counts
+  if (lost > 0) log.error({ count: lost, unconfirmed: sent, returned, first: named, err: lastError }, 'held notifications lost')
+  else if (returned > 0) log.info({ count: returned }, 'hold published back to the queue')
 }

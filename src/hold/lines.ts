@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import { ByPosition } from '../by-position.js'
 import { Delivery } from '../delivery.js'
 import type { InFlight } from '../in-flight.js'
 import { fromJson } from '../message.js'
@@ -18,7 +19,7 @@ const MAX_RETRY = 5_000
 /** A user's notifications on their way into the store and out of it. While there is one, nothing newer overtakes it. */
 interface Line {
   /** Not kept yet. */
-  readonly adding: Set<Delivery>
+  readonly adding: ByPosition<Delivery, Delivery>
   isDraining: boolean
   /** The last one that was read; undefined to begin with the oldest. */
   cursor: Held | undefined
@@ -38,8 +39,8 @@ export interface LinesParts {
   registry: Registry
   inFlight: Pick<InFlight, 'hasRoom' | 'offer' | 'relieved' | 'find'>
   log: FastifyBaseLogger
-  /** A delivery is kept; or is not, as there was no room for it. */
-  kept (delivery: Delivery, outcome: 'held' | 'offline'): void
+  /** A delivery is kept; or the store had it already; or it is not kept, as there was no room for it. */
+  kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void
   /** A delivery that is not from the queue could not be kept. */
   failed (delivery: Delivery, error: unknown): void
   /** What a client said late that it has was in the store, and is no more. */
@@ -58,7 +59,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
   function lineOf (userId: string): Line {
     let line = lines.get(userId)
     if (line === undefined) {
-      line = { adding: new Set(), isDraining: false, cursor: undefined, version: 0, isRewound: false, settled: new Set(), wake () {} }
+      line = { adding: new ByPosition(delivery => delivery), isDraining: false, cursor: undefined, version: 0, isRewound: false, settled: new Set(), wake () {} }
       lines.set(userId, line)
     }
     return line
@@ -102,8 +103,9 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     const { userId, id, position, expiresAt, origin } = delivery
     const add = () => store.add(userId, { id, content: delivery.notification.payload.json, position, expiresAt })
     try {
-      const dropped = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
-      if (dropped !== undefined) kept(delivery, dropped.includes(id) ? 'offline' : 'held')
+      const added = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
+      if (added === 'known') kept(delivery, 'known')
+      else if (added !== undefined) kept(delivery, added.includes(id) ? 'offline' : 'held')
     } catch (error) {
       failed(delivery, error)
     } finally {
@@ -142,7 +144,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
         const held = await insist(() => store.read(userId, line.cursor, BATCH), isWanted)
         if (held === undefined) return
         // What isn't kept yet has its place before those that came later.
-        const first = Math.min(...Array.from(line.adding, ({ position }) => position))
+        const first = line.adding.first?.position ?? Infinity
         const ready = held.filter(({ position }) => position < first)
         if (ready.length > 0) await deliver(userId, line, ready, isWanted)
         else if (line.version !== version) continue

@@ -1,3 +1,4 @@
+import { steadyNow } from '../clock.js'
 import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
 import { WaitingList, type Entry } from './waiting-list.js'
 
@@ -13,7 +14,7 @@ const USER_BYTES = 512
  */
 export function createMemoryHold (
   { maxCount, maxAge, maxBytes, totalBytes }: Bounds & { readonly totalBytes: number },
-  { dropped, now = Date.now }: HoldHooks
+  { dropped, now = steadyNow }: HoldHooks
 ): HoldStore {
   /** In the order in which users began to have something waiting. Nobody is in it without. */
   const users = new Map<string, WaitingList>()
@@ -57,10 +58,11 @@ export function createMemoryHold (
     return list
   }
 
-  function add (userId: string, held: Held): string[] {
+  function add (userId: string, held: Held): string[] | 'known' {
     const present = users.get(userId)
     if (present !== undefined) dropExpired(userId, present)
-    if (present?.has(held.id)) return []
+    const same = present?.get(held.id)
+    if (same !== undefined) return same.position === held.position ? [] : 'known'
     const ownSize = sizeOf(held)
     const until = expiryOf(held, maxAge)
     if (until <= now()) return refuse('expired', userId, held)

@@ -37,8 +37,9 @@ export async function createRedisHold (
       const refused = until <= time ? 'expired' : size > maxBytes ? 'overflow' : undefined
       const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, refused ?? '']
       return await connection.call('notificationHoldAdd', keysOf(userId), args, reply => {
-        const [expired, ...ids] = reply as [number, ...string[]]
+        const [expired, isKnown, ...ids] = reply as [number, 0 | 1, ...string[]]
         countExpired(expired, userId)
+        if (isKnown === 1) return 'known'
         if (ids.length > 0) dropped(refused ?? 'overflow', ids.length, userId, ids)
         return ids
       })

@@ -41,12 +41,16 @@ local function dropExpired (now)
 end
 `
 
-/** → how many had expired, then the ids that made room */
+/** → how many had expired, 1 if another one with its id was there, else 0, then the ids that made room */
 const add = `${prelude}
 local now, id, size, position, untilTime, expiresAt, content, maxCount, maxBytes, refused = unpack(ARGV)
-local result = { dropExpired(now) }
-if redis.call('HEXISTS', data, ':' .. id) == 1 then return result end
-if refused ~= '' then return { result[1], id } end
+local result = { dropExpired(now), 0 }
+local same = redis.call('HGET', data, ':' .. id)
+if same then
+  local isKnown = string.match(same, '^%d+ %d+ (%S+) ') ~= position
+  return { result[1], isKnown and 1 or 0 }
+end
+if refused ~= '' then return { result[1], 0, id } end
 
 local sequence = string.format('%016d', redis.call('HINCRBY', data, 'seq', 1))
 redis.call('HSET', data, ':' .. id, table.concat({ sequence, size, position, expiresAt, content }, ' '))

@@ -14,10 +14,11 @@ export interface HoldStore {
   /**
    * Keeps one. One that is there already, by its id, stays as it is.
    * @returns once it is kept: the ids of this user that were dropped to make room, oldest first. Its own is among them
-   *   if it was not kept: too large, older than the others where there is no room, or expired
+   *   if it was not kept: too large, older than the others where there is no room, or expired. `known` where another one
+   *   with its id was there; one of the same position is the same one, added again after a failure
    * @throws FST_NOTIFICATION_HOLD_FAILED; it may be kept nevertheless, and adding it again does no harm
    */
-  add (userId: string, held: Held): Promise<readonly string[]>
+  add (userId: string, held: Held): Promise<readonly string[] | 'known'>
 
   /**
    * Reads what is kept, oldest first: by position, then in the order in which they were added.
@@ -68,7 +69,7 @@ export interface Bounds {
 export interface HoldHooks {
   /** Some of a user's were dropped that no client has acknowledged; which ones, where that is known. */
   dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids?: readonly string[]): void
-  /** The time in milliseconds since 1970. @default Date.now */
+  /** The time in milliseconds since 1970. @default the wall clock in Redis, a clock that never steps in memory */
   now?: () => number
 }
 

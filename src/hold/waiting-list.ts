@@ -9,17 +9,19 @@ export interface Entry extends Held {
 
 /** What waits for one user, by position, then in the order of adding. Adding the newest costs the same however many wait. */
 export class WaitingList {
-  readonly #entries: Entry[] = []
+  /** Those before `#head` have been taken out: to shift an array of 200,000 takes a millisecond each time. */
+  #entries: Array<Entry | undefined> = []
+  #head = 0
   readonly #byId = new Map<string, Entry>()
   #bytes = 0
   /** Nothing expires before; may be too early, after a removal. */
   #nextExpiry = Infinity
 
-  get count (): number { return this.#entries.length }
+  get count (): number { return this.#entries.length - this.#head }
   get bytes (): number { return this.#bytes }
   get nextExpiry (): number { return this.#nextExpiry }
 
-  has (id: string): boolean { return this.#byId.has(id) }
+  get (id: string): Entry | undefined { return this.#byId.get(id) }
 
   /** Adds one whose id is not there. */
   add (entry: Entry): void {
@@ -33,8 +35,10 @@ export class WaitingList {
 
   /** Takes the oldest out. */
   shift (): Entry | undefined {
-    const oldest = this.#entries.shift()
-    if (oldest !== undefined) this.#forget(oldest)
+    const oldest = this.#entries[this.#head]
+    if (oldest === undefined) return undefined
+    this.#forget(oldest)
+    this.#drop(1)
     return oldest
   }
 
@@ -48,30 +52,43 @@ export class WaitingList {
   /** Takes out what has expired, oldest first. */
   removeExpired (now: number): Entry[] {
     if (now < this.#nextExpiry) return []
-    const expired = this.#entries.filter(({ until }) => until <= now)
+    const expired = this.#from(0).filter(({ until }) => until <= now)
     this.#takeOut(expired)
-    this.#nextExpiry = this.#entries.reduce((earliest, { until }) => Math.min(earliest, until), Infinity)
+    this.#nextExpiry = this.#from(0).reduce((earliest, { until }) => Math.min(earliest, until), Infinity)
     return expired
   }
 
   /** At most `limit` after a cursor. If that is gone, from its position on. */
   slice (after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Entry[] {
-    if (after === undefined) return this.#entries.slice(0, limit)
+    if (after === undefined) return this.#from(0, limit)
     const entry = this.#byId.get(after.id)
     const cursor = entry?.position === after.position ? entry : { position: after.position, turn: -1 }
-    const from = this.#firstAfter(cursor)
-    return this.#entries.slice(from, from + limit)
+    return this.#from(this.#firstAfter(cursor) - this.#head, limit)
+  }
+
+  /** Some of those that are there, from the oldest but so many on. */
+  #from (skipped: number, limit = this.count): Entry[] {
+    const start = this.#head + skipped
+    return this.#entries.slice(start, start + limit) as Entry[]
+  }
+
+  /** Takes so many of the oldest out, now and then the room that they have left. */
+  #drop (count: number): void {
+    this.#entries.fill(undefined, this.#head, this.#head + count)
+    this.#head += count
+    if (2 * this.#head < this.#entries.length) return
+    this.#entries = this.#entries.slice(this.#head)
+    this.#head = 0
   }
 
   #takeOut (some: Entry[]): void {
     if (some.length === 0) return
     for (const entry of some) this.#forget(entry)
     // The oldest are taken out by far the most often, and in order.
-    if (some.every((entry, index) => this.#entries[index] === entry)) this.#entries.splice(0, some.length)
+    if (some.every((entry, index) => this.#entries[this.#head + index] === entry)) this.#drop(some.length)
     else {
-      const left = this.#entries.filter(({ id }) => this.#byId.has(id))
-      this.#entries.length = 0
-      for (const entry of left) this.#entries.push(entry)
+      this.#entries = this.#from(0).filter(({ id }) => this.#byId.has(id))
+      this.#head = 0
     }
   }
 
@@ -81,7 +98,7 @@ export class WaitingList {
   }
 
   #firstAfter ({ position, turn }: Pick<Entry, 'position' | 'turn'>): number {
-    let low = 0
+    let low = this.#head
     let high = this.#entries.length
     while (low < high) {
       const middle = (low + high) >>> 1

@@ -1,4 +1,6 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { errors } from '../errors.js'
+import { Teardown } from '../teardown.js'
 import { createCloses } from './closes.js'
 import { loadPromClient, type Counter, type Gauge, type MetricsRegistry, type PromClient } from './prom-client.js'
 import { createRefusals } from './refusals.js'
@@ -16,7 +18,7 @@ export type Metrics = Awaited<ReturnType<typeof createMetrics>>
  * @param load loads prom-client
  * @throws FST_NOTIFICATION_METRICS_NO_CLIENT, FST_NOTIFICATION_METRICS_TAKEN
  */
-export async function createMetrics (target: MetricsRegistry, load?: () => Promise<PromClient>) {
+export async function createMetrics (target: MetricsRegistry, log: FastifyBaseLogger, load?: () => Promise<PromClient>) {
   const client = await loadPromClient(load)
   assertFree(target, Object.values(metricTable))
   const closes = createCloses()
@@ -60,13 +62,17 @@ export async function createMetrics (target: MetricsRegistry, load?: () => Promi
 
       const definitions = [...metrics.keys()].map(name => metricTable[name])
       assertFree(target, definitions)
-      for (const metric of metrics.values()) target.registerMetric(metric)
-      registered.push(...definitions.map(({ name }) => name))
+      for (const [name, metric] of metrics) {
+        target.registerMetric(metric)
+        registered.push(metricTable[name].name)
+      }
     },
 
     /** Takes them out again. */
-    remove (): void {
-      for (const name of registered.splice(0)) target.removeSingleMetric(name)
+    async remove (): Promise<void> {
+      const teardown = new Teardown(log)
+      for (const name of registered.splice(0)) await teardown.try(() => target.removeSingleMetric(name))
+      teardown.end()
     }
   }
 }

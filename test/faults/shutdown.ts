@@ -1,10 +1,13 @@
+import { Redis } from 'ioredis'
 import { test } from 'tap'
-import { startApp } from '../support/app.js'
+import notificationPlugin from '../../src/index.js'
+import { createApp, listen, startApp } from '../support/app.js'
 import { connectTo, useBroker } from '../support/broker.js'
 import { connectClient } from '../support/client.js'
 import { eventually } from '../support/eventually.js'
 import { startBroker } from '../support/private-broker.js'
 import { startProxy } from '../support/proxy.js'
+import { usePrivateRedis } from '../support/redis.js'
 
 const reconnect = { initialDelay: 10, maxDelay: 100 }
 
@@ -91,4 +94,59 @@ test('clients are told to come back in their own time, though a dead letter cann
   const ends = log.lines.filter(({ msg }) => msg === 'client disconnected')
   t.same(ends.map(({ code }) => code), Array(10).fill(1001), 'each was given the time to answer')
   await eventually(async () => (await broker.channel.checkQueue('hello')).messageCount === 1, 'the one without an outcome is back, the other is not')
+})
+
+test('fault 80: an error in the middle of the shutdown keeps no other step from being tried, and close() throws the first', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const options = { amqpUrl: broker.url, queue, offline: 'hold' } as const
+  const { app, log } = createApp(t)
+  await app.register(notificationPlugin, options)
+  app.get('/own', { websocket: true }, socket => {
+    app.notifier.register('own', socket)
+    socket.close = () => { throw new Error(`broken ${app.notifier.connections('own')}`) }
+  })
+  const { at, notifications } = await listen(app)
+  const broken = [await connectClient(t, at('/own')), await connectClient(t, at('/own'))]
+  await eventually(() => app.notifier.connections('own') === 2, 'both are registered')
+  const client = await connectClient(t, notifications('123'))
+  await broker.publish(queue, { userId: 'offline', content: 'held' })
+  await eventually(() => app.notifier.stats().held === 1, 'held')
+
+  await t.rejects(app.close(), { message: 'broken 1' }, 'the connection leaves before its socket is closed')
+  t.match(await log.line('another step of the shutdown failed'), { level: 50, err: { message: 'broken 0' } })
+  t.equal((await client.closed).code, 1001)
+  for (const { closed } of broken) t.equal((await closed).code, 1006, 'ended, as it could not be closed')
+  t.match(await log.line('hold published back to the queue'), { count: 1 })
+  t.same(await broker.channel.checkQueue(queue), { queue, messageCount: 1, consumerCount: 0 })
+  for (const purpose of ['consumer', 'publisher']) await log.line(`broker ${purpose} closed`)
+  t.equal(app.notifier.health().state, 'stopped')
+})
+
+test('fault 80: a registry that lets go of no metric is an error of close(), and the others are removed', async t => {
+  const removed: string[] = []
+  const registry = {
+    registerMetric () {},
+    getSingleMetric () {},
+    removeSingleMetric (name: string) {
+      removed.push(name)
+      if (removed.length === 1) throw new Error('broken')
+    }
+  }
+  const { app } = await startApp(t, { metrics: registry })
+  await t.rejects(app.close(), { message: 'broken' })
+  t.ok(removed.length > 1, `${removed.length} were tried`)
+})
+
+test('fault 80: where the registration fails half-way, close() lets go of what was opened', async t => {
+  const redis = await usePrivateRedis(t)
+  const { app } = createApp(t)
+  app.get('/notification', async () => 'taken')
+  await t.rejects(async () => { await app.register(notificationPlugin, { offline: 'hold', hold: { redis: redis.url } }) }, { code: 'FST_ERR_DUPLICATED_ROUTE' })
+  const observer = new Redis(redis.url)
+  t.teardown(() => observer.quit())
+  const isConnected = async () => String(await observer.client('LIST')).includes('fastify-notification-hold')
+  t.ok(await isConnected())
+  await app.close()
+  await eventually(async () => !await isConnected(), 'the hold has let go of Redis')
 })

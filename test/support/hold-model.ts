@@ -21,9 +21,10 @@ export function createHoldModel ({ maxCount, maxBytes, maxAge }: { maxCount: num
     remove (user: string, ids: string[]): void {
       users.set(user, (users.get(user) ?? []).filter(({ id }) => !ids.includes(id)))
     },
-    add (user: string, one: Held): string[] {
+    add (user: string, one: Held): string[] | 'known' {
       const list = listOf(user)
-      if (list.some(({ id }) => id === one.id)) return []
+      const same = list.find(({ id }) => id === one.id)
+      if (same !== undefined) return same.position === one.position ? [] : 'known'
       if (isExpired(one) || sizeOf(one) > maxBytes) {
         dropped[isExpired(one) ? 'expired' : 'overflow']++
         return [one.id]

@@ -31,7 +31,7 @@ export async function assertBounded (t: Test, registry: Registry, queues: string
   const bounds: Record<string, RegExp> = {
     queue: new RegExp(`^(${queues.join('|')})$`),
     outcome: /^(acknowledged|sent|held|offline|dead-lettered)$/,
-    reason: new RegExp(`^(too-large|invalid-utf8|invalid-json|invalid-message|offline|delivery-limit|overflow|expired|${refusals.join('|')})$`),
+    reason: new RegExp(`^(too-large|invalid-utf8|invalid-json|invalid-message|offline|delivery-limit|internal-error|overflow|expired|${refusals.join('|')})$`),
     status: /^(40[0134]|429|50[0234]|other|none)$/,
     purpose: /^(consumer|publisher|relay)$/,
     state: new RegExp(`^(${healthStates.join('|')})$`),

@@ -1,0 +1,28 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const
+
+/**
+ * The application's logger, whose errors end here: a full disk, or a serializer that throws, must not change what becomes
+ * of a message. Node warns of the first one.
+ */
+export function createSafeLog (logger: FastifyBaseLogger): FastifyBaseLogger {
+  let hasWarned = false
+
+  function warn (error: unknown): void {
+    if (hasWarned) return
+    hasWarned = true
+    process.emitWarning(`the logger threw, and its lines are missing: ${String(error)}`, { code: 'FST_NOTIFICATION_LOGGER_FAILED' })
+  }
+
+  const methods = LEVELS.map(level => [level, {
+    value (...args: Parameters<FastifyBaseLogger['error']>): void {
+      try {
+        logger[level](...args)
+      } catch (error) {
+        warn(error)
+      }
+    }
+  }] as const)
+  return Object.create(logger, Object.fromEntries(methods))
+}
