@@ -213,6 +213,31 @@ test('several instances: users on each of them get theirs, once, whichever takes
   t.match(await notify(page, 'nobody', 'hello world'), 'outcome: offline')
 })
 
+test('nothing can be sent before the page is ready to send it', async t => {
+  const page = await openPage(t, browser)
+  const loaded: Array<() => Promise<void>> = []
+  await page.route('**/page.js', route => { loaded.push(() => route.continue()) })
+  await page.reload({ waitUntil: 'commit' })
+  for (const name of ['Connect', 'Publish', 'Notify']) {
+    t.equal(await page.getByRole('button', { name, exact: true }).isDisabled(), true, `${name} waits for the script`)
+  }
+  await loaded[0]!()
+  await connect(page, '123')
+  t.match(await notify(page, '123', 'hello world'), 'outcome: acknowledged')
+})
+
+test('the page offers the instances as soon as the server answers, however late that is', async t => {
+  const page = await openPage(t, browser)
+  const answers = [null, ['http://localhost:1', new URL(page.url()).origin]]
+  await page.route('**/instances', route => {
+    const urls = answers.shift()
+    return urls === null ? route.abort() : route.fulfill({ json: urls })
+  })
+  await page.reload()
+  await page.locator('#connect-instance').waitFor()
+  t.equal(await page.getByLabel('Instance').inputValue(), new URL(page.url()).origin)
+})
+
 test('one instance: there is none to choose', async t => {
   const page = await openPage(t, browser)
   await connect(page, '123')
