@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import notificationPlugin, { type NotificationPluginOptions } from '../src/index.js'
-import { createApp } from './support/app.js'
+import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
+import { createApp } from '../support/app.js'
 
 const amqpUrl = 'amqp://localhost'
 const queue = 'hello'

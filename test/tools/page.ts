@@ -1,9 +1,9 @@
 import type { Browser } from 'playwright-core'
 import { t as file, test } from 'tap'
-import { launchChromium } from '../support/chromium.js'
+import { launchChromium } from '../../support/chromium.js'
 import {
   bell, card, connect, goOffline, item, listed, notify, offline, openPage, publish, toast, watchState
-} from './support/example-page.js'
+} from '../support/example-page.js'
 
 let browser: Browser
 
