@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { Parser } from '@asyncapi/parser'
 import { test } from 'tap'
-import { text } from '../../support/asyncapi/document.js'
+import { text } from '../support/asyncapi/document.js'
 
-const kept = await readFile(new URL('../../asyncapi.json', import.meta.url), 'utf8')
+const kept = await readFile(new URL('../asyncapi.json', import.meta.url), 'utf8')
 
 test('asyncapi.json is what the schemas say: npm run asyncapi', t => {
   t.equal(kept, text)
@@ -27,7 +27,7 @@ test('asyncapi.json is a valid AsyncAPI document', async t => {
 
 test('the WebSocket is described as it is: codes of the README, and a token beside the subprotocol', async t => {
   const { description, bindings } = JSON.parse(kept).channels.webSocket
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
   const codes = [...readme.matchAll(/^\| (\d{4}) \| .* \| .* \|$/gm)].map(([, code]) => code)
   t.ok(codes.length > 10)
   t.match(description, codes.join(', '))
