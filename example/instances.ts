@@ -35,9 +35,21 @@ export async function startInstances (count: number): Promise<void> {
     const [code, signal] = await once(instance, 'exit')
     if (!isStopping) console.error(`Instance ${n + 1} of ${count}, process ${instance.pid}, has ended with ${signal ?? code}.`)
   })
-  const started = instances.map((instance, n) => Promise.race([once(instance, 'message'), ended[n]]))
-  const urls = (await Promise.all(started)).flatMap(message => message === undefined ? [] : message[0] as string)
-  for (const instance of instances) if (instance.connected) instance.send(urls, () => {}) // it may end at this moment
+  /** What each instance says next; one that ends says nothing. */
+  async function answers (): Promise<string[]> {
+    const messages = await Promise.all(instances.map((instance, n) => Promise.race([once(instance, 'message'), ended[n]])))
+    return messages.flatMap(message => message === undefined ? [] : message[0] as string)
+  }
+  function tell (message: ToInstance): void {
+    for (const instance of instances) if (instance.connected) instance.send(message, () => {}) // it may end at this moment
+  }
+
+  const urls = await answers()
+  // In two steps: when a page learns of the instances, each of them lets the pages of all others in.
+  const allKnow = answers()
+  tell({ urls })
+  await allKnow
+  tell('all know')
   if (urls.length > 0 && !isStopping) {
     printBanner({
       urls,
@@ -51,16 +63,35 @@ export async function startInstances (count: number): Promise<void> {
   await broker.remove()
 }
 
+/** What an instance is told: where all of them listen, then that all of them know it. */
+type ToInstance = { urls: string[] } | 'all know'
+
+/** What an instance knows of the others. */
+export interface Instances {
+  /** The URLs of all instances, as far as they are known. */
+  readonly urls: string[]
+  /** Resolves when every instance knows them, or this one closes. */
+  readonly allKnow: Promise<void>
+}
+
 /**
  * What a server does as one of several: it tells the process that started it where it listens, learns where all do, and
  * ends when that process has ended.
- * @param instances is filled with the URLs of all
  */
-export function joinInstances (app: FastifyInstance, instances: string[]): void {
-  process.on('message', (urls: string[]) => { instances.splice(0, Infinity, ...urls) })
+export function joinInstances (app: FastifyInstance): Instances {
+  const urls: string[] = []
+  const allKnow = new Promise<void>(resolve => {
+    process.on('message', (message: ToInstance) => {
+      if (message === 'all know') return resolve()
+      urls.push(...message.urls)
+      process.send!('knows', () => {}) // who asked may have ended
+    })
+    app.addHook('preClose', async () => resolve()) // a request that waits for it would keep the server from closing
+  })
   process.on('disconnect', () => app.close())
   app.addHook('onListen', async () => { process.send!(urlOf(app)) })
   app.addHook('onClose', async () => { if (process.connected) process.disconnect() })
+  return { urls, allKnow }
 }
 
 export function urlOf (app: FastifyInstance): string {

@@ -25,9 +25,7 @@ app.addHook('onClose', broker.remove) // added first, it runs last
 const metrics = new Registry()
 collectDefaultMetrics({ register: metrics })
 
-// The URLs of all instances, where there are several.
-const instances: string[] = []
-if (isInstance) joinInstances(app, instances)
+const instances = isInstance ? joinInstances(app) : undefined
 
 // GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
 app.register(notificationPlugin, {
@@ -38,7 +36,7 @@ app.register(notificationPlugin, {
   dismiss: true, // what one tab of a user has taken over, the others are told of
   metrics,
   // Several instances share the queue, and a page of one of them may connect to another.
-  ...(isInstance && { cluster: true, allowedOrigins: origin => instances.includes(origin) })
+  ...(instances && { cluster: true, allowedOrigins: origin => instances.urls.includes(origin) })
 })
 
 // Without the queue: any route can notify.
@@ -63,7 +61,10 @@ app.get('/live', { logLevel: 'warn' }, async () => app.notifier.health())
 app.get('/metrics', { logLevel: 'warn' }, async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
 
 // The page, the client that it imports, and where else it can connect to.
-app.get('/instances', async () => instances)
+app.get('/instances', async () => {
+  await instances?.allKnow
+  return instances?.urls ?? []
+})
 const client = buildClient()
 app.get('/notification-client.js', async (_request, reply) => reply.type('text/javascript').send(client))
 app.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })

@@ -157,6 +157,32 @@ test('several instances: each is reached from the pages of all, and from no othe
   t.same(await example.leftovers(), [])
 })
 
+test('a page that is opened before all instances have started learns of each of them, and each lets it in', async t => {
+  const broker = await useBroker(t)
+  const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() }, ['--instances', '3'])
+  await example.printed('Server listening at')
+  const [, port] = /Server listening at http:\/\/[^"]*:(\d+)"/.exec(example.stdout)!
+  const origin = `http://localhost:${port}`
+  const urls = await (await fetch(`${origin}/instances`)).json() as string[]
+  t.equal(new Set(urls).size, 3)
+  for (const url of urls) await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`, { origin })
+  await example.url
+  t.same(urls, example.line('Instances')!.split(' '))
+})
+
+test('an instance that ends while the others start does not keep them waiting for it', async t => {
+  const broker = await useBroker(t)
+  const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() }, ['--instances', '2'])
+  await example.printed('Server listening at')
+  const [, pid, port] = /"pid":(\d+),[^\n]*Server listening at http:\/\/[^"]*:(\d+)"/.exec(example.stdout)!
+  const asked = fetch(`http://localhost:${port}/instances`).then(async response => await response.json(), () => 'it has ended')
+  process.kill(Number(pid), 'SIGTERM')
+  await asked
+  while (!example.stderr.includes('has ended')) await once(example.child.stderr!, 'data')
+  const url = await example.url
+  t.match(await (await fetch(`${url}/instances`)).json(), [url])
+})
+
 test('several instances hold in Redis, and leave nothing when the one that started them is killed', async t => {
   const broker = await useBroker(t)
   const env = { AMQP_URL: broker.url, QUEUE: broker.queueName(), REDIS_URL: (await usePrivateRedis(t)).url }

@@ -103,7 +103,7 @@ test('http2 without HTTP/1.1 is refused by register, as no WebSocket could ever 
 
 for (const http2 of [false, true]) {
   test(`${http2 ? 'http2 with allowHTTP1' : 'https'} works`, async t => {
-    const log = createLog()
+    const log = createLog(t)
     const server = { logger: { stream: log.stream }, https: { ...selfSigned(t), allowHTTP1: true } }
     const app = (http2 ? Fastify({ ...server, http2 }) : Fastify(server)) as unknown as FastifyInstance
     t.teardown(() => app.close())

@@ -72,7 +72,7 @@ test('an upgrade that a hook of the application refuses, wherever it stands, doe
 })
 
 test("an application's own settings of @fastify/websocket and of its query parser are borne", async t => {
-  const log = createLog()
+  const log = createLog(t)
   const app = Fastify({
     logger: { stream: log.stream },
     routerOptions: { querystringParser: query => query === 'nested' ? { userId: { a: '1' } } : Object.fromEntries(new URLSearchParams(query)) }

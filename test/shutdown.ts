@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { test } from 'tap'
-import { startApp } from './support/app.js'
+import notificationPlugin from '../src/index.js'
+import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { startProgram } from './support/process.js'
@@ -27,7 +28,7 @@ test('close() in mid-stream: each message is delivered or still in the queue, no
   const queue = broker.queueName()
   const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, prefetch: 10 })
   const client = await connectClient(t, notifications('123'))
-  const count = 5_000
+  const count = 1_000
   const published = broker.publish(queue, ...Array.from({ length: count }, (_, n) => ({ userId: '123', content: n })))
   await client.received(100)
 
@@ -66,7 +67,9 @@ test('the process ends by itself after close()', async t => {
 
 test('an application that never listened can be closed, and twice', async t => {
   const broker = await useBroker(t)
-  const { app } = await startApp(t, { amqpUrl: broker.url, queue: broker.queueName() })
+  const { app } = createApp(t)
+  await app.register(notificationPlugin, { amqpUrl: broker.url, queue: broker.queueName() })
+  await app.ready()
   await Promise.all([app.close(), app.close()])
   t.equal(app.notifier.health().state, 'stopped')
 })

@@ -1,6 +1,8 @@
+const INTERVAL = 2_000 // ms
+
 /** Offers the instances of the server to connect to, where there are several; this page's own is chosen. */
 export async function offerInstances (select) {
-  const urls = await (await fetch('/instances')).json()
+  const urls = await askInstances()
   if (urls.length < 2) return
   for (const url of urls) {
     const option = document.createElement('option')
@@ -10,4 +12,16 @@ export async function offerInstances (select) {
   }
   select.value = document.location.origin
   select.closest('.field').hidden = false
+}
+
+/** Asks until the server answers, which it does when all instances know each other. */
+async function askInstances () {
+  for (;;) {
+    try {
+      const response = await fetch('/instances', { cache: 'no-store' })
+      return await response.json()
+    } catch {
+      await new Promise(resolve => setTimeout(resolve, INTERVAL))
+    }
+  }
 }

@@ -40,3 +40,6 @@ handleForm(document.querySelector('#notify'), {
 })
 
 watchHealth(document.querySelector('#health'))
+
+// Before this, the browser would send a form by itself, and load the page again.
+for (const button of document.querySelectorAll('button.primary')) button.disabled = false

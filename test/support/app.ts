@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { inTime } from './eventually.js'
+import { printOnFailure } from './failure-log.js'
 import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
 
 export interface LogLine { level: number, msg: string, [property: string]: unknown }
@@ -23,8 +24,9 @@ export interface TestLog {
   readonly stream: { write (line: string): void }
 }
 
-/** What the application logs, to look at and to wait for. */
-export function createLog (): TestLog {
+/** What the application logs, to look at and to wait for; printed if the test fails. */
+export function createLog (t: Test): TestLog {
+  const onFailure = printOnFailure(t, 'the application')
   const lines: LogLine[] = []
   const events = new EventEmitter()
   return {
@@ -38,6 +40,7 @@ export function createLog (): TestLog {
     },
     stream: {
       write (text) {
+        onFailure.write(text)
         const line = JSON.parse(text)
         lines.push(line)
         events.emit('line', line)
@@ -48,7 +51,7 @@ export function createLog (): TestLog {
 
 /** A Fastify that is closed after the test, with its log. */
 export function createApp (t: Test): { app: FastifyInstance, log: TestLog } {
-  const log = createLog()
+  const log = createLog(t)
   const app = Fastify({ logger: { level: 'debug', stream: log.stream } })
   t.teardown(() => app.close())
   return { app, log }

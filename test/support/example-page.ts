@@ -9,23 +9,31 @@ import { startProgram } from './process.js'
 /** The page's own. */
 declare const MutationObserver: new (callback: () => void) => { observe (target: unknown, options: object): void }
 
-export interface ExamplePage extends Page {
+/** The example, run as a user would. */
+export interface Example {
+  readonly url: string
   readonly queue: string
-  /** Opens the page once more. */
-  openTab (): Promise<Page>
-  /** Ends the server in order, and resolves when it has ended. */
-  stopServer (): Promise<void>
-  /** Starts the next one, at the same URL. */
-  startServer (): Promise<void>
+  /** Ends it in order, and resolves when it has ended. */
+  stop (): Promise<void>
+  /** Starts it again, at the same URL. */
+  start (): Promise<void>
 }
 
-/** The page of an example of its own, in a browser context of its own. A problem in the page fails the test. */
-export async function openPage (t: Test, browser: Browser, env: NodeJS.ProcessEnv = {}, args: string[] = []): Promise<ExamplePage> {
+export interface ExamplePage extends Page {
+  readonly example: Example
+  /** Opens the page once more, in a window of its own. */
+  openTab (): Promise<Page>
+}
+
+/** In milliseconds; far above what anything takes. */
+const TIMEOUT = 120_000
+
+export async function startExample (t: Test, env: NodeJS.ProcessEnv = {}, args: string[] = []): Promise<Example> {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   let server: ChildProcess
   let url = ''
-  async function startServer (): Promise<void> {
+  async function start (): Promise<void> {
     const port = url === '' ? '0' : new URL(url).port
     server = startProgram(t, 'example/start.ts', args, { AMQP_URL: broker.url, QUEUE: queue, PORT: port, REDIS_URL: '', ...env })
     url = await new Promise<string>((resolve, reject) => {
@@ -34,23 +42,38 @@ export async function openPage (t: Test, browser: Browser, env: NodeJS.ProcessEn
         .on('close', () => reject(new Error('the example ended')))
     })
   }
-  async function stopServer (): Promise<void> {
-    const ended = once(server, 'exit')
-    server.kill('SIGTERM')
-    await ended
+  await start()
+  return {
+    url,
+    queue,
+    start,
+    async stop () {
+      const ended = once(server, 'exit')
+      server.kill('SIGTERM')
+      await ended
+    }
   }
-  await startServer()
+}
 
-  const context = await browser.newContext()
-  t.teardown(() => context.close())
+/** The page of an example. A problem in the page fails the test. */
+export async function openPage (t: Test, browser: Browser, example: Example): Promise<ExamplePage> {
+  // A window for each: in one window, what is done to a tab behind another one waits for seconds.
   async function openTab (): Promise<Page> {
+    const context = await browser.newContext()
+    context.setDefaultTimeout(TIMEOUT)
+    t.teardown(() => context.close())
     const page = await context.newPage()
     page.on('pageerror', error => t.fail(`error in the page: ${error.message}`))
-    await page.goto(url)
+    await page.goto(example.url)
     return page
   }
-  return Object.assign(await openTab(), { queue, openTab, startServer, stopServer })
+  return Object.assign(await openTab(), { example, openTab })
 }
+
+let users = 100
+
+/** A user whom no other test knows. */
+export const newUser = (): string => `user-${++users}`
 
 export function card (page: Page, userId: string, tab = 0): Locator {
   return page.getByRole('article', { name: `Connection of user ${userId}` }).nth(tab)

@@ -2,12 +2,14 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { printOnFailure } from './failure-log.js'
 
 /** Ends a program when the test's process ends, however that does. */
 const goWithTest = "data:text/javascript,process.on('disconnect',()=>process.kill(process.pid,'SIGKILL'));process.channel.unref()"
 
 /**
- * Starts a TypeScript program beside the test, as a user would; it is killed after the test at the latest.
+ * Starts a TypeScript program beside the test, as a user would; it is killed after the test at the latest. What it
+ * prints is printed if the test fails.
  * @param path of the program, from the project's root
  * @param env what its environment has more
  */
@@ -21,7 +23,8 @@ export function startProgram (t: Test, path: string, args: string[] = [], env: N
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, ...env }
   })
-  child.stderr!.pipe(process.stderr, { end: false })
+  const onFailure = printOnFailure(t, `${[path, ...args].join(' ')}, process ${child.pid}`)
+  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', (text: string) => onFailure.write(text))
   const ended = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGKILL')

@@ -4,9 +4,9 @@ import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import Fastify from 'fastify'
 import { test } from 'tap'
-import notificationPlugin from '../src/index.js'
+import notificationPlugin from '../../src/index.js'
 
-const root = new URL('..', import.meta.url).pathname
+const root = new URL('../..', import.meta.url).pathname
 const read = async (path: string) => await readFile(join(root, path), 'utf8')
 const sources = (await readdir(join(root, 'src'), { recursive: true })).filter(path => path.endsWith('.ts'))
 
@@ -56,7 +56,7 @@ test('the recipe for tests without a broker works', async t => {
   await app.close()
   t.equal(String(data), 'hello')
   const recipe = /```ts\n(import { once }[^]*?)```/.exec(await read('docs/recipes.md'))![1]!
-  const own = await read('test/docs.ts')
+  const own = await read('test/unit/docs.ts')
   for (const line of recipe.trim().split('\n')) t.ok(own.includes(line), line)
 })
 

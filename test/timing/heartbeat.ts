@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import websocket from '@fastify/websocket'
 import { test } from 'tap'
-import { startApp } from './support/app.js'
-import { connectClient } from './support/client.js'
-import { eventually } from './support/eventually.js'
-import { startProxy } from './support/proxy.js'
-import { connectRaw } from './support/raw-client.js'
+import { startApp } from '../support/app.js'
+import { connectClient } from '../support/client.js'
+import { eventually } from '../support/eventually.js'
+import { startProxy } from '../support/proxy.js'
+import { connectRaw } from '../support/raw-client.js'
 
 const heartbeat = { interval: 500, timeout: 250 }
 

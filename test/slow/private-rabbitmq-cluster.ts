@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { before, t as file, test, type Test } from 'tap'
 import {
   startPrivateRabbitMQCluster, type PrivateRabbitMQCluster, type PrivateRabbitMQMember
-} from '../support/private-rabbitmq-cluster.js'
-import { connectTo } from './support/broker.js'
-import { eventually } from './support/eventually.js'
-import { startProgram } from './support/process.js'
-import { processesIn } from './support/processes-in.js'
+} from '../../support/private-rabbitmq-cluster.js'
+import { connectTo } from '../support/broker.js'
+import { eventually } from '../support/eventually.js'
+import { startProgram } from '../support/process.js'
+import { processesIn } from '../support/processes-in.js'
 
 const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
 

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { createHoldStore } from '../src/hold/index.js'
-import { held, idsOf, opener, START, testHoldContract } from './support/hold-contract.js'
+import { createHoldStore } from '../../src/hold/index.js'
+import { held, idsOf, opener, START, testHoldContract } from '../support/hold-contract.js'
 
 const open = opener(async (options, dropped, clock) => await createHoldStore(options, {
   dropped: (reason, count) => { dropped[reason] += count },

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { createClient, next, record } from './support/notification-client.js'
-import { startNotificationServer } from './support/notification-server.js'
+import { createClient, next, record } from '../support/notification-client.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 test('a notification is acknowledged when its handler is done, in whatever order', async t => {
   const server = await startNotificationServer(t)

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { createClient, next } from './support/notification-client.js'
-import { startNotificationServer } from './support/notification-server.js'
+import { createClient, next } from '../support/notification-client.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 // What a page has, for one process of its own.
 const page = new EventTarget()

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { test } from 'tap'
-import { metricTable, type MetricDefinition } from '../src/metrics/table.js'
-import { findPromtool } from '../support/prometheus/install.js'
+import { metricTable, type MetricDefinition } from '../../src/metrics/table.js'
+import { findPromtool } from '../../support/prometheus/install.js'
 
 const run = promisify(execFile)
-const file = (name: string) => fileURLToPath(new URL(`../example/${name}`, import.meta.url))
+const file = (name: string) => fileURLToPath(new URL(`../../example/${name}`, import.meta.url))
 const [alerts, tests, dashboard, readme] = await Promise.all(['alerts.yml', 'alerts.test.yml', 'grafana-dashboard.json', '../README.md'].map(name => readFile(file(name), 'utf8')))
 const definitions: MetricDefinition[] = Object.values(metricTable)
 

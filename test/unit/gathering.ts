@@ -1,9 +1,9 @@
 import { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import { test } from 'tap'
-import notificationPlugin from '../src/index.js'
-import { createApp, listen, startApp } from './support/app.js'
-import { connectClient } from './support/client.js'
+import notificationPlugin from '../../src/index.js'
+import { createApp, listen, startApp } from '../support/app.js'
+import { connectClient } from '../support/client.js'
 
 /** Around each length at which the header of a frame grows (RFC 6455 §5.2), and more than is gathered at most. */
 const LENGTHS = [0, 1, 124, 125, 126, 127, 65_535, 65_536, 70_000, 3]

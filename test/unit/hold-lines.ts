@@ -1,13 +1,13 @@
 // The order in which the hold gives out, where its store answers out of order.
 import { EventEmitter, once } from 'node:events'
 import { test, type Test } from 'tap'
-import type { Connection } from '../src/connection.js'
-import { Delivery } from '../src/delivery.js'
-import { createLines } from '../src/hold/lines.js'
-import { createMemoryHold } from '../src/hold/memory.js'
-import { compose } from '../src/message.js'
-import { createRegistry } from '../src/registry.js'
-import { createApp } from './support/app.js'
+import type { Connection } from '../../src/connection.js'
+import { Delivery } from '../../src/delivery.js'
+import { createLines } from '../../src/hold/lines.js'
+import { createMemoryHold } from '../../src/hold/memory.js'
+import { compose } from '../../src/message.js'
+import { createRegistry } from '../../src/registry.js'
+import { createApp } from '../support/app.js'
 
 const NOW = Date.now() * 1_000
 

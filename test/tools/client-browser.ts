@@ -3,9 +3,9 @@ import type { RequestListener } from 'node:http'
 import { transform } from 'esbuild'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { t as file, test, type Test } from 'tap'
-import type { NotificationClient, ReceivedNotification } from '../src/client/index.js'
-import { chromiumPath } from '../support/chromium.js'
-import { startNotificationServer } from './support/notification-server.js'
+import type { NotificationClient, ReceivedNotification } from '../../src/client/index.js'
+import { chromiumPath } from '../../support/chromium.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 let browser: Browser
 
@@ -45,7 +45,7 @@ const serve: RequestListener = async (request, response) => {
     response.setHeader('content-type', 'text/html').end(html)
     return
   }
-  const source = await readFile(new URL(`../src${request.url!.replace(/\.js$/, '.ts')}`, import.meta.url), 'utf8')
+  const source = await readFile(new URL(`../../src${request.url!.replace(/\.js$/, '.ts')}`, import.meta.url), 'utf8')
   const { code } = await transform(source, { loader: 'ts', target: 'es2023', tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } } })
   response.setHeader('content-type', 'text/javascript').end(code)
 }

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { createClient, next, record } from './support/notification-client.js'
-import { startNotificationServer } from './support/notification-server.js'
+import { createClient, next, record } from '../support/notification-client.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 test('a loop acknowledges each notification when it asks for the next', async t => {
   const server = await startNotificationServer(t)

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { test } from 'tap'
 
 const run = promisify(execFile)
-const root = fileURLToPath(new URL('..', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
 
 // The quick start's calls, without its broker; what it looks like is up to the three ways to import.
 const body = `

@@ -1,8 +1,8 @@
 import Fastify from 'fastify'
 import { test } from 'tap'
-import notificationPlugin from '../src/index.js'
-import { startApp } from './support/app.js'
-import { connectClient } from './support/client.js'
+import notificationPlugin from '../../src/index.js'
+import { startApp } from '../support/app.js'
+import { connectClient } from '../support/client.js'
 
 test('without amqpUrl there is no broker, and notify() works alone', async t => {
   const { app, notifications, log } = await startApp(t, {})

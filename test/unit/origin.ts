@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import type { NotificationPluginOptions } from '../src/index.js'
-import { startApp, type TestLog } from './support/app.js'
-import { connectClient, refusal } from './support/client.js'
+import type { NotificationPluginOptions } from '../../src/index.js'
+import { startApp, type TestLog } from '../support/app.js'
+import { connectClient, refusal } from '../support/client.js'
 
 async function statusOf (t: Parameters<typeof connectClient>[0], url: string, origin?: string): Promise<number> {
   const options = origin === undefined ? {} : { headers: { origin } }

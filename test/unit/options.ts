@@ -1,7 +1,7 @@
 import { test } from 'tap'
-import notificationPlugin, { type NotificationPluginOptions } from '../src/index.js'
-import { parseOptions } from '../src/parse-options.js'
-import { createApp } from './support/app.js'
+import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
+import { parseOptions } from '../../src/parse-options.js'
+import { createApp } from '../support/app.js'
 
 const amqpUrl = 'amqp://localhost'
 const queue = 'hello'

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
-import type { WebSocketLike } from '../src/client/index.js'
-import { isFinal, retryDelay } from '../src/client/retry.js'
-import { closeCodes } from '../src/close-codes.js'
-import { createClient, next, record } from './support/notification-client.js'
-import { startNotificationServer } from './support/notification-server.js'
+import type { WebSocketLike } from '../../src/client/index.js'
+import { isFinal, retryDelay } from '../../src/client/retry.js'
+import { closeCodes } from '../../src/close-codes.js'
+import { createClient, next, record } from '../support/notification-client.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 for (const code of [1000, 1001, undefined, 1011, 1012, 1013, 3000, 4000, 4001, 4499]) {
   test(`after ${code ?? 'a close without a code'} it connects again`, async t => {

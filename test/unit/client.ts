@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
-import { NotificationClient } from '../src/client/index.js'
-import { createClient, next, record } from './support/notification-client.js'
-import { startNotificationServer } from './support/notification-server.js'
+import { NotificationClient } from '../../src/client/index.js'
+import { createClient, next, record } from '../support/notification-client.js'
+import { startNotificationServer } from '../support/notification-server.js'
 
 test('connects by the subprotocol, and says what happens', async t => {
   const server = await startNotificationServer(t)

@@ -1,0 +1,272 @@
+import type { Browser } from 'playwright-core'
+import { t as file, test } from 'tap'
+import { launchChromium } from '../../support/chromium.js'
+import { eventually } from '../support/eventually.js'
+import {
+  bell, card, connect, goOffline, item, listed, newUser, notify, offline, openPage, publish, startExample, toast, watchState,
+  type Example
+} from '../support/example-page.js'
+
+let browser: Browser
+let example: Example
+
+file.before(async () => {
+  browser = await launchChromium()
+  example = await startExample(file)
+})
+file.teardown(() => browser?.close())
+
+/** How many messages of the queue have been held so far. */
+async function heldFromQueue ({ url }: Example): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  return Number(/^fastify_notification_delivery_since_consumption_seconds_count\{.*outcome="held".*\} (\d+)/m.exec(metrics)?.[1] ?? 0)
+}
+
+test('what is published for one user is shown to that user, in each tab, and to nobody else', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  const other = newUser()
+  await connect(page, user)
+  await connect(page, user)
+  await connect(page, other)
+
+  t.equal(await publish(page, user, 'hello world'), `published to the queue “${page.example.queue}”`)
+  await publish(page, other, 'for another user')
+
+  for (const tab of [0, 1]) {
+    await item(page, user, 'hello world', tab).waitFor()
+    t.same(await listed(page, user, tab), ['hello world'])
+  }
+  await item(page, other, 'for another user').waitFor()
+  t.same(await listed(page, other), ['for another user'])
+})
+
+test('a content is shown as text, never as HTML, and JSON as its text', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await connect(page, user, { isListOpen: false })
+  const html = '<img src="x" onerror="document.title = \'broken\'"><b>bold</b>'
+  await publish(page, user, html)
+  await toast(page, user, html).waitFor()
+  await bell(page, user, 1).click()
+  await item(page, user, html).waitFor()
+  t.equal(await card(page, user).locator('b, img').count(), 0)
+  t.equal(await page.title(), 'fastify-notification')
+
+  await publish(page, user, '{ "order": 7 }', { json: true })
+  await item(page, user, '{"order":7}').waitFor()
+
+  const form = page.getByRole('form', { name: 'Publish to the queue' })
+  await form.getByLabel('Content', { exact: true }).fill('{ order')
+  await form.getByRole('button').click()
+  await form.getByText('The content is not JSON').waitFor()
+})
+
+test('notify() answers with its outcome', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  t.match(await notify(page, user, 'early'), 'outcome: held, kept until the user connects\n0 connections · id ')
+  await connect(page, user)
+  t.match(await notify(page, user, 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
+  await connect(page, user)
+  t.match(await notify(page, user, '[1]', { json: true }), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  t.same(await listed(page, user), ['early', 'hello world', '[1]'])
+  t.match(await notify(page, 'x'.repeat(200) + '🙂'.repeat(25), 'hi'), '400 Bad Request: userId must be 1 to 255 bytes')
+})
+
+test('the bell counts what nobody has read; opened, it lists it', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await connect(page, user, { isListOpen: false })
+  for (const content of ['one', 'two', 'three']) await publish(page, user, content)
+  await bell(page, user, 3).waitFor()
+  t.equal(await card(page, user).locator('.count').innerText(), '3')
+
+  await toast(page, user, 'two').getByRole('button', { name: 'Mark as read' }).press('Enter')
+  await bell(page, user, 2).waitFor()
+  t.equal(await toast(page, user, 'two').count(), 0)
+  t.equal(await toast(page, user, 'one').getByRole('button').evaluate(button => button === button.ownerDocument.activeElement), true,
+    'the focus is where one can go on')
+
+  await bell(page, user, 2).press('Enter')
+  await item(page, user, 'three').waitFor()
+  t.same(await listed(page, user), ['one', 'two', 'three'])
+  await bell(page, user, 0).waitFor()
+  t.equal(await card(page, user).locator('.toast').count(), 0)
+  t.equal(await card(page, user).locator('.count').isVisible(), false)
+
+  t.match(await notify(page, user, 'four'), 'outcome: acknowledged')
+  await item(page, user, 'four').waitFor()
+  t.equal(await card(page, user).locator('.toast').count(), 0, 'where the list is open there is no toast')
+})
+
+test('a toast that nobody closes makes room: for a newer one, or when its time is over', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await page.clock.install()
+  await connect(page, user, { isListOpen: false })
+  for (const content of ['one', 'two', 'three', 'four']) await publish(page, user, content)
+  await toast(page, user, 'four').waitFor()
+  t.same(await card(page, user).locator('.toast .content').allTextContents(), ['two', 'three', 'four'])
+  await page.clock.fastForward(10_000)
+  await toast(page, user, 'four').waitFor({ state: 'detached' })
+  await bell(page, user, 4).waitFor()
+})
+
+test('offline: what is sent is held, and arrives in order when the client is back', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  const other = newUser()
+  await connect(page, user, { isListOpen: false })
+  await connect(page, other)
+  await goOffline(page, user)
+  t.match(await notify(page, user, 'one'), 'outcome: held, kept until the user connects\n0 connections · id ')
+  const heldBefore = await heldFromQueue(example)
+  await publish(page, user, 'two')
+  await eventually(async () => await heldFromQueue(example) > heldBefore, 'held, from the queue')
+  t.match(await notify(page, user, 'three'), 'outcome: held')
+  t.match(await notify(page, other, 'still here'), 'outcome: acknowledged')
+  t.same(await listed(page, user), [])
+
+  await offline(page, user).press('Space')
+  await card(page, user).getByText('connected at').waitFor()
+  await bell(page, user, 3).waitFor()
+  for (const content of ['one', 'two', 'three']) await toast(page, user, content).getByText(/^waited \d+ s$/).waitFor()
+  await bell(page, user, 3).click()
+  t.same(await listed(page, user), ['one', 'two', 'three'])
+  t.match(await notify(page, user, 'four'), 'outcome: acknowledged')
+  t.equal(await item(page, user, 'four').locator('.mark').count(), 0, 'what has not waited is not marked')
+})
+
+test('what one tab has read leaves the other', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  const other = await page.openTab()
+  await connect(page, user, { isListOpen: false })
+  await connect(other, user, { isListOpen: false })
+  await publish(page, user, 'hello world')
+  await bell(page, user, 1).waitFor()
+  await bell(other, user, 1).waitFor()
+
+  await toast(page, user, 'hello world').getByRole('button', { name: 'Mark as read' }).click()
+  await toast(other, user, 'hello world').waitFor({ state: 'detached' })
+  await bell(other, user, 0).click()
+  await item(other, user, 'hello world').getByText('read in another tab').waitFor()
+  await bell(page, user, 0).click()
+  t.equal(await item(page, user, 'hello world').locator('.mark').count(), 0)
+})
+
+test('what was shown and not read when the page went is delivered again, and marked', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await connect(page, user, { isListOpen: false })
+  await publish(page, user, 'hello world')
+  await toast(page, user, 'hello world').waitFor()
+  await page.reload()
+  await connect(page, user, { isListOpen: false })
+  await toast(page, user, 'hello world').getByText('perhaps seen before').waitFor()
+})
+
+test('a plain WebSocket is enough to receive', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await connect(page, user, { isPlain: true })
+  t.match(await notify(page, user, '{ "order": 7 }', { json: true }), 'outcome: sent, handed to a WebSocket\n1 connection · id ')
+  await item(page, user, '{"order":7}').waitFor()
+  await goOffline(page, user)
+  t.match(await notify(page, user, 'missed'), 'outcome: held')
+  await offline(page, user).uncheck()
+  await item(page, user, 'missed').waitFor()
+})
+
+test('a lost connection says so, with its code, and comes back by itself, with what was held', async t => {
+  const page = await openPage(t, browser, await startExample(t))
+  await connect(page, '123')
+  await connect(page, '456', { isPlain: true })
+  t.match(await notify(page, '789', 'hello world'), 'outcome: held')
+  const wasInState = await watchState(page, '123')
+  await page.example.stop()
+  await wasInState('closed with code 1001: server shutting down. Connects again in')
+  await wasInState('closed with code 1006: the connection broke or was refused. Connects again in')
+  await page.getByRole('status').getByText('does not answer').waitFor()
+  t.equal(await offline(page, '123').isChecked(), false)
+  await card(page, '456').getByText('with code 1001: server shutting down').waitFor()
+  t.equal(await offline(page, '456').isChecked(), true, 'a plain one stays closed')
+  await card(page, '456').getByRole('button', { name: 'Remove' }).press('Enter')
+
+  await page.example.start()
+  await card(page, '123').getByText('connected at').waitFor()
+  await connect(page, '789')
+  await item(page, '789', 'hello world').waitFor()
+  for (const userId of ['123', '789']) await card(page, userId).getByRole('button', { name: 'Remove' }).click()
+  await page.getByText('Nobody is connected yet.').waitFor()
+})
+
+test('the page says how the server is', async t => {
+  const page = await openPage(t, browser, await startExample(t))
+  await page.getByRole('status').getByText('consuming from RabbitMQ').waitFor()
+
+  const without = await openPage(t, browser, await startExample(t, { AMQP_URL: 'none' }))
+  await without.getByRole('status').getByText('no RabbitMQ').waitFor()
+  t.match(await publish(without, '123', 'hello world'), '503 Service Unavailable: could not publish: the example runs without a RabbitMQ')
+  await connect(without, '123')
+  t.match(await notify(without, '123', 'hello world'), 'outcome: acknowledged')
+
+  await without.route('**/ready', route => route.fulfill({ json: { state: 'hold-failing', ready: true } }))
+  await without.getByRole('status').getByText('cannot reach what it holds').waitFor()
+})
+
+test('several instances: users on each of them get theirs, once, whichever takes it', async t => {
+  const page = await openPage(t, browser, await startExample(t, {}, ['--instances', '3']))
+  const ports = await page.getByLabel('Instance').getByRole('option').allInnerTexts()
+  t.equal(new Set(ports).size, 3)
+  t.equal(await page.getByLabel('Instance').inputValue(), new URL(page.url()).origin)
+  for (const [n, userId] of ['123', '456', '789'].entries()) {
+    await connect(page, userId, { instance: n })
+    await card(page, userId).getByText(`on ${ports[n]}`).waitFor()
+  }
+  await connect(page, '123', { instance: 2 })
+
+  const contents = Array.from({ length: 9 }, (_, n) => `number ${n}`)
+  for (const content of contents) for (const userId of ['123', '456', '789']) await publish(page, userId, content)
+  for (const [userId, tab] of [['123', 0], ['123', 1], ['456', 0], ['789', 0]] as const) {
+    await item(page, userId, 'number 8', tab).waitFor()
+    t.same(await listed(page, userId, tab), contents)
+  }
+  t.match(await notify(page, '456', 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
+  t.match(await notify(page, '123', 'hello world'), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  t.match(await notify(page, 'nobody', 'hello world'), 'outcome: offline')
+})
+
+test('nothing can be sent before the page is ready to send it', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  const loaded: Array<() => Promise<void>> = []
+  await page.route('**/page.js', route => { loaded.push(() => route.continue()) })
+  await page.reload({ waitUntil: 'commit' })
+  for (const name of ['Connect', 'Publish', 'Notify']) {
+    t.equal(await page.getByRole('button', { name, exact: true }).isDisabled(), true, `${name} waits for the script`)
+  }
+  await loaded[0]!()
+  await connect(page, user)
+  t.match(await notify(page, user, 'hello world'), 'outcome: acknowledged')
+})
+
+test('the page offers the instances as soon as the server answers, however late that is', async t => {
+  const page = await openPage(t, browser, await startExample(t))
+  const answers = [null, ['http://localhost:1', new URL(page.url()).origin]]
+  await page.route('**/instances', route => {
+    const urls = answers.shift()
+    return urls === null ? route.abort() : route.fulfill({ json: urls })
+  })
+  await page.reload()
+  await page.locator('#connect-instance').waitFor()
+  t.equal(await page.getByLabel('Instance').inputValue(), new URL(page.url()).origin)
+})
+
+test('one instance: there is none to choose', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  await connect(page, user)
+  t.equal(await page.locator('.instance:visible').count(), 0)
+})

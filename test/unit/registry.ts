@@ -1,0 +1,32 @@
+import { test } from 'tap'
+import type { Connection } from '../../src/connection.js'
+import { createRegistry } from '../../src/registry.js'
+
+const connection = (userId: string) => ({ userId, socket: {} }) as Connection
+
+test('the registry has the connections of each user in the order in which they came, and counts all', async t => {
+  const registry = createRegistry()
+  const [one, two, other] = [connection('123'), connection('123'), connection('456')]
+  for (const each of [one, two, other]) registry.add(each)
+  t.same(registry.of('123'), [one, two])
+  t.equal(registry.of('123')[0], one)
+  t.same([registry.size, registry.users.size], [3, 2])
+  t.equal(registry.find('123', two.socket), two)
+  t.equal(registry.find('456', two.socket), undefined, "another user's socket is not found")
+})
+
+test('a connection leaves the registry once, and its user with the last one', async t => {
+  const registry = createRegistry()
+  const [one, two] = [connection('123'), connection('123')]
+  registry.add(one)
+  registry.add(two)
+  const before = registry.of('123')
+  registry.delete(one)
+  registry.delete(one)
+  registry.delete(connection('123'))
+  registry.delete(connection('nobody'))
+  t.same([registry.size, registry.of('123').length], [1, 1])
+  t.equal(before.length, 2, 'whoever goes through them at that moment is not disturbed')
+  registry.delete(two)
+  t.same([registry.size, registry.users.size, registry.of('123').length], [0, 0, 0])
+})

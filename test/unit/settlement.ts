@@ -1,0 +1,81 @@
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { test } from 'tap'
+import { createSettlement } from '../../src/settlement.js'
+import { createRandom } from '../support/random.js'
+
+const message = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
+
+/** What a broker knows of a channel, and what it would close the channel for. */
+function createChannel (settled: ReadonlySet<number>) {
+  const unacked = new Set<number>()
+  const problems: string[] = []
+  return {
+    unacked,
+    problems,
+    channel: {
+      ack ({ fields: { deliveryTag } }: ConsumeMessage, multiple: boolean) {
+        const tags = multiple ? [...unacked].filter(tag => tag <= deliveryTag) : [deliveryTag].filter(tag => unacked.has(tag))
+        if (tags.length === 0) problems.push(`ack of ${deliveryTag}, which is not there any more`)
+        for (const tag of tags) {
+          if (!settled.has(tag)) problems.push(`ack of ${tag} before its outcome`)
+          unacked.delete(tag)
+        }
+      }
+    } as Channel
+  }
+}
+
+test('whatever the order of the outcomes, each message is acked once, after its own', async t => {
+  const random = createRandom(t)
+  for (let round = 0; round < 200; round++) {
+    const count = random.between(1, 60)
+    const settled = new Set<number>()
+    const { channel, unacked, problems } = createChannel(settled)
+    const settlement = createSettlement(channel, random.between(1, 60))
+    const open: number[] = []
+    for (let tag = 1; tag <= count || open.length > 0;) {
+      if (tag <= count && (open.length === 0 || random.between(0, 1) === 0)) {
+        unacked.add(tag)
+        settlement.track(message(tag))
+        open.push(tag++)
+      } else {
+        const [next] = open.splice(random.between(0, open.length - 1), 1) as [number]
+        settled.add(next)
+        if (!settlement.settle(message(next))) problems.push(`the channel is said to be dead at ${next}`)
+      }
+      if (settlement.unsettled !== open.length) problems.push(`${settlement.unsettled} unsettled instead of ${open.length}`)
+      if (random.between(0, 9) === 0) settlement.flush()
+      if (random.between(0, 9) === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    await settlement.settled()
+    settlement.flush()
+    settlement.abandon()
+    t.same({ problems, unacked: [...unacked] }, { problems: [], unacked: [] }, `${count} messages`)
+  }
+})
+
+test('on a channel that is dead nothing is settled, and nobody waits for it', async t => {
+  const settled = new Set([1, 2])
+  const { channel, unacked, problems } = createChannel(settled)
+  const settlement = createSettlement(channel, 10)
+  for (const tag of [1, 2]) {
+    unacked.add(tag)
+    settlement.track(message(tag))
+  }
+  t.equal(settlement.settle(message(1)), true)
+  const waiting = settlement.settled()
+  settlement.abandon()
+  await waiting
+  t.equal(settlement.settle(message(2)), false, 'the broker delivers it again')
+  settlement.flush()
+  await new Promise(resolve => setImmediate(resolve))
+  t.same({ problems, unacked: [...unacked], unsettled: settlement.unsettled }, { problems: [], unacked: [1, 2], unsettled: 0 })
+})
+
+test('a channel that refuses an ack is dead', async t => {
+  const settlement = createSettlement({ ack () { throw new Error('Channel closing') } } as unknown as Channel, 10)
+  settlement.track(message(1))
+  settlement.settle(message(1))
+  settlement.flush()
+  t.equal(settlement.settle(message(1)), false)
+})
