@@ -51,6 +51,7 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
       }
       if (taken === 0) return false
       delivery.connections += taken
+      delivery.isWaiting = false
       // A client that can't acknowledge has it when it was sent; then nobody else need.
       if (holders.length < taken) {
         settled(delivery, 'sent')

@@ -289,7 +289,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
 
     /** Something of a user is in the hold. */
     wake (userId: string): void {
-      if (registry.of(userId).length > 0) lines?.wake(userId)
+      if (registry.of(userId).length > 0) lines?.opened(userId)
     },
 
     /** A connection is in the registry. */

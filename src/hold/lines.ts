@@ -21,11 +21,15 @@ interface Line {
   /** Not kept yet. */
   readonly adding: ByPosition<Delivery, Delivery>
   isDraining: boolean
-  /** The last one that was read; undefined to begin with the oldest. */
+  /** The last one that was delivered; undefined to begin with the oldest. */
   cursor: Held | undefined
+  /** The position of the last one that was read to be delivered: what is kept before it was missed. */
+  reached: number
+  /** The position of the oldest that was kept since the last read began: the read may have missed it. */
+  firstKept: number
   /** Changes with everything that is worth another look. */
   version: number
-  /** Whether one came in front of the cursor. */
+  /** Whether one was kept before those that were read: then reading begins anew. */
   isRewound: boolean
   /** What was settled since the last read was asked for: the read may have it nevertheless. */
   settled: Set<string>
@@ -59,7 +63,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
   function lineOf (userId: string): Line {
     let line = lines.get(userId)
     if (line === undefined) {
-      line = { adding: new ByPosition(delivery => delivery), isDraining: false, cursor: undefined, version: 0, isRewound: false, settled: new Set(), wake () {} }
+      line = { adding: new ByPosition(delivery => delivery), isDraining: false, cursor: undefined, reached: -Infinity, firstKept: Infinity, version: 0, isRewound: false, settled: new Set(), wake () {} }
       lines.set(userId, line)
     }
     return line
@@ -110,6 +114,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
       failed(delivery, error)
     } finally {
       line.adding.delete(delivery)
+      line.firstKept = Math.min(line.firstKept, position)
       touch(line)
       lookAgain(userId, position)
       prune(userId, line)
@@ -119,7 +124,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
   /** Begins again where one came in front of those that were read. */
   function lookAgain (userId: string, position: number): void {
     const line = lines.get(userId)
-    if (line?.cursor !== undefined && position <= line.cursor.position) line.isRewound = true
+    if (line !== undefined && position <= line.reached) line.isRewound = true
     if (registry.of(userId).length > 0) start(userId)
   }
 
@@ -129,7 +134,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     touch(line)
     if (line.isDraining) return
     line.isDraining = true
-    line.cursor = undefined
+    line.isRewound = true
     drain(userId, line).catch((err: unknown) => log.error({ err, userId }, 'hold not drained'))
   }
 
@@ -137,15 +142,20 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
     const isWanted = () => registry.of(userId).length > 0 && !closed.signal.aborted
     try {
       while (isWanted()) {
-        if (line.isRewound) line.cursor = undefined
+        if (line.isRewound) {
+          line.cursor = undefined
+          line.reached = -Infinity
+        }
         line.isRewound = false
+        line.firstKept = Infinity
         const { version } = line
         line.settled = new Set(removals.of(userId))
         const held = await insist(() => store.read(userId, line.cursor, BATCH), isWanted)
         if (held === undefined) return
         // What isn't kept yet has its place before those that came later.
-        const first = line.adding.first?.position ?? Infinity
+        const first = Math.min(line.adding.first?.position ?? Infinity, line.firstKept)
         const ready = held.filter(({ position }) => position < first)
+        line.reached = ready.at(-1)?.position ?? line.reached
         if (ready.length > 0) await deliver(userId, line, ready, isWanted)
         else if (line.version !== version) continue
         else if (line.adding.size === 0) return
@@ -163,9 +173,10 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
       const delivery = new Delivery(fromJson(userId, held.id, held.content), held.position, held.expiresAt, undefined, 'held')
       delivery.redelivered = true // perhaps: the store doesn't know
       const isDone = () => line.settled.has(held.id) || inFlight.find(userId, held.id) !== undefined
-      while (!isDone() && !(inFlight.hasRoom(userId) && inFlight.offer(delivery))) {
-        await changed(line, over => inFlight.relieved(userId, over))
+      while (true) {
         if (!isWanted() || line.isRewound) return
+        if (isDone() || (inFlight.hasRoom(userId) && inFlight.offer(delivery))) break
+        await changed(line, over => inFlight.relieved(userId, over))
       }
       line.cursor = held
     }
@@ -183,11 +194,11 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
       keeping.add(kept)
     },
 
-    /** A user has one connection more. What waits comes before anything newer. */
-    opened: start,
-
-    /** Another instance has put something into the store: it may have its place before what was read already. */
-    wake (userId: string): void {
+    /**
+     * A user has one connection more, or another instance has put something into the store: it may have its place before
+     * what was read already. What waits comes before anything newer.
+     */
+    opened (userId: string): void {
       const line = lines.get(userId)
       if (line?.isDraining === true) line.isRewound = true
       start(userId)

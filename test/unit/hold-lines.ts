@@ -1,5 +1,6 @@
 // The order in which the hold gives out, where its store answers out of order.
 import { EventEmitter, once } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import type { Connection } from '../../src/connection.js'
 import { Delivery } from '../../src/delivery.js'
@@ -54,10 +55,18 @@ function setUp (t: Test, maxCount = 100) {
       for (const id of ids) late.set(id, gate)
       return go
     },
-    connect () {
+    /** @returns when the first read has been answered, and what it brought was looked at */
+    async connect (): Promise<void> {
       registry.add({ userId: '123' } as Connection)
       lines.opened('123')
+      await turn()
     },
+    disconnect () {
+      for (const connection of registry.of('123')) registry.delete(connection)
+      lines.changed('123')
+    },
+    /** As another instance does with the same store. */
+    keepElsewhere: async (id: string, position: number) => { await memory.add('123', { id, content: '1', position: NOW + position, expiresAt: Infinity }) },
     makeRoom (count: number) {
       room += count
       lines.changed('123')
@@ -123,4 +132,37 @@ test('200,000 that are on their way into the hold do not keep what is in it from
   go()
   await takenAll(ids.length)
   t.equal(taken.findIndex((id, n) => id !== ids[n]), -1, 'in order')
+})
+
+test('one that is kept while others are delivered is not missed, though it is newer than those that were delivered', async t => {
+  const { add, connect, kept, makeRoom, taken, takenAll } = setUp(t)
+  for (const [id, position] of [['first', 1], ['third', 3]] as const) {
+    const done = kept(id)
+    add(id, position)
+    await done
+  }
+  connect()
+  makeRoom(1)
+  await takenAll(1)
+  const second = kept('second')
+  add('second', 2)
+  await second
+  makeRoom(10)
+  await takenAll(3)
+  t.same(taken, ['first', 'second', 'third'])
+})
+
+test('what another instance keeps while nobody is connected is delivered with the next connection', async t => {
+  const { add, connect, disconnect, keepElsewhere, kept, makeRoom, taken, takenAll } = setUp(t)
+  const done = kept('second')
+  add('second', 2)
+  await done
+  const read = connect()
+  disconnect() // before the read is answered
+  await read
+  await keepElsewhere('first', 1)
+  connect()
+  makeRoom(10)
+  await takenAll(2)
+  t.same(taken, ['first', 'second'])
 })
