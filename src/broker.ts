@@ -97,7 +97,7 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
   async function rescue (notification: Notification, origin: Origin, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Routed> {
     if (treatment === 'attempt') {
       const outcome = route(notification, origin)
-      if (!(outcome instanceof Promise) || await within(ATTEMPT_TIMEOUT, outcome)) return await outcome
+      if (!(outcome instanceof Promise) || await within(ATTEMPT_TIMEOUT, outcome, origin.gone)) return await outcome
     }
     // A client that has it may still acknowledge it: then it is in both places.
     origin.isMoved = true

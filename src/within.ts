@@ -2,14 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Whether a promise was fulfilled within a time limit in milliseconds.
- * @throws what it is rejected with
+ * @param over ends the wait
+ * @throws what it is rejected with; AbortError
  */
-export async function within (timeout: number, promise: Promise<unknown>): Promise<boolean> {
+export async function within (timeout: number, promise: Promise<unknown>, over?: AbortSignal): Promise<boolean> {
   const timer = new AbortController()
   try {
     return await Promise.race([
       promise.then(() => true),
-      delay(timeout, false, { signal: timer.signal })
+      delay(timeout, false, { signal: over === undefined ? timer.signal : AbortSignal.any([timer.signal, over]) })
     ])
   } finally {
     timer.abort()
