@@ -35,13 +35,13 @@ test('notify() resolves with what became of it', async t => {
   t.same(await app.notifier.notify('456', 'hello', { id: 'y' }), { id: 'y', outcome: 'offline', connections: 0 })
 })
 
-test('a plain client has it when it was sent', async t => {
+test("with settle: 'acknowledged', a notification for a plain client is settled when it was sent", async t => {
   const { app, notifications } = await startApp(t, { settle })
   await connectClient(t, notifications('123'))
   t.match(await app.notifier.notify('123', 'hello'), { outcome: 'sent', connections: 1 })
 })
 
-test('one of several connections is enough, and the others are told, if asked for', async t => {
+test('one of several connections is enough to acknowledge, and with dismiss the others are told', async t => {
   for (const dismiss of [true, false]) {
     const { app, notifications } = await startApp(t, { settle, dismiss, maxUnacked: 1 })
     const [one, two] = [await connectRich(t, notifications('123')), await connectRich(t, notifications('123'))]
@@ -140,7 +140,7 @@ test('what the broker delivers again joins what is under way', async t => {
   t.equal(client.frames.length, 1)
 })
 
-test('what waits under an id is joined too', async t => {
+test('what the broker delivers again joins what waits for room under the same id', async t => {
   const { app, notifications } = await startApp(t, { settle, maxUnacked: 2 })
   const client = await connectRich(t, notifications('123'))
   const pending = ['a', 'b', 'x', 'x'].map(id => app.notifier.notify('123', id, { id }))
@@ -152,7 +152,7 @@ test('what waits under an id is joined too', async t => {
   t.equal(client.frames.length, 3)
 })
 
-test('what comes back is given out before what waits', async t => {
+test('what comes back from a connection that has ended is handed out before what waits', async t => {
   const { app, notifications } = await startApp(t, { settle, maxUnacked: 1 })
   const notify = (id: string) => { app.notifier.notify('123', id, { id }).catch(t.error) }
   const first = await connectRich(t, notifications('123'))

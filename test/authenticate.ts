@@ -13,7 +13,7 @@ const byHeader: Authenticate = request => {
 }
 const as = (authorization: string) => ({ headers: { authorization } })
 
-test('without authenticate, one warning at start says what that means', async t => {
+test('without the option authenticate, a warning at start says that any client can read everything', async t => {
   const { log } = await startApp(t, {})
   const warnings = log.lines.filter(({ level }) => level === 40)
   t.match(warnings, [{ msg: /any client can read the notifications of any user/ }])
@@ -69,7 +69,7 @@ test('expiresAt in seconds is answered with what to do, not as expired', async t
   t.match(JSON.parse((await refusal(notifications('123'))).body).message, /expiresAt: it is in seconds, .*; multiply by 1000/)
 })
 
-test('an error with a status of its own keeps it', async t => {
+test('an error of authenticate that has a status of 400 to 499 is answered with that status', async t => {
   const { notifications } = await startApp(t, {
     authenticate () { throw Object.assign(new Error('not in this country'), { statusCode: 451 }) }
   })
@@ -87,7 +87,7 @@ test('what goes wrong in authenticate is told neither to who asks nor to the log
   t.notMatch(JSON.stringify(log.lines), 'hush')
 })
 
-test("the application's hooks run before, as on any route", async t => {
+test("the application's hooks run before authenticate, as on any route", async t => {
   const { app, at } = await startApp(t, { authenticate: request => (request as unknown as { who: string }).who }, app => {
     app.decorateRequest('who', '')
     app.addHook('preValidation', async (request, reply) => {
@@ -144,7 +144,7 @@ test('an authenticate that hangs is given up with 503, and few wait in it at a t
   t.equal(app.notifier.size, 0)
 })
 
-test('so is a decision about the origin', async t => {
+test('a decision about the origin that never comes is given up with 503', async t => {
   const { notifications } = await startApp(t, { allowedOrigins: () => new Promise(() => {}), limits: { pendingUpgrades: 1, upgradeTimeout: 200 } })
   const answers = await Promise.all([1, 2].map(() => refusal(notifications('123'), { headers: { origin: 'https://example.com' } })))
   t.same(answers.map(({ statusCode }) => statusCode), [503, 503])

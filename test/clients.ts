@@ -111,7 +111,7 @@ test("a warning where the application's @fastify/websocket takes larger frames t
   t.match(log.lines.find(({ msg }) => msg.includes('maxPayload')), { level: 40, frameBytes: 4_096 })
 })
 
-test('fault 30: a little text is taken and ignored', async t => {
+test('fault 30: a few short texts from a plain client are ignored', async t => {
   const { app, notifications } = await startApp(t, {})
   const client = await connectClient(t, notifications('123'))
   client.socket.send('keep alive')

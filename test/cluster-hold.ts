@@ -9,7 +9,7 @@ import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 import { usePrivateRedis } from './support/redis.js'
 
-test('with a hold, everything arrives in the order of the instance that took it, whichever held it', async t => {
+test('with a hold, everything arrives in the order of the instance that took it, whichever instance held it', async t => {
   const redis = await usePrivateRedis(t)
   const { broker, queue, apps } = await startInstances(t, 2, { offline: 'hold', settle: 'acknowledged', hold: { redis: redis.url } })
   const [one, two] = apps as [TestApp, TestApp]
@@ -154,7 +154,7 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   t.match(await back.framesReceived(2), [{ id: '1' }, { id: '2', content: 'second' }])
 })
 
-test('what cannot be held is not in the way of the next try', async t => {
+test('a notification that could not be held does not keep the next try from being held', async t => {
   const redis = await usePrivateRedis(t)
   const { apps: [one] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
   const { notifier } = one!.app

@@ -30,7 +30,7 @@ test('one relay at a time keeps the order of a user, however fast they come', as
   for (const { outcome, connections } of results) t.same({ outcome, connections }, { outcome: 'sent', connections: 1 })
 })
 
-test('tabs on several instances get it, each once', async t => {
+test('tabs on several instances get a notification, each once', async t => {
   const { broker, queue, apps } = await startInstances(t, 3)
   const tabs = [await connectTo(t, apps[0]!, '123'), await connectTo(t, apps[0]!, '123'), await connectTo(t, apps[1]!, '123')]
   await broker.publish(queue, { userId: '123', content: 'from the queue' })
@@ -39,7 +39,7 @@ test('tabs on several instances get it, each once', async t => {
   for (const tab of tabs) t.same((await tab.received(4)).toSorted(), ['from 0', 'from 1', 'from 2', 'from the queue'])
 })
 
-test('offline is who has no connection anywhere', async t => {
+test('a user without a connection on any instance is offline', async t => {
   const { apps: [one, two] } = await startInstances(t, 2)
   t.match(await one!.app.notifier.notify('123', 'hi'), { outcome: 'offline', connections: 0 })
   t.equal(await one!.app.notifier.isOnline('123'), false)
@@ -58,7 +58,7 @@ test('offline is who has no connection anywhere', async t => {
   await t.rejects(one!.app.notifier.isOnline(''), { code: 'FST_NOTIFICATION_INVALID_USER_ID' })
 })
 
-test('who moves to another instance is found there, the old binding notwithstanding', async t => {
+test('a user who moves to another instance is found there, though the old binding is still there', async t => {
   const { apps: [one, two, three] } = await startInstances(t, 3)
   const first = await connectTo(t, two!, '123')
   await first.close()
@@ -69,7 +69,7 @@ test('who moves to another instance is found there, the old binding notwithstand
   t.same(await second.received(2), ['hi', 'hi again'])
 })
 
-test('a binding goes when nobody has needed it for a while', async t => {
+test('the binding of a user goes when nobody has needed it for a while', async t => {
   const { broker, queue, apps: [one] } = await startInstances(t, 1, { relay: { unbindDelay: 0 } })
   const isBound = async () => {
     let returned = false
@@ -105,7 +105,7 @@ test('disconnect() of what is no user id keeps no other from being disconnected'
   t.match(await client.closed, { code: 4502 })
 })
 
-test('disconnect() and broadcast() reach the others when the broker is back', async t => {
+test('disconnect() and broadcast() reach the other instances when the broker is back', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)
   const options = { queue: broker.queueName(), cluster: true }
@@ -121,7 +121,7 @@ test('disconnect() and broadcast() reach the others when the broker is back', as
   t.same(await clients[1]!.received(1), ['hello'])
 })
 
-test('while the broker is away, notify() ends in time', async t => {
+test('in a cluster, notify() ends in time while the broker is away', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)
   const options = { queue: broker.queueName(), cluster: true, publishTimeout: 300, drainTimeout: 500 }
@@ -136,7 +136,7 @@ test('while the broker is away, notify() ends in time', async t => {
   proxy.forward()
 })
 
-test('acknowledged on one instance, it is settled on all', async t => {
+test('a notification that is acknowledged on one instance is settled on all', async t => {
   const { broker, queue, apps } = await startInstances(t, 2, { settle: 'acknowledged', dismiss: true, maxUnacked: 1 })
   const [one, two] = apps as [TestApp, TestApp]
   const here = await connectRich(t, one.notifications('123'))
@@ -258,7 +258,7 @@ test('what is nested as deeply as the queue takes it reaches other instances too
   await client.received(41)
 })
 
-test('another consumer on the queue is warned of', async t => {
+test('a consumer of another application on the queue is warned of', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const options = { amqpUrl: broker.url, queue }
@@ -268,7 +268,7 @@ test('another consumer on the queue is warned of', async t => {
   t.notOk(first.log.lines.some(({ msg }) => msg.startsWith('another consumer')))
 })
 
-test('what is no frame of ours is passed over', async t => {
+test('instances pass over messages on their exchange that are no frames of theirs', async t => {
   const { broker, queue, apps: [one] } = await startInstances(t, 1)
   const client = await connectTo(t, one!, '123')
   const properties = { appId: 'other', replyTo: 'nobody' }
@@ -283,7 +283,7 @@ test('what is no frame of ours is passed over', async t => {
   t.same(await client.received(1), ['hi'])
 })
 
-test('several queues are consumed', async t => {
+test('an application consumes several queues', async t => {
   const broker = await useBroker(t)
   const queues = [broker.queueName(), broker.queueName(), broker.queueName()]
   const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue: queues })

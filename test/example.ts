@@ -21,7 +21,7 @@ import { usePrivateRedis } from './support/redis.js'
 const nowhere = 'amqp://localhost:1'
 const run = promisify(execFile)
 
-test('prints the URL to open, what it is connected to, and a curl line that works', async t => {
+test('the example prints the URL to open, what it is connected to, and a curl line that works', async t => {
   await installCurl()
   const broker = await useBroker(t)
   const queue = broker.queueName()
@@ -43,7 +43,7 @@ test('prints the URL to open, what it is connected to, and a curl line that work
   t.same(await client.received(2), ['hello world', 'from the queue'])
 })
 
-test('tells a load balancer how it is', async t => {
+test('the example tells a load balancer how it is', async t => {
   const broker = await useBroker(t)
   const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() })).url
   for (const path of ['/ready', '/live']) {
@@ -53,7 +53,7 @@ test('tells a load balancer how it is', async t => {
   }
 })
 
-test('tells Prometheus how it is', async t => {
+test('the example tells Prometheus how it is', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: queue })).url
@@ -64,7 +64,7 @@ test('tells Prometheus how it is', async t => {
   t.match(text, 'nodejs_eventloop_lag_seconds ')
 })
 
-test('runs without a RabbitMQ and says so', async t => {
+test('the example runs without a RabbitMQ and says so', async t => {
   const example = await startExample(t, { AMQP_URL: 'none' })
   const url = await example.url
   t.equal(example.line('Broker'), 'none; only notify() works')
@@ -79,7 +79,7 @@ test('runs without a RabbitMQ and says so', async t => {
   t.match(published, { status: 503, body: { message: 'could not publish: the example runs without a RabbitMQ' } })
 })
 
-test('what is held is in Redis where there is one, and survives even a kill', async t => {
+test('what the example holds is in Redis where there is one, and survives even a kill', async t => {
   const env = { AMQP_URL: 'none', REDIS_URL: (await usePrivateRedis(t)).url }
   const first = await startExample(t, env)
   t.match(await post(`${await first.url}/notify/123`, { order: 7 }), { status: 200, body: { outcome: 'held' } })
@@ -92,7 +92,7 @@ test('what is held is in Redis where there is one, and survives even a kill', as
   t.equal(next.line('Held'), 'in Redis, at REDIS_URL')
 })
 
-test('serves the client as a module, which Node can import too', async t => {
+test('the example serves the client as a module, which Node can import too', async t => {
   const url = await (await startExample(t, { AMQP_URL: 'none' })).url
   const response = await fetch(`${url}/notification-client.js`)
   t.match(response.headers.get('content-type'), 'text/javascript')
@@ -105,7 +105,7 @@ test('serves the client as a module, which Node can import too', async t => {
 })
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  test(`${signal}: closes in order, ends by itself with 0, and leaves nothing`, async t => {
+  test(`at ${signal} the example closes in order, ends by itself with 0, and leaves nothing`, async t => {
     const example = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
     const url = await example.url
     t.match(example.line('Broker'), 'a private RabbitMQ')
@@ -121,7 +121,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-test('several instances: each is reached from the pages of all, and from no other', async t => {
+test('each of several instances of the example is reached from the pages of all, and from no other', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: queue }, ['--instances', '3'])
@@ -170,7 +170,7 @@ test('a page that is opened before all instances have started learns of each of 
   t.same(urls, example.line('Instances')!.split(' '))
 })
 
-test('an instance that ends while the others start does not keep them waiting for it', async t => {
+test('an instance of the example that ends while the others start does not keep them waiting', async t => {
   const broker = await useBroker(t)
   const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() }, ['--instances', '2'])
   await example.printed('Server listening at')
@@ -183,7 +183,7 @@ test('an instance that ends while the others start does not keep them waiting fo
   t.match(await (await fetch(`${url}/instances`)).json(), [url])
 })
 
-test('several instances hold in Redis, and leave nothing when the one that started them is killed', async t => {
+test('several instances of the example hold in Redis, and leave nothing when the one that started them is killed', async t => {
   const broker = await useBroker(t)
   const env = { AMQP_URL: broker.url, QUEUE: broker.queueName(), REDIS_URL: (await usePrivateRedis(t)).url }
   const example = await startExample(t, env, ['--instances', '2'])
@@ -205,14 +205,14 @@ for (const [args, message] of [
   [['--instance', '3'], "Unknown option '--instance'"],
   [['--instances', '3'], 'several instances share a queue, so they need a RabbitMQ']
 ] as const) {
-  test(`${args.join(' ')}, without a RabbitMQ: ${message}`, async t => {
+  test(`the example with ${args.join(' ')}, without a RabbitMQ, says: ${message}`, async t => {
     const example = await startExample(t, { AMQP_URL: 'none' }, [...args])
     t.same(await example.ended, { code: 1, signal: null })
     t.match(example.stderr, `The example could not start: ${message}`)
   })
 }
 
-test('killed, or ended while it starts, it leaves no broker behind', async t => {
+test('the example leaves no broker behind where it is killed, or ended while it starts', async t => {
   const killed = await startExample(t, { AMQP_URL: '', LOCAL_AMQP_URL: nowhere })
   await killed.url
   t.ok((await killed.leftovers()).length > 0, 'there is something to remove')
@@ -227,7 +227,7 @@ test('killed, or ended while it starts, it leaves no broker behind', async t => 
   await untilNothingIsLeft(t, starting)
 })
 
-test('a port that is in use: says so in one line, and leaves nothing', async t => {
+test('where its port is in use the example says so in one line, and leaves nothing', async t => {
   const server = createServer().listen(0, 'localhost')
   t.teardown(() => server.close())
   await once(server, 'listening')
@@ -238,14 +238,14 @@ test('a port that is in use: says so in one line, and leaves nothing', async t =
   t.same(await example.leftovers(), [])
 })
 
-test('an AMQP_URL that leads nowhere: says so in one line, without the password', async t => {
+test('where its AMQP_URL leads nowhere the example says so in one line, without the password', async t => {
   const example = await startExample(t, { AMQP_URL: 'amqp://user:hush@localhost:1' })
   t.same(await example.ended, { code: 1, signal: null })
   t.match(example.stderr, /^The example could not start: .*amqp:\/\/user:\*\*\*@localhost:1: connect ECONNREFUSED.*\n$/)
   t.notMatch(example.stdout + example.stderr, 'hush')
 })
 
-test('a RabbitMQ on this machine is used where it lets us in', async t => {
+test('the example uses a RabbitMQ on this machine where it lets it in', async t => {
   const { url } = await useBroker(t)
   const lines: string[] = []
   const startPrivate = async () => { throw new RabbitMQUnavailableError('how to get one') }

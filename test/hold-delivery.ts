@@ -49,7 +49,7 @@ test('what a client acknowledges when its connection was given up leaves the hol
   }
 })
 
-test('however many wait for Redis, nothing looks like a leak', async t => {
+test('however many notifications wait for Redis, there is no warning of a leak of listeners', async t => {
   const warnings: string[] = []
   const warned = ({ message }: Error) => { warnings.push(message) }
   process.on('warning', warned)
@@ -66,7 +66,7 @@ test('however many wait for Redis, nothing looks like a leak', async t => {
   t.same(warnings, [])
 })
 
-test('who joins what was held is told that it is, where nobody acknowledges it', async t => {
+test('notify() under an id that is held already resolves to held, where nobody acknowledges it', async t => {
   const { app, notifications } = await startApp(t, options)
   t.match(await app.notifier.notify('123', 'hi', { id: 'x' }), { outcome: 'held' })
   const client = await connectRich(t, notifications('123'))
@@ -78,7 +78,7 @@ test('who joins what was held is told that it is, where nobody acknowledges it',
   t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
 })
 
-test('who acknowledges what nobody sent is passed over', async t => {
+test('an acknowledgement of what nobody sent is ignored', async t => {
   const redis = await usePrivateRedis(t)
   const { app, notifications } = await startApp(t, { ...options, dismiss: true, hold: { redis: redis.url } })
   const clients = await Promise.all(['a', 'b', 'c', 'd'].map(async () => await connectRich(t, notifications('mallory'))))
@@ -92,7 +92,7 @@ test('who acknowledges what nobody sent is passed over', async t => {
   for (const client of clients) t.same(client.frames, [], 'nobody is told to dismiss them')
 })
 
-test('however many ids are settled at once, they are removed', async t => {
+test('however many ids are settled at once, all are removed from Redis', async t => {
   const redis = await usePrivateRedis(t)
   const { app, notifications } = await startApp(t, { ...options, hold: { redis: redis.url, maxCount: 3_000, maxBytes: 10_000_000 }, maxUnacked: 3_000, limits: { frameBytes: 100_000 } })
   const ids = Array.from({ length: 3_000 }, (_, n) => String(n))

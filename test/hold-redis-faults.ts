@@ -30,7 +30,7 @@ const clients: Array<[string, (t: Test, url: string) => string | Redis]> = [
 ]
 
 for (const [description, clientOf] of clients) {
-  test(`killed in mid-stream: everything confirmed is there, once, in order (${description})`, async t => {
+  test(`Redis is killed in mid-stream: everything confirmed is there, once, in order (${description})`, async t => {
     const server = await usePrivateRedis(t)
     const client = clientOf(t, server.url)
     const store = await open(t, client)
@@ -81,7 +81,7 @@ for (const [description, clientOf] of clients) {
     t.match(store.lastError, { error: failed, at: Date })
   })
 
-  test(`frozen: calls end within two seconds, and later ones at once (${description})`, async t => {
+  test(`Redis is frozen: calls end within two seconds, and later ones at once (${description})`, async t => {
     const server = await usePrivateRedis(t)
     const store = await open(t, clientOf(t, server.url))
     await store.add('user', held('before', 1))
@@ -110,7 +110,7 @@ for (const [description, clientOf] of clients) {
   })
 }
 
-test('what was given up and done nevertheless is there once when it is tried again', async t => {
+test('what Redis has kept though the call was given up is there once when it is tried again', async t => {
   const server = await usePrivateRedis(t)
   const store = await open(t, connect(t, server.url))
   await server.freeze()
@@ -122,7 +122,7 @@ test('what was given up and done nevertheless is there once when it is tried aga
   t.same(await idsOf(store, 'user'), ['late'])
 })
 
-test('what is dropped by a call that was given up is counted', async t => {
+test('what Redis drops by a call that was given up is counted', async t => {
   const server = await usePrivateRedis(t)
   const counted: unknown[] = []
   const store = await createHoldStore({ ...bounds, maxCount: 1, redis: connect(t, server.url) }, {
@@ -138,7 +138,7 @@ test('what is dropped by a call that was given up is counted', async t => {
   t.same(counted, [['overflow', 1]])
 })
 
-test('not there at the start: failing, and working as soon as it comes', async t => {
+test('Redis is not there at the start: the hold fails, and works as soon as Redis comes', async t => {
   const server = await usePrivateRedis(t)
   await server.stop()
   const store = await open(t, server.url)
@@ -150,7 +150,7 @@ test('not there at the start: failing, and working as soon as it comes', async t
   t.same(await store.add('user', held('a')), [])
 })
 
-test('stopped, which ends the connection in order: failing, and with a reason', async t => {
+test('Redis is stopped, which ends the connection in order: the hold fails, with a reason', async t => {
   const server = await usePrivateRedis(t)
   const store = await open(t, server.url)
   await server.stop()
@@ -158,7 +158,7 @@ test('stopped, which ends the connection in order: failing, and with a reason', 
   t.match(store.lastError, { error: failed, at: Date })
 })
 
-test("frozen at the start: failing within two seconds, with an application's client too", async t => {
+test("Redis is frozen at the start: the hold fails within two seconds, with an application's client too", async t => {
   const server = await usePrivateRedis(t)
   await server.freeze()
   const stores = await Promise.all([open(t, server.url), open(t, connect(t, server.url))])
@@ -180,7 +180,7 @@ test("an application's client is not made to queue calls while it is not connect
   t.equal((client as unknown as { offlineQueue: { length: number } }).offlineQueue.length, 0)
 })
 
-test('a silent network: the connection is given up and another one made', async t => {
+test('the network to Redis is silent: the connection is given up and another one made', async t => {
   const server = await usePrivateRedis(t)
   const proxy = await startProxy(t, server.url)
   const store = await open(t, proxy.through(server.url))
@@ -197,7 +197,7 @@ test('a silent network: the connection is given up and another one made', async 
   t.same(await idsOf(store, 'user'), ['a', 'b'])
 })
 
-test('a wrong password: failing from the start, and told nowhere', async t => {
+test('the password for Redis is wrong: the hold fails from the start, and the password is told nowhere', async t => {
   const server = await usePrivateRedis(t, { config: { requirepass: 'right' } })
   const at = `127.0.0.1:${server.port}`
   const store = await open(t, `redis://user:s3cret-wrong@${at}`)
@@ -223,7 +223,7 @@ test('what Redis refuses is an error without the notification in it', async t =>
   t.equal(store.failing, false)
 })
 
-test('close() ends what waits, of a frozen Redis too', async t => {
+test('close() ends calls that wait, those for a frozen Redis too', async t => {
   const server = await usePrivateRedis(t)
   const store = await createHoldStore({ ...bounds, redis: server.url }, { dropped () {} })
   await store.add('user', held('a'))

@@ -27,7 +27,7 @@ function connect (t: Test, options = {}): Redis {
 
 testHoldContract(open)
 
-test('several instances, and the next one after a restart, share what is kept', async t => {
+test('several instances, and the next one after a restart, share what is held in Redis', async t => {
   const keyPrefix = `${randomUUID()}:`
   const { store: one } = await open(t, { keyPrefix })
   const { store: other } = await open(t, { keyPrefix, maxCount: 100 })
@@ -45,7 +45,7 @@ test('several instances, and the next one after a restart, share what is kept', 
   t.same(await idsOf(next, 'user'), ['n98', 'n99'])
 })
 
-test('keys live as long as what they hold, and go with it', async t => {
+test('keys in Redis live as long as what they hold, and go with it', async t => {
   const client = connect(t)
   const keyPrefix = `${randomUUID()}:`
   const { store, clock } = await open(t, { keyPrefix, maxAge: 3_600_000 })
@@ -115,7 +115,7 @@ for (const [description, options] of [
   })
 }
 
-test('in a cluster the keys of a user are in one slot', async t => {
+test('in a Redis cluster the keys of a user are in one slot', async t => {
   const node = await usePrivateRedis(t, { config: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' } })
   const admin = new Redis(node.url)
   await admin.cluster('ADDSLOTSRANGE', 0, 16383)
@@ -129,7 +129,7 @@ test('in a cluster the keys of a user are in one slot', async t => {
   for (const user of users) t.same(await idsOf(store, user), [`of ${user}`])
 })
 
-test('by a URL it needs ioredis, and says so', async t => {
+test('hold.redis by a URL needs ioredis, and an error says so where it is not installed', async t => {
   const missing = Object.assign(new Error("Cannot find package 'ioredis'"), { code: 'ERR_MODULE_NOT_FOUND' })
   await t.rejects(connectRedis(server.url, async () => { throw missing }), { code: 'FST_NOTIFICATION_HOLD_NO_CLIENT', statusCode: 500, cause: missing })
   const broken = new SyntaxError('broken')

@@ -112,7 +112,7 @@ test('headers that leave no room for the reason do not keep a message out of the
   t.ok(large === undefined)
 })
 
-test('headers that amqplib receives and cannot send do not either', async t => {
+test('headers that amqplib receives and cannot send do not keep a message out of the dead-letter queue', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { log } = await startApp(t, { amqpUrl: broker.url, queue })
@@ -146,7 +146,7 @@ test('a message with headers that amqplib cannot decode is delivered without the
   t.match(app.notifier.health(), { state: 'consuming', lastError: undefined })
 })
 
-test('the dead-letter queue is an option', async t => {
+test('the name of the dead-letter queue is an option', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const deadLetterQueue = broker.queueName()

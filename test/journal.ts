@@ -13,7 +13,7 @@ const journal = 100
 /** The entries in short: what happened, and why. */
 const told = (entries: TraceEntry[]) => entries.map(({ event, reason, code }) => [event, reason ?? code].filter(part => part !== undefined).join(' '))
 
-test('why did user 123 not get message x: they were not connected then', async t => {
+test('the journal says why user 123 did not get message x: they were not connected then', async t => {
   const { app, notifications } = await startApp(t, { journal })
   const client = await connectClient(t, notifications('123'))
   await app.notifier.notify('123', 'a secret', { id: 'w' })
@@ -35,14 +35,14 @@ test('why did user 123 not get message x: they were not connected then', async t
   t.notMatch(JSON.stringify(app.notifier.trace()), 'secret')
 })
 
-test("a socket that is the application's again is no connection any more", async t => {
+test("in the journal, a socket that is the application's again is no connection any more", async t => {
   const { app } = await startWithReleased(t, { journal })
   const entries = app.notifier.trace({ userId: '123' })
   t.same(told(entries), ['connected', 'disconnected'])
   t.equal(entries[1]!.connectionId, entries[0]!.connectionId)
 })
 
-test('by id, by both, everything', async t => {
+test('the journal is asked by id, by user and id, or for everything', async t => {
   const { app } = await startApp(t, { journal })
   await app.notifier.notifyMany(['123', '456'], 'hi', { id: 'x' })
   await app.notifier.notify('123', 'hi', { id: 'y' })
@@ -54,7 +54,7 @@ test('by id, by both, everything', async t => {
   t.throws(() => app.notifier.trace({ userId: undefined as never }), { code: 'FST_NOTIFICATION_INVALID_USER_ID' })
 })
 
-test('the last so many are kept, and handed out as copies', async t => {
+test('the journal keeps the last so many entries, and hands out copies', async t => {
   const { app } = await startApp(t, { journal: 3 })
   const ids = () => app.notifier.trace().map(({ id }) => id)
   for (const id of ['a', 'b', 'c']) await app.notifier.notify('123', 'hi', { id })
@@ -67,13 +67,13 @@ test('the last so many are kept, and handed out as copies', async t => {
   t.not(app.notifier.trace()[0]!.at.getTime(), 0)
 })
 
-test('without the option nothing is kept, and who asks is told', async t => {
+test('without the option there is no journal, and asking for it is an error that says so', async t => {
   const { app } = createApp(t)
   await app.register(notificationPlugin, {})
   t.throws(() => app.notifier.trace(), { code: 'FST_NOTIFICATION_NO_JOURNAL' })
 })
 
-test('from the queue, with the reason of a dead letter', async t => {
+test('the journal has what comes from the queue, with the reason of a dead letter', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app } = await startApp(t, { amqpUrl: broker.url, queue, journal, offline: 'dead-letter' })
@@ -83,7 +83,7 @@ test('from the queue, with the reason of a dead letter', async t => {
   t.match(app.notifier.trace({ userId: '123' }), [{ event: 'dead-lettered', reason: 'offline', id: 'x', from: 'queue', queue, connections: 0 }])
 })
 
-test('through the hold: held, and sent later, or dropped unseen', async t => {
+test('the journal says what was held, and sent later, or dropped unseen', async t => {
   const { app, notifications } = await startApp(t, { journal, offline: 'hold', hold: { maxCount: 2 } })
   for (const id of ['a', 'b', 'c']) await app.notifier.notify('123', 'hi', { id })
   const client = await connectClient(t, notifications('123'))
@@ -92,7 +92,7 @@ test('through the hold: held, and sent later, or dropped unseen', async t => {
   t.match(app.notifier.trace({ id: 'b' }), [{ event: 'held', from: 'notify' }, { event: 'sent', from: 'hold', connections: 1 }])
 })
 
-test('what expired in Redis is known by its user, what there was no room for by its id too', async t => {
+test('the journal knows what expired in Redis by its user, and what there was no room for by its id too', async t => {
   const redis = await usePrivateRedis(t)
   const full = await startApp(t, { journal, offline: 'hold', hold: { redis: redis.url, keyPrefix: 'full:', maxCount: 1 } })
   for (const id of ['a', 'b']) await full.app.notifier.notify('123', 'hi', { id })
@@ -106,7 +106,7 @@ test('what expired in Redis is known by its user, what there was no room for by 
   t.match(app.notifier.trace({ userId: '123' }).find(({ reason }) => reason === 'expired'), { event: 'dropped', count: Number, from: 'hold' })
 })
 
-test('acknowledged, and why a connection was closed', async t => {
+test('the journal says what was acknowledged, and why a connection was closed', async t => {
   const { app, notifications } = await startApp(t, { journal, settle: 'acknowledged', ackTimeout: 2_000, heartbeat: { interval: 500, timeout: 200 } })
   const client = await connectRich(t, notifications('123'))
   const pending = app.notifier.notify('123', 'hi', { id: 'x' })
@@ -121,7 +121,7 @@ test('acknowledged, and why a connection was closed', async t => {
   t.same(told(app.notifier.trace({ userId: '123' })), ['connected', 'acknowledged', 'closing 4002', 'offline', 'disconnected 4002'])
 })
 
-test('what the broker delivers again is abandoned, and has one outcome', async t => {
+test('in the journal, what the broker delivers again is abandoned, and has one outcome', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue, journal, settle: 'acknowledged' })
@@ -136,7 +136,7 @@ test('what the broker delivers again is abandoned, and has one outcome', async t
   t.match(app.notifier.trace({ id: 'x' }), [{ event: 'acknowledged', from: 'queue', queue }, { event: 'abandoned', queue }])
 })
 
-test('notify() that fails', async t => {
+test('the journal says that notify() failed', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app } = await startApp(t, { amqpUrl: broker.url, queue, journal, offline: 'dead-letter' })
@@ -145,7 +145,7 @@ test('notify() that fails', async t => {
   t.match(app.notifier.trace({ id: 'x' }), [{ event: 'failed', reason: 'FST_NOTIFICATION_PUBLISH_FAILED', userId: '123', from: 'notify' }])
 })
 
-test("in a cluster, each instance's own view", async t => {
+test("in a cluster each instance's journal has its own view", async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))

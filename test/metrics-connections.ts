@@ -10,7 +10,7 @@ import { assertBounded, startMeasured, valueIn } from './support/measured.js'
 import { startWithReleased } from './support/released.js'
 import { connectRaw } from './support/raw-client.js'
 
-test('connects and closes, by code: the one that was sent, else the one that came, and few of them', async t => {
+test('metrics count connects, and closes by the code that was sent, else that came, and few codes', async t => {
   const { app, notifications, registry, value, reaches } = await startMeasured(t, { limits: { connections: 123, bufferedBytes: 1 } })
   const open = () => connectClient(t, notifications('123'))
   const series = (code: string) => `closes_total{code="${code}"}`
@@ -53,7 +53,7 @@ test('connects and closes, by code: the one that was sent, else the one that cam
   await assertBounded(t, registry, [])
 })
 
-test('what waits for clients to read it', async t => {
+test('metrics show the bytes that wait for clients to read them', async t => {
   const { app, notifications, value } = await startMeasured(t)
   t.equal(await value('buffered_bytes'), 0)
   const slow = await connectRaw(t, notifications('slow'))
@@ -65,7 +65,7 @@ test('what waits for clients to read it', async t => {
   t.equal(await value('closes_total{code="4000"}'), 0)
 })
 
-test("a socket that is the application's again has not been closed", async t => {
+test("metrics do not count a socket that is the application's again as closed", async t => {
   const metrics = new Registry()
   const { closed } = await startWithReleased(t, { metrics })
   t.match(closed, { code: 1000 })
@@ -74,7 +74,7 @@ test("a socket that is the application's again has not been closed", async t => 
   t.equal(await valueIn(metrics, 'closes_total{code="1000"}'), 0)
 })
 
-test('refused upgrades, by what was answered, and why', async t => {
+test('metrics count refused upgrades, by what was answered, and why', async t => {
   const identities: Record<string, Identity | Error> = {
     nobody: '',
     expired: { userId: 'expired', expiresAt: 1 },
@@ -136,7 +136,7 @@ test('refused upgrades, by what was answered, and why', async t => {
   await assertBounded(t, registry, [])
 })
 
-test("what the application's own hooks refuse, or leave without an answer", async t => {
+test("metrics count upgrades that the application's own hooks refuse, or leave without an answer", async t => {
   const metrics = new Registry()
   const { app } = createApp(t)
   // Before the plugin, and so before anybody knows that it is an upgrade.

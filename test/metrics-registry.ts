@@ -7,7 +7,7 @@ import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { valueIn } from './support/measured.js'
 
-test('without the option nothing is measured', async t => {
+test('without the option metrics nothing is measured', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   let calls = 0
@@ -28,7 +28,7 @@ test('without the option nothing is measured', async t => {
   }
 })
 
-test('taken out when the application closes: the next one has the registry for itself', async t => {
+test('metrics leave the registry when the application closes, and the next one has it for itself', async t => {
   const registry = new Registry()
   const own = new Counter({ name: 'orders_total', help: 'orders', registers: [registry] })
   for (let n = 0; n < 2; n++) {
@@ -40,7 +40,7 @@ test('taken out when the application closes: the next one has the registry for i
   }
 })
 
-test('a registry is for one instance at a time', async t => {
+test('a registry of metrics is for one instance of the plugin at a time', async t => {
   const metrics = new Registry()
   await startApp(t, { metrics })
   const error = { code: 'FST_NOTIFICATION_METRICS_TAKEN', statusCode: 500, message: /already has a metric 'fastify_notification_messages_total'/ }
@@ -56,7 +56,7 @@ test('a registry is for one instance at a time', async t => {
   t.same(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
 })
 
-test('prom-client that is not installed', async t => {
+test('metrics without prom-client installed are an error that says so', async t => {
   const missing = Object.assign(new Error("Cannot find package 'prom-client'"), { code: 'ERR_MODULE_NOT_FOUND' })
   const error = { code: 'FST_NOTIFICATION_METRICS_NO_CLIENT', statusCode: 500, cause: missing }
   await t.rejects(createMetrics(new Registry(), createApp(t).app.log, async () => { throw missing }), error)
@@ -64,7 +64,7 @@ test('prom-client that is not installed', async t => {
   await t.rejects(createMetrics(new Registry(), createApp(t).app.log, async () => { throw broken }), broken)
 })
 
-test('a registry in OpenMetrics works too', async t => {
+test('metrics go into a registry in the format OpenMetrics too', async t => {
   const registry = new Registry<OpenMetricsContentType>()
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
   const { app } = await startApp(t, { metrics: registry })

@@ -10,7 +10,7 @@ import { startProxy } from './support/proxy.js'
 import { usePrivateRedis } from './support/redis.js'
 import { connectRich } from './support/rich-client.js'
 
-test('outcomes and reasons, the consumer, and how long it took', async t => {
+test('metrics count outcomes and reasons, show the consumer, and how long deliveries took', async t => {
   const broker = await useBroker(t)
   const queues = [broker.queueName(), broker.queueName()]
   const [queue, other] = queues as [string, string]
@@ -52,7 +52,7 @@ test('outcomes and reasons, the consumer, and how long it took', async t => {
   await assertBounded(t, registry, queues)
 })
 
-test('the time since the publish: in seconds, in milliseconds, or from the header of RabbitMQ', async t => {
+test('metrics take the time since the publish in seconds, in milliseconds, or from the header of RabbitMQ', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { value, reaches } = await startMeasured(t, { amqpUrl: broker.url, queue })
@@ -78,7 +78,7 @@ test('the time since the publish: in seconds, in milliseconds, or from the heade
   t.equal(await value(series('count')), 4)
 })
 
-test('held in memory, released and dropped', async t => {
+test('metrics count what is held in memory, released and dropped', async t => {
   const { app, notifications, value, reaches } = await startMeasured(t, { offline: 'hold', settle: 'acknowledged', hold: { maxCount: 3 } })
   for (let n = 0; n < 5; n++) await app.notifier.notify('123', n)
   t.equal(await value('held'), 3)
@@ -94,7 +94,7 @@ test('held in memory, released and dropped', async t => {
   t.equal(await value('messages_total{outcome="acknowledged"}'), 3)
 })
 
-test('what there is no room for at all is offline, and dropped, and was never held', async t => {
+test('in metrics, what there is no room for at all is offline, and dropped, and was never held', async t => {
   const { app, value } = await startMeasured(t, { offline: 'hold', hold: { maxBytes: 10 } })
   t.match(await app.notifier.notify('123', 'more than ten bytes'), { outcome: 'offline' })
   t.equal(await value('messages_total{outcome="offline"}'), 1)
@@ -102,7 +102,7 @@ test('what there is no room for at all is offline, and dropped, and was never he
   t.equal(await value('dropped_total{reason="overflow"}'), 1)
 })
 
-test('what is held in Redis can be asked there, as the README says; what expires there is not counted', async t => {
+test('Redis tells how much is held, as the README says; metrics do not count what expires there', async t => {
   const redis = await usePrivateRedis(t)
   const { app, value } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url, maxAge: 1_000 } })
   for (const content of ['a', 'b']) await app.notifier.notify('123', content)
@@ -119,7 +119,7 @@ test('what is held in Redis can be asked there, as the README says; what expires
   t.equal(await value('dropped_total{reason="expired"}'), 0)
 })
 
-test('a hold that fails', async t => {
+test('metrics show a hold that fails', async t => {
   const redis = await usePrivateRedis(t)
   const { value, reaches } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url } })
   t.equal(await value('hold_failing'), 0)
@@ -129,7 +129,7 @@ test('a hold that fails', async t => {
   t.equal(await value('state{state="hold-failing"}'), 1)
 })
 
-test('connections to the broker that were opened again', async t => {
+test('metrics count connections to the broker that were opened again', async t => {
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)
   const queue = broker.queueName()
@@ -147,7 +147,7 @@ test('connections to the broker that were opened again', async t => {
   t.match(app.notifier.health(), { state: 'consuming' })
 })
 
-test('several instances: what was relayed, and how long that took', async t => {
+test('metrics count what several instances relayed, and show how long that took', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))

@@ -34,7 +34,7 @@ test('notifyMany() and broadcast() send one content to many, each user once', as
   t.same(await c!.received(1), ['all'])
 })
 
-test('bad input is refused with a coded error that quotes nothing, and nothing is sent', async t => {
+test('notify() refuses bad input with a coded error that quotes nothing, and sends nothing', async t => {
   const { app, notifications } = await startApp(t, {})
   const client = await connectClient(t, notifications('a'))
   const { notifier } = app
@@ -61,7 +61,7 @@ test('bad input is refused with a coded error that quotes nothing, and nothing i
   t.same(await client.received(1), ['last'])
 })
 
-test('255 bytes are a user id, however they are spelt', async t => {
+test('a user id may have 255 bytes, whatever its characters', async t => {
   const { app, notifications } = await startApp(t, {})
   for (const userId of ['x'.repeat(255), '€'.repeat(85), 'constructor', ' ', '../../a?b=c&d#e%']) {
     const client = await connectClient(t, notifications(userId))

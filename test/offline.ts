@@ -17,7 +17,7 @@ test("offline: 'drop' counts a notification for a user with no connection, and n
   t.equal((await broker.channel.checkQueue(`${queue}.dead`)).messageCount, 0)
 })
 
-test("offline: 'dead-letter' keeps it in the dead-letter queue, from the queue and from notify() alike", async t => {
+test("offline: 'dead-letter' keeps a notification in the dead-letter queue, from the queue and from notify() alike", async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue, offline: 'dead-letter' })

@@ -23,7 +23,7 @@ async function folderOf (t: Test, url: string): Promise<string> {
   return folder
 }
 
-test('killed and stopped, it has what it confirmed when it is started again', async t => {
+test('a private Redis that was killed or stopped has what it confirmed when it is started again', async t => {
   const server = await usePrivateRedis(t)
   await server.start() // runs already
   for (const end of ['kill', 'stop'] as const) {
@@ -35,7 +35,7 @@ test('killed and stopped, it has what it confirmed when it is started again', as
   }
 })
 
-test('frozen, it says nothing until it is resumed', async t => {
+test('a private Redis that is frozen says nothing until it is resumed', async t => {
   const server = await usePrivateRedis(t)
   const client = connect(t, server.url)
   await client.ping()
@@ -49,14 +49,14 @@ test('frozen, it says nothing until it is resumed', async t => {
   t.same(answers, ['PONG'])
 })
 
-test('it is configured, and says why it does not start', async t => {
+test('a private Redis is configured, and says why it does not start', async t => {
   const { url } = await usePrivateRedis(t, { config: { maxmemory: '12345678' } })
   t.same(await connect(t, url).config('GET', 'maxmemory'), ['maxmemory', '12345678'])
   const error = { code: 'PRIVATE_REDIS_FAILED', message: /nonsense/ }
   await t.rejects(startPrivateRedis({ config: { nonsense: 'yes' } }), error)
 })
 
-test('removed, it leaves no folder and no process', async t => {
+test('a private Redis that is removed leaves no folder and no process', async t => {
   const server = await startPrivateRedis()
   const folder = await folderOf(t, server.url)
   t.ok(existsSync(folder))
@@ -67,7 +67,7 @@ test('removed, it leaves no folder and no process', async t => {
   await t.rejects(server.start(), { code: 'PRIVATE_REDIS_FAILED' })
 })
 
-test('it goes with the process that started it, however that ends', async t => {
+test('a private Redis goes with the process that started it, however that ends', async t => {
   const program = startProgram(t, 'test/support/private-redis-owner.ts')
   const [url] = await once(program.stdout!.setEncoding('utf8'), 'data') as [string]
   const folder = await folderOf(t, url.trim())
@@ -76,6 +76,6 @@ test('it goes with the process that started it, however that ends', async t => {
   await eventually(async () => !existsSync(folder) && (await processesIn(folder)).length === 0, 'folder and processes gone')
 })
 
-test('a missing server is an error that says what to do', async t => {
+test('where there is no Redis, an error says what to do', async t => {
   await t.rejects(findRedis({ install: false, path: '/nowhere' }), { code: 'REDIS_UNAVAILABLE', message: /apt-get install redis-server/ })
 })

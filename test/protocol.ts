@@ -25,7 +25,7 @@ test('plain clients of the same user get the content alone', async t => {
   t.same(await plain.received(1), ['hello'])
 })
 
-test('ours is chosen among what is offered; where it is not, the upgrade is refused', async t => {
+test('notification.v1 is chosen among the subprotocols that are offered; where it is not among them, the upgrade is refused', async t => {
   const { notifications } = await startApp(t, {})
   const client = await connectClient(t, notifications('123'), {}, ['a-token', 'notification.v1'])
   t.equal(client.socket.protocol, 'notification.v1')
@@ -34,7 +34,7 @@ test('ours is chosen among what is offered; where it is not, the upgrade is refu
   t.match(JSON.parse(body), { code: 'FST_NOTIFICATION_UNKNOWN_SUBPROTOCOL', message: /notification\.v1/ })
 })
 
-test('what is no ack is answered with an error, and closed', async t => {
+test('a frame of a client that is no ack is answered with an error, and its connection is closed', async t => {
   const { notifications } = await startApp(t, {})
   const nonsense = ['', 'nonsense', '{}', '[]', 'null', '{"type":"ack"}', '{"type":"ack","ids":[]}', '{"type":"ack","ids":[1]}',
     '{"type":"ack","ids":["__proto__"]}', '{"type":"ack","ids":["1"],"more":1}', '{"type":"welcome"}', '['.repeat(4_000)]

@@ -12,7 +12,7 @@ const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
 const rows = readme.split('\n').filter(line => line.startsWith('| '))
 const row = (name: string) => rows.find(line => line.startsWith(`| \`${name}\``)) ?? rows.find(line => line.startsWith(`| ${name} `))
 
-test('the quick start is the example, and works', async t => {
+test('the quick start of the README is that of the example, and works', async t => {
   const quickStart = await readFile(new URL('../example/quick-start.ts', import.meta.url), 'utf8')
   t.equal(/```ts\n([^]*?)```/.exec(readme)?.[1], quickStart)
 

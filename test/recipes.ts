@@ -18,7 +18,7 @@ declare module 'fastify' {
 
 const secret = 'a secret of at least thirty-two characters'
 
-test('fault 27: a JWT in a cookie', async t => {
+test('fault 27: the recipe for a JWT in a cookie lets its user in, and nobody else', async t => {
   const { app } = createApp(t)
   await app.register(cookie)
   await app.register(jwt, { secret, cookie: { cookieName: 'token', signed: false } })
@@ -49,7 +49,7 @@ test('fault 27: a JWT in a cookie', async t => {
   t.equal(client.socket.readyState, client.socket.OPEN)
 })
 
-test('a session', async t => {
+test('the recipe for a session lets its user in, and nobody else', async t => {
   const { app } = createApp(t)
   await app.register(cookie)
   await app.register(session, { secret, cookie: { secure: false } })
@@ -66,7 +66,7 @@ test('a session', async t => {
   t.equal((await refusal(at('/notification?userId=456'), { headers })).statusCode, 403)
 })
 
-test('a single-use ticket in the URL', async t => {
+test('the recipe for a single-use ticket in the URL lets its user in once, and nobody else', async t => {
   const { app, log } = createApp(t)
   await app.register(jwt, { secret })
   const tickets = new Map<string, { userId: string, until: number }>()
@@ -98,7 +98,7 @@ test('a single-use ticket in the URL', async t => {
   t.notMatch(JSON.stringify(log.lines), ticket, 'a ticket is never logged')
 })
 
-test('a token in Sec-WebSocket-Protocol', async t => {
+test('the recipe for a token in Sec-WebSocket-Protocol lets its user in, and nobody else', async t => {
   const { app } = createApp(t)
   await app.register(notificationPlugin, {
     authenticate: request => request.headers['sec-websocket-protocol']?.split(',')[1]?.trim() === 'token-of-123' ? '123' : ''

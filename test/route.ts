@@ -17,7 +17,7 @@ test('a missing, empty, repeated or oversized userId is refused with 400 before 
   t.equal(app.notifier.size, 0)
 })
 
-test('a request that is no upgrade is told to upgrade', async t => {
+test('a request to the route that is no upgrade is answered with 426', async t => {
   const { app } = await startApp(t, {})
   const response = await app.inject('/notification?userId=123')
   t.equal(response.statusCode, 426)
@@ -25,7 +25,7 @@ test('a request that is no upgrade is told to upgrade', async t => {
   t.equal(response.json().code, 'FST_NOTIFICATION_UPGRADE_REQUIRED')
 })
 
-test('the path is an option', async t => {
+test('the path of the route is an option', async t => {
   const { app, at } = await startApp(t, { path: '/me/inbox' })
   const client = await connectClient(t, at('/me/inbox?userId=123'))
   await app.notifier.notify('123', 'hi')
@@ -71,7 +71,7 @@ test('an upgrade that a hook of the application refuses, wherever it stands, doe
   t.pass('closed')
 })
 
-test("an application's own settings of @fastify/websocket and of its query parser are borne", async t => {
+test("the plugin works with an application's own settings of @fastify/websocket and of its query parser", async t => {
   const log = createLog(t)
   const app = Fastify({
     logger: { stream: log.stream },

@@ -40,7 +40,7 @@ async function turn (): Promise<void> {
   await new Promise(resolve => setImmediate(resolve))
 }
 
-test('outcomes in any order: the longest settled prefix is acked, once in a turn', async t => {
+test('outcomes may come in any order: the longest settled prefix is acked, once in a turn of the event loop', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await broker.channel.assertQueue(queue)
@@ -91,7 +91,7 @@ test('one message without an outcome does not stall the rest: acks go out singly
   t.same(await left(broker, channel, queue), [])
 })
 
-test('settled() waits for the last outcome', async t => {
+test("settled() of a channel's settlement waits for the last outcome", async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await broker.channel.assertQueue(queue)
@@ -108,7 +108,7 @@ test('settled() waits for the last outcome', async t => {
   t.same(await left(broker, channel, queue), [])
 })
 
-test('flush() acks what is settled behind an unsettled one too', async t => {
+test("flush() of a channel's settlement acks what is settled behind an unsettled message too", async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await broker.channel.assertQueue(queue)

@@ -26,14 +26,14 @@ test('@fastify/swagger shows the route, and nothing else', async t => {
   t.match(responses[401], { description: 'Not authenticated', content: { 'application/json': { schema: { properties: { code: { type: 'string' } } } } } })
 })
 
-test('an error is answered as by Fastify without a schema', async t => {
+test('errors of the route are answered as by Fastify without a schema', async t => {
   const { app } = createApp(t)
   await app.register(notificationPlugin, {})
   app.get('/plain', async () => { throw Object.assign(new Error('this route speaks WebSocket: send an upgrade request'), { statusCode: 426, code: 'FST_NOTIFICATION_UPGRADE_REQUIRED' }) })
   t.equal((await app.inject('/notification?userId=123')).body, (await app.inject('/plain')).body)
 })
 
-test('it can be hidden by its tag', async t => {
+test('the route can be hidden from @fastify/swagger by its tag', async t => {
   const { app } = createApp(t)
   await app.register(swagger, { hiddenTag: 'notification' })
   await app.register(notificationPlugin, {})
@@ -41,12 +41,12 @@ test('it can be hidden by its tag', async t => {
   t.same(app.swagger().paths, {})
 })
 
-test('with authenticate the userId of the query may be left out; the path is the option', async t => {
+test('@fastify/swagger shows that with authenticate userId may be left out, and the path of the option', async t => {
   const { paths } = await describe(t, { path: '/me/inbox', authenticate: () => '123' })
   t.match(paths['/me/inbox']!.get.parameters, [{ name: 'userId', in: 'query', required: false }])
 })
 
-test("the answers stay as the application's error handler makes them", async t => {
+test("the answers of the route stay as the application's error handler makes them", async t => {
   const { app } = createApp(t)
   app.setSerializerCompiler(() => { throw new Error('not for TypeBox') })
   app.setErrorHandler((error: { code: string }, _request, reply) => reply.code(400).send({ problem: error.code }))

@@ -54,7 +54,7 @@ test('a message has a span in the trace of who published it', async t => {
   })
 })
 
-test('without a traceparent, or with one that is none, it begins a trace', async t => {
+test('a message without a traceparent, or with one that is none, begins a trace', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app } = await startApp(t, { amqpUrl: broker.url, queue, tracing: true })
@@ -68,7 +68,7 @@ test('without a traceparent, or with one that is none, it begins a trace', async
   }
 })
 
-test('it lasts until a client has acknowledged', async t => {
+test('the span of a message lasts until a client has acknowledged', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { notifications } = await startApp(t, { amqpUrl: broker.url, queue, tracing: true, settle: 'acknowledged' })
@@ -83,7 +83,7 @@ test('it lasts until a client has acknowledged', async t => {
   t.match(span!.attributes, { 'notification.outcome': 'acknowledged', 'notification.connections': 1 })
 })
 
-test('what can\'t be used is an error', async t => {
+test('the span of a message that cannot be used is an error', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await startApp(t, { amqpUrl: broker.url, queue, tracing: true })
@@ -94,7 +94,7 @@ test('what can\'t be used is an error', async t => {
   t.equal(span!.status.code, SpanStatusCode.ERROR)
 })
 
-test('what the broker delivers again is abandoned; so is what is left at the end', async t => {
+test('the span of what the broker delivers again is abandoned, and so is what is left at the end', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue, tracing: true, settle: 'acknowledged', drainTimeout: 100 })
@@ -118,7 +118,7 @@ test('what the broker delivers again is abandoned; so is what is left at the end
   t.match((await spansOf(second.traceId, 1))[0]!.attributes, { 'notification.outcome': 'abandoned' })
 })
 
-test('another instance goes on with the trace, of a message and of notify()', async t => {
+test('another instance goes on with the trace of a message and of notify()', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
@@ -149,7 +149,7 @@ test('another instance goes on with the trace, of a message and of notify()', as
   t.match(taken.attributes, { 'notification.outcome': 'sent', 'notification.connections': 1 })
 })
 
-test('where amqplib is instrumented too, its span is the parent', async t => {
+test("where amqplib is instrumented too, its span is the parent of the plugin's", async t => {
   const tracing = await loadTracing(parseOptions({ amqpUrl: 'amqps://localhost', queue: 'hello', tracing: true }), createApp(t).app.log)
   const { traceId, headers } = startTrace()
   const origin = { queue: 'hello', gone: new AbortController().signal, message: { content: Buffer.from(''), fields: { deliveryTag: 1 }, properties: { headers } } } as never
@@ -170,7 +170,7 @@ test('no span says what a notification says, or for whom it is', async t => {
   for (const { name, attributes, events } of allSpans()) t.notMatch(JSON.stringify({ name, attributes, events }), /secret|user-123/)
 })
 
-test('it is off by default, and names what is not installed', async t => {
+test('tracing is off by default, and an error names what is not installed', async t => {
   const before = allSpans().length
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { freePorts } from '../network.mjs'
 import { answersAmqp } from './answers-amqp.mjs'
 
-const image = 'rabbitmq:4'
+const { RABBITMQ_IMAGE: image = 'rabbitmq:4' } = process.env
 const startTimeout = 120_000
 
 /**

@@ -16,8 +16,8 @@ export class RabbitMQUnavailableError extends Error {
 }
 
 /**
- * Finds a RabbitMQ to start nodes of, and installs Debian's package where there is none, we may, and
- * we are root on Debian.
+ * Finds a RabbitMQ to start nodes of: Docker where `RABBITMQ_IMAGE` names an image, else the installed server; installs
+ * Debian's package where there is none, we may, and we are root on Debian.
  * @param options `install: false` forbids the installation; `log` is told of it
  * @returns where nodes come from
  * @throws {RabbitMQUnavailableError} where there is neither a server nor Docker
@@ -25,6 +25,11 @@ export class RabbitMQUnavailableError extends Error {
 export async function findRabbitMQ (
   { install, log }: { install: boolean, log?: ((line: string) => void) | undefined }
 ): Promise<RabbitMQSource> {
+  const { RABBITMQ_IMAGE: image } = process.env
+  if (image) {
+    if (await dockerAnswers()) return 'docker'
+    throw new RabbitMQUnavailableError(`RABBITMQ_IMAGE is ${image}, but Docker does not answer: start Docker, or unset RABBITMQ_IMAGE to use an installed server`)
+  }
   if (existsSync(serverScript)) return 'installed'
 
   let failure: unknown
@@ -43,7 +48,7 @@ export async function findRabbitMQ (
   throw new RabbitMQUnavailableError([
     'No RabbitMQ here. There are three ways to get one:',
     '- install the package, `apt-get install rabbitmq-server` on Debian and Ubuntu (done for you where you are root),',
-    '- start Docker, which is then used to run the image rabbitmq:4,',
+    '- start Docker, which is then used to run the image rabbitmq:4, or that of RABBITMQ_IMAGE,',
     '- set AMQP_URL to a broker that you may use.',
     ...(failure ? [(failure as Error).message] : [])
   ].join('\n'), { cause: failure })

@@ -88,7 +88,7 @@ async function takeAll (t: Test, url: string, queue: string): Promise<string[]> 
   return (await broker.takeAll(queue)).map(({ content }) => content.toString())
 }
 
-test('its nodes see each other, and are configured', async t => {
+test('the nodes of a private cluster see each other, and are configured', async t => {
   const names = cluster.nodes.map(({ name }) => name).sort()
   t.equal(names.length, 3)
   t.same(cluster.urls, cluster.nodes.map(({ url }) => url))
@@ -96,7 +96,7 @@ test('its nodes see each other, and are configured', async t => {
   t.match(await cluster.nodes[1]!.ctl('eval', 'application:get_env(rabbit, heartbeat).'), '{ok,37}')
 })
 
-test('a quorum queue has a member on each, and outlives its leader', async t => {
+test('a quorum queue of a private cluster has a member on each node, and outlives its leader', async t => {
   const names = cluster.nodes.map(({ name }) => name).sort()
   const { queue, leader, followers } = await declareWithMessage(t)
   const [, other] = followers as [PrivateRabbitMQMember, PrivateRabbitMQMember]
@@ -118,7 +118,7 @@ test('a quorum queue has a member on each, and outlives its leader', async t => 
   t.same(await Promise.all(cluster.nodes.map(running)), [names, names, names])
 })
 
-test('all killed and started together, they have what they confirmed', async t => {
+test('the nodes of a private cluster that were killed and started together have what they confirmed', async t => {
   const { queue, leader } = await declareWithMessage(t)
   await writtenDown(queue)
   await Promise.all(cluster.nodes.map((node) => node.kill()))
@@ -126,7 +126,7 @@ test('all killed and started together, they have what they confirmed', async t =
   t.same(await takeAll(t, leader.url, queue), ['confirmed'])
 })
 
-test('a frozen node is given up by the others, and joins them when it was started again', async t => {
+test('a frozen node of a private cluster is given up by the others, and joins them when it was started again', async t => {
   const [frozen, other] = cluster.nodes as [PrivateRabbitMQMember, PrivateRabbitMQMember]
   await frozen.freeze()
   await other.ctl('eval', `net_kernel:monitor_nodes(true),
@@ -137,14 +137,14 @@ test('a frozen node is given up by the others, and joins them when it was starte
   t.equal((await running(other)).length, 3, 'they see each other again')
 })
 
-test('one that can not start says why and leaves nothing', async t => {
+test('a private cluster that cannot start says why and leaves nothing', async t => {
   const path = await mkdtemp(join(tmpdir(), 'cluster-'))
   await t.rejects(startIn(path, { config: { nonsense: 'yes' } }), { code: 'PRIVATE_RABBITMQ_FAILED', message: /nonsense/ })
   t.ok(await isEmpty(path), 'nothing is left')
   await rm(path, { recursive: true })
 })
 
-test('removed, it leaves no folder and no process', async t => {
+test('a private cluster that is removed leaves no folder and no process', async t => {
   t.notOk(await isEmpty(folder))
   await cluster.nodes[0]!.kill()
   await cluster.remove()
@@ -153,7 +153,7 @@ test('removed, it leaves no folder and no process', async t => {
   await t.rejects(cluster.nodes[0]!.start(), { code: 'PRIVATE_RABBITMQ_FAILED' })
 })
 
-test('it goes with the process that started it, however that ends', async t => {
+test('a private cluster goes with the process that started it, however that ends', async t => {
   const path = await mkdtemp(join(tmpdir(), 'cluster-'))
   const program = startProgram(t, 'test/support/private-rabbitmq-cluster-owner.ts', [path])
   const [urls] = await once(program.stdout!.setEncoding('utf8'), 'data') as [string]

@@ -63,7 +63,7 @@ export function testHoldContract (open: Open): void {
     t.match(store, { failing: false, lastError: undefined })
   })
 
-  test('users have nothing to do with each other, whatever they are called', async t => {
+  test('the users of a hold have nothing to do with each other, whatever they are called', async t => {
     const { store } = await open(t)
     const users = ['1', '{', '}', '{}', '}{', 'a}b', 'a}c', ':', 'a:order', 'ü', 'constructor', ' ']
     for (const user of users) await store.add(user, held(`of ${user}`))
@@ -73,7 +73,7 @@ export function testHoldContract (open: Open): void {
     t.same(await idsOf(store, '{'), ['of {'])
   })
 
-  test('oldest first: by position, then in the order of adding', async t => {
+  test('the hold reads the oldest first: by position, then in the order of adding', async t => {
     const { store } = await open(t)
     for (const [id, position] of [['d', 5], ['b', 3], ['z', 4], ['a', 4], ['m', 4], ['e', 10], ['first', -7]] as const) {
       await store.add('user', held(id, position))
@@ -81,7 +81,7 @@ export function testHoldContract (open: Open): void {
     t.same(await idsOf(store, 'user'), ['first', 'b', 'z', 'a', 'm', 'd', 'e'])
   })
 
-  test('what is there already stays as it is', async t => {
+  test('what the hold has already under an id stays as it is', async t => {
     const { store, dropped } = await open(t, { maxCount: 2 })
     await store.add('user', held('a', 1))
     await store.add('user', held('b', 2))
@@ -93,7 +93,7 @@ export function testHoldContract (open: Open): void {
     t.same(dropped, { overflow: 0, expired: 0 })
   })
 
-  test('read in pages, after a cursor', async t => {
+  test('the hold is read in pages, after a cursor', async t => {
     const { store } = await open(t)
     const ids = Array.from({ length: 10 }, (_, index) => `n${9 - index}`)
     for (const [index, id] of ids.entries()) await store.add('user', held(id, Math.floor(index / 4))) // 4, 4 and 2 are equal
@@ -120,7 +120,7 @@ export function testHoldContract (open: Open): void {
     t.same(await store.read('nobody', held('a', 1), 10), [])
   })
 
-  test('at most maxCount for a user, the oldest are dropped', async t => {
+  test('the hold keeps at most maxCount for a user, and drops the oldest', async t => {
     const { store, dropped } = await open(t, { maxCount: 3 })
     for (let n = 1; n <= 3; n++) t.same(await store.add('user', held(`n${n}`, n)), [])
     t.same(await store.add('user', held('n4', 4)), ['n1'])
@@ -131,7 +131,7 @@ export function testHoldContract (open: Open): void {
     t.same(dropped, { overflow: 3, expired: 0 })
   })
 
-  test('at most maxBytes for a user, ids and contents in UTF-8', async t => {
+  test('the hold keeps at most maxBytes for a user, ids and contents in UTF-8', async t => {
     const { store, dropped } = await open(t, { maxBytes: 30 })
     const tenBytes = { content: '"789ü"' } // and an id of 3
     for (const [index, id] of ['one', 'two', 'six'].entries()) t.same(await store.add('user', held(id, index, tenBytes)), [])
@@ -145,7 +145,7 @@ export function testHoldContract (open: Open): void {
     t.same(dropped, { overflow: 3, expired: 0 })
   })
 
-  test('what has expired is not read, and makes room before anything else', async t => {
+  test('what has expired in the hold is not read, and makes room before anything else', async t => {
     const { store, clock, dropped } = await open(t, { maxCount: 3 })
     await store.add('user', held('a', 1))
     await store.add('user', held('short', 2, { expiresAt: START + 60_000 }))
@@ -165,7 +165,7 @@ export function testHoldContract (open: Open): void {
     t.same(dropped, { overflow: 0, expired: 3 })
   })
 
-  test('maxAge counts from the position', async t => {
+  test('the maxAge of the hold counts from the position', async t => {
     const { store, clock, dropped } = await open(t, { maxAge: 60_000 })
     await store.add('user', held('old', -59_000_000, { expiresAt: START + 900_000 }))
     await store.add('user', held('new', 0))
@@ -180,7 +180,7 @@ export function testHoldContract (open: Open): void {
     t.same(await idsOf(store, 'user'), ['new'])
   })
 
-  test('adds at the same time are all kept', async t => {
+  test('the hold keeps everything that is added at the same time', async t => {
     const { store, dropped } = await open(t)
     const ids = Array.from({ length: 1_005 }, (_, index) => `n${index}`)
     const results = await Promise.all(ids.map(async (id, index) => await store.add('user', held(id, index))))
@@ -189,7 +189,7 @@ export function testHoldContract (open: Open): void {
     t.equal(dropped.overflow, 5)
   })
 
-  test('whatever happens, it is what a plain list would be', async t => {
+  test('whatever happens, the hold has what a plain list would have', async t => {
     const random = createRandom(t)
     const bounds = { maxCount: 6, maxBytes: 60, maxAge: 1_000_000 }
     const { store, clock, dropped } = await open(t, bounds)

@@ -10,7 +10,7 @@ import { connectRaw } from '../support/raw-client.js'
 
 const heartbeat = { interval: 500, timeout: 250 }
 
-test('a client that answers stays', async t => {
+test('a client that answers the pings stays connected', async t => {
   const { app, notifications } = await startApp(t, { heartbeat })
   const client = await connectClient(t, notifications('123'))
   for (let pings = 0; pings < 4; pings++) await once(client.socket, 'ping')
@@ -33,7 +33,7 @@ test('fault 21: a client that vanishes without a word is gone within a ping and 
   t.ok(Date.now() - began < 20_000, `after ${Date.now() - began} ms`)
 })
 
-test('fault 22: so is a client whose process is frozen', async t => {
+test('fault 22: a client whose process is frozen is gone within a ping and its time limit', async t => {
   const { app, notifications } = await startApp(t, { heartbeat })
   const client = spawn(process.execPath, ['--eval', `
     const { WebSocket } = require('ws')
@@ -46,7 +46,7 @@ test('fault 22: so is a client whose process is frozen', async t => {
   client.kill('SIGCONT')
 })
 
-test('a client that reads and does not answer is told so', async t => {
+test('a client that reads and does not answer pings is closed with 4001', async t => {
   const { notifications } = await startApp(t, { heartbeat })
   const client = await connectRaw(t, notifications('123')) // it answers nothing
   t.equal(await client.closed, 4001)

@@ -36,7 +36,7 @@ for (const [what, text] of [['dashboard', expressions.join('\n')], ['alert rules
   })
 }
 
-test('the dashboard leaves none out, and each panel has a place of its own', async t => {
+test('the dashboard shows every metric, and each panel has a place of its own', async t => {
   const used = new Set([...expressions.join().matchAll(/fastify_notification_\w+/g)].map(([series]) => definitionOf(series!)))
   for (const definition of definitions) t.ok(used.has(definition), definition.name)
   const { panels } = JSON.parse(dashboard!) as { panels: Array<{ id: number, gridPos: { x: number, y: number, w: number, h: number } }> }
@@ -71,7 +71,7 @@ test('promtool understands what the dashboard asks for', async t => {
   t.match(stdout, `${rules.length} rules found`)
 })
 
-test('names and types are as Prometheus wants them', async t => {
+test('the names and types of the metrics are as Prometheus wants them', async t => {
   const registry = new Registry()
   for (const { name, type, help, labels } of definitions) {
     const configuration = { name, help, labelNames: labels, registers: [registry] }
@@ -85,6 +85,6 @@ test('names and types are as Prometheus wants them', async t => {
   t.match(await checked, { stdout: '', stderr: '' })
 })
 
-test('there is no promtool: says how to get one', async t => {
+test('where there is no promtool, an error says how to get one', async t => {
   await t.rejects(findPromtool({ install: false, path: '' }), { code: 'PROMTOOL_UNAVAILABLE', message: /apt-get install prometheus/ })
 })

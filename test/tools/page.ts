@@ -113,7 +113,7 @@ test('a toast that nobody closes makes room: for a newer one, or when its time i
   await bell(page, user, 4).waitFor()
 })
 
-test('offline: what is sent is held, and arrives in order when the client is back', async t => {
+test('what is sent to a page that is offline is held, and arrives in order when it is back', async t => {
   const page = await openPage(t, browser, example)
   const user = newUser()
   const other = newUser()
@@ -138,7 +138,7 @@ test('offline: what is sent is held, and arrives in order when the client is bac
   t.equal(await item(page, user, 'four').locator('.mark').count(), 0, 'what has not waited is not marked')
 })
 
-test('what one tab has read leaves the other', async t => {
+test('what a user has read in one tab leaves the other tab', async t => {
   const page = await openPage(t, browser, example)
   const user = newUser()
   const other = await page.openTab()
@@ -264,7 +264,7 @@ test('the page offers the instances as soon as the server answers, however late 
   t.equal(await page.getByLabel('Instance').inputValue(), new URL(page.url()).origin)
 })
 
-test('one instance: there is none to choose', async t => {
+test('where there is one instance the page offers none to choose', async t => {
   const page = await openPage(t, browser, example)
   const user = newUser()
   await connect(page, user)

@@ -22,7 +22,7 @@ test('a notification is acknowledged when its handler is done, in whatever order
   t.same(await peer.acked(3), ['sync', 'quick', 'slow'])
 })
 
-test('one whose handler failed is not acknowledged, and handled again when it comes again', async t => {
+test('a notification whose handler failed is not acknowledged, and is handled again when it comes again', async t => {
   const server = await startNotificationServer(t)
   let tries = 0
   const client = createClient(t, server.url, {
@@ -43,7 +43,7 @@ test('one whose handler failed is not acknowledged, and handled again when it co
   t.same(events, ['open c1', ...Array(2).fill('error handler-failed: notification bad was not handled')])
 })
 
-test('a failure goes to the console where nobody listens for errors', async t => {
+test('the failure of a handler goes to the console where nobody listens for errors', async t => {
   const server = await startNotificationServer(t)
   const cause = new Error('broken')
   const logged = t.capture(console, 'error')
@@ -55,7 +55,7 @@ test('a failure goes to the console where nobody listens for errors', async t =>
   t.same(logged().map(({ args }) => args), [['notification client: notification bad was not handled', cause]])
 })
 
-test('listeners: acknowledged when they have returned and what they gave to waitUntil() has resolved', async t => {
+test('with listeners, a notification is acknowledged when they have returned and what they gave to waitUntil() has resolved', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   let finish = () => {}
@@ -147,7 +147,7 @@ test('acks are gathered, in frames of at most 4096 bytes, fewer than the server 
   t.match(JSON.parse(peer.frames[0]!), { type: 'ack', ids: Array })
 })
 
-test('close() sends the acks that wait', async t => {
+test('close() of the client sends the acks that wait', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url, { onNotification: ({ id }) => id === 'slow' ? new Promise(() => {}) : undefined })
   const peer = await server.peer()

@@ -13,7 +13,7 @@ Object.defineProperty(globalThis, 'navigator', { value: navigator })
 
 const slow = { initialDelay: 1e9, maxDelay: 1e9 }
 
-test('back online it connects at once', async t => {
+test('a client connects at once when the browser is online again', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url, { reconnect: slow })
   await next(client, 'open')
@@ -23,7 +23,7 @@ test('back online it connects at once', async t => {
   await next(client, 'open')
 })
 
-test('offline it waits for the network, from the start and after a loss', async t => {
+test('while the browser is offline the client waits, from the start and after a lost connection', async t => {
   const server = await startNotificationServer(t)
   navigator.onLine = false
   const client = createClient(t, server.url)
@@ -45,7 +45,7 @@ test('offline it waits for the network, from the start and after a loss', async 
   t.equal(server.peers.length, 2)
 })
 
-test("a relative URL is the page's", async t => {
+test('a relative URL of a client is resolved against that of the page', async t => {
   const server = await startNotificationServer(t)
   Object.assign(globalThis, { location: { href: `${server.url.replace('ws', 'http')}/shop/?x` } })
   const client = createClient(t, '../notification?userId=1')

@@ -8,7 +8,7 @@ import { createClient, next, record } from '../support/notification-client.js'
 import { startNotificationServer } from '../support/notification-server.js'
 
 for (const code of [1000, 1001, undefined, 1011, 1012, 1013, 3000, 4000, 4001, 4499]) {
-  test(`after ${code ?? 'a close without a code'} it connects again`, async t => {
+  test(`after ${code ?? 'a close without a code'} the client connects again`, async t => {
     const server = await startNotificationServer(t)
     const client = createClient(t, server.url)
     await next(client, 'open')
@@ -20,7 +20,7 @@ for (const code of [1000, 1001, undefined, 1011, 1012, 1013, 3000, 4000, 4001, 4
 }
 
 for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4501, 4502, 4999]) {
-  test(`after ${code} it does not`, async t => {
+  test(`after ${code} the client does not connect again`, async t => {
     const server = await startNotificationServer(t)
     const client = createClient(t, server.url)
     const events = record(client)
@@ -32,12 +32,12 @@ for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4501, 4502, 4999]) {
   })
 }
 
-test("the plugin's own codes mean what its table says", async t => {
+test("the client takes the plugin's own close codes for what their table says", async t => {
   for (const name of ['goingAway', 'slowConsumer', 'noPong'] as const) t.notOk(isFinal(closeCodes[name]), name)
   for (const name of ['unsupportedData', 'policyViolation', 'messageTooBig', 'expired', 'disconnected'] as const) t.ok(isFinal(closeCodes[name]), name)
 })
 
-test('it connects again after a cut connection, a refusal, and a server that was not there', async t => {
+test('the client connects again after a cut connection, a refusal, and a server that was not there', async t => {
   let refusals = 2
   const refuse = ({ url }: IncomingMessage) => url === '/refused' && refusals-- > 0 ? 503 : undefined
   const server = await startNotificationServer(t, { refuse })
@@ -62,7 +62,7 @@ test('it connects again after a cut connection, a refusal, and a server that was
   ])
 })
 
-test('a server that says nothing is given up, and tried again', async t => {
+test('a client gives up a server that says nothing, and tries again', async t => {
   const silent = await startNotificationServer(t, { greeting: null })
   const client = createClient(t, silent.url, { connectTimeout: 50 })
   t.match(await next(client, 'close'), { code: 1006, reason: 'no welcome within 50 ms', willReconnect: true })
@@ -75,7 +75,7 @@ test('a server that says nothing is given up, and tried again', async t => {
   t.same(events, ['open c1'])
 })
 
-test('a URL that does not come is given up too', async t => {
+test('a client gives up a URL function that never resolves, and tries again', async t => {
   const server = await startNotificationServer(t)
   const answers: Array<Promise<string> | string> = [new Promise(() => {}), server.url]
   const client = createClient(t, () => answers.shift()!, { connectTimeout: 1_000 })
@@ -106,7 +106,7 @@ test("an `error` without a `close` is an end, as with Node's own WebSocket", asy
   t.equal(attempts, 2)
 })
 
-test('the waits are random parts of limits that double, to a highest', async t => {
+test("the client's waits are random parts of limits that double, up to a highest", async t => {
   const limits = (attempts: number) => Array.from({ length: 1_000 }, () => retryDelay(attempts, 1_000, 30_000))
   for (const [attempts, limit] of [[0, 1_000], [1, 2_000], [4, 16_000], [5, 30_000], [2_000, 30_000]] as const) {
     const delays = limits(attempts)
@@ -114,7 +114,7 @@ test('the waits are random parts of limits that double, to a highest', async t =
   }
 })
 
-test('the waits are short again after a connection that lasted, not after one that did not', async t => {
+test("the client's waits are short again after a connection that lasted, not after one that did not", async t => {
   t.intercept(Math, 'random', { value: () => 1 })
   const server = await startNotificationServer(t)
   for (const [stableAfter, expected] of [[60_000, [1, 2, 4]], [0, [1, 1, 1]]] as const) {
@@ -134,7 +134,7 @@ test('the waits are short again after a connection that lasted, not after one th
   }
 })
 
-test('connect() does not wait any longer', async t => {
+test("connect() ends the client's wait for the next attempt", async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url, { WebSocket, reconnect: { initialDelay: 1e9, maxDelay: 1e9 } })
   await next(client, 'open')

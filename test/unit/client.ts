@@ -5,7 +5,7 @@ import { NotificationClient } from '../../src/client/index.js'
 import { createClient, next, record } from '../support/notification-client.js'
 import { startNotificationServer } from '../support/notification-server.js'
 
-test('connects by the subprotocol, and says what happens', async t => {
+test('the client connects by the subprotocol, and its events say what happens', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   const events = record(client)
@@ -31,7 +31,7 @@ test('connects by the subprotocol, and says what happens', async t => {
   t.throws(() => first.waitUntil(Promise.resolve()), /while the event is dispatched/)
 })
 
-test('an invalid frame is an error, and nothing more', async t => {
+test('an invalid frame from the server is an error event of the client, and nothing more', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   const events = record(client)
@@ -46,7 +46,7 @@ test('an invalid frame is an error, and nothing more', async t => {
   t.equal(client.state, 'open')
 })
 
-test('the URL: asked for at each attempt, with protocols, and http is ws', async t => {
+test('the client asks for its URL at each attempt, passes its protocols, and takes http for ws', async t => {
   const server = await startNotificationServer(t)
   let asked = 0
   const client = createClient(t, async () => new URL(`${server.url.replace('ws', 'http')}/?ticket=${++asked}#x`), {
@@ -61,7 +61,7 @@ test('the URL: asked for at each attempt, with protocols, and http is ws', async
   await client.close()
 })
 
-test('what is wrong is said at once', async t => {
+test('wrong arguments of the client throw at once', async t => {
   t.throws(() => new NotificationClient('/notification', { WebSocket }), TypeError, 'relative, without a page')
   t.throws(() => new NotificationClient('ftp://localhost', { WebSocket }), /must be ws/)
   for (const [options, name] of [
@@ -83,7 +83,7 @@ test('what is wrong is said at once', async t => {
   t.equal(client.state, 'connecting')
 })
 
-test('a URL that can not be had is a failed attempt', async t => {
+test('a URL function that fails is a failed attempt to connect', async t => {
   const server = await startNotificationServer(t)
   const answers = [() => { throw new Error('no ticket') }, async () => await Promise.reject(new Error('503')), () => 'http://[', () => server.url]
   const client = createClient(t, () => answers.shift()!())
@@ -100,7 +100,7 @@ test('a URL that can not be had is a failed attempt', async t => {
   t.match(await next(opaque, 'error'), { code: 'url-failed', message: /^no URL or subprotocols to connect with: .*subprotocol/ })
 })
 
-test('a server that does not speak notification.v1 is left alone', async t => {
+test('the client leaves a server that does not speak notification.v1', async t => {
   class WithoutSubprotocol extends WebSocket {
     constructor (url: string, _protocols: string[]) { super(url) } // that the server selects none is no failure then
   }
@@ -117,7 +117,7 @@ test('a server that does not speak notification.v1 is left alone', async t => {
   }
 })
 
-test("a server's error is told, with its code, before it closes", async t => {
+test('an error that the server sends is told, with its code, before the connection closes', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   const events = record(client)
@@ -128,7 +128,7 @@ test("a server's error is told, with its code, before it closes", async t => {
   t.same(events, ['open c1', 'error FST_NOTIFICATION_X: no such id', 'close 1008 bad frame', 'ended 1008'])
 })
 
-test('close() at any time ends it for good, and leaves nothing', async t => {
+test('close() ends the client at any time, and leaves nothing behind', async t => {
   const server = await startNotificationServer(t)
   const abort = new AbortController()
   const before = timers()
@@ -174,7 +174,7 @@ test('close() at any time ends it for good, and leaves nothing', async t => {
   t.match(await next(aborted, 'ended'), { code: 1000 })
 })
 
-test('close() does not wait for a server that does not answer', async t => {
+test('close() of the client does not wait for a server that does not answer', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   await next(client, 'open')
@@ -184,7 +184,7 @@ test('close() does not wait for a server that does not answer', async t => {
   t.equal(client.state, 'closed')
 })
 
-test('connect() starts it again', async t => {
+test('connect() starts a client again that was closed', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url)
   const events = record(client)

@@ -18,7 +18,7 @@ test('what is sent in one turn arrives whole and in order, whatever its length',
   t.same((await client.received(2 * contents.length)).slice(contents.length), contents, 'encoded once for many too')
 })
 
-test('a length is one of bytes', async t => {
+test("a frame's length counts bytes, not characters", async t => {
   const { app, notifications } = await startApp(t, {})
   const client = await connectClient(t, notifications('123'))
   const contents = ['é'.repeat(62), 'é'.repeat(63), '😀'.repeat(32), '\ud800 alone', '€'.repeat(21_845), '€'.repeat(21_846)]
@@ -35,7 +35,7 @@ test('what was sent before a connection is closed arrives before its close', asy
   t.equal(client.messages.length, 100)
 })
 
-test('what waits for the end of a turn counts as waiting', async t => {
+test('what waits for the end of a turn of the event loop counts as buffered', async t => {
   const { app, notifications } = await startApp(t, { limits: { bufferedBytes: 1_000 } })
   const client = await connectClient(t, notifications('123'))
   const large = 'x'.repeat(500)

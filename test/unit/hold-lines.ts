@@ -97,7 +97,7 @@ test('what is not kept yet is waited for by what came later', async t => {
   t.same(taken, ['first', 'second'])
 })
 
-test('one that comes back is given out before those that came later', async t => {
+test('a notification that comes back is given out before those that came later', async t => {
   const { add, connect, kept, makeRoom, taken, takenAll } = setUp(t)
   for (const [n, id] of ['second', 'third', 'fourth'].entries()) {
     const done = kept(id)

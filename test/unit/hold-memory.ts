@@ -9,7 +9,7 @@ const open = opener(async (options, dropped, clock) => await createHoldStore(opt
 
 testHoldContract(open)
 
-test('size is what is kept', async t => {
+test('the size of the hold in memory is how many it keeps', async t => {
   const { store, clock } = await open(t, { maxCount: 2 })
   t.equal(store.size, 0)
   for (const id of ['a', 'b', 'c', 'c']) await store.add('user', held(id))
@@ -24,7 +24,7 @@ test('size is what is kept', async t => {
   t.equal(store.size, 0)
 })
 
-test('sweep() drops what has expired, of everybody', async t => {
+test('sweep() of the hold in memory drops what has expired, of every user', async t => {
   const { store, clock, dropped } = await open(t, { maxAge: 60_000 })
   for (let user = 0; user < 100; user++) {
     await store.add(`u${user}`, held('own', 0, { expiresAt: START + 1_000 + user }))
@@ -45,7 +45,7 @@ test('sweep() drops what has expired, of everybody', async t => {
   t.same(dropped, { overflow: 0, expired: 200 })
 })
 
-test('unsaved() is everything that is kept and has not expired', async t => {
+test('unsaved() of the hold in memory is everything that is kept and has not expired', async t => {
   const { store, clock, dropped } = await open(t)
   await store.add('a', held('2', 2))
   await store.add('a', held('1', 1))
@@ -63,7 +63,7 @@ test('unsaved() is everything that is kept and has not expired', async t => {
   t.equal(dropped.expired, 2)
 })
 
-test('at totalBytes, who has had something waiting for the longest time loses their oldest', async t => {
+test('at totalBytes the hold in memory drops the oldest of the user who has had something waiting for the longest time', async t => {
   // An entry takes 256 bytes and its text, a user 512.
   const content = `"${'x'.repeat(241)}"` // 244 with an id of one byte
   const { store, dropped } = await open(t, { totalBytes: 3 * 512 + 5 * 500 })
@@ -88,7 +88,7 @@ test('at totalBytes, who has had something waiting for the longest time loses th
   t.equal(store.size, 5)
 })
 
-test('nothing is left of users who have nothing waiting any more', async t => {
+test('the hold in memory keeps nothing of users who have nothing waiting any more', async t => {
   const { store, clock, dropped } = await open(t, { totalBytes: 10 * 512 + 10 * 500, maxCount: 1 })
   const content = `"${'x'.repeat(241)}"`
   for (let round = 0; round < 50; round++) {

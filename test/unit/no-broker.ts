@@ -13,7 +13,7 @@ test('without amqpUrl there is no broker, and notify() works alone', async t => 
   t.notOk(log.lines.some(({ msg }) => msg.startsWith('broker')))
 })
 
-test('without a broker too, health() says that the application is closing', async t => {
+test('health() of an application without a broker says that it is closing', async t => {
   const { app } = await startApp(t, {})
   const closed = app.close()
   await new Promise(resolve => setImmediate(resolve))

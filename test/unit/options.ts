@@ -95,14 +95,14 @@ test('a password is never part of an error', async t => {
   }
 })
 
-test('undefined is as good as absent, and frozen options are taken', async t => {
+test('an option that is undefined is as good as absent, and frozen options are taken', async t => {
   const { app } = createApp(t)
   const options: NotificationPluginOptions = Object.freeze({ path: '/x', limits: Object.freeze({}) })
   await app.register(notificationPlugin, { ...options, amqpUrl: undefined, queue: undefined })
   t.ok(app.hasRoute({ method: 'GET', url: '/x' }))
 })
 
-test('a path may have parameters, the last of them optional', async t => {
+test('the option path may have parameters, the last of them optional', async t => {
   for (const path of ['/', '/a/:tenant/b', '/a/:tenant?', '/:tenant?', '/:a/:b?', '/*']) {
     const { app } = createApp(t)
     await app.register(notificationPlugin, { path })

@@ -14,7 +14,7 @@ async function statusOf (t: Parameters<typeof connectClient>[0], url: string, or
   ])
 }
 
-test('fault 27: by default the pages of the same host may connect, and who is no page', async t => {
+test('fault 27: by default the pages of the same host may connect, and clients that are no pages', async t => {
   const { notifications } = await startApp(t, {})
   const url = notifications('123')
   const { host } = new URL(url)
