@@ -1,15 +1,15 @@
 import { readdirSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 
-/** Folders of `test` that contain no tests, or others than tap's. */
-const otherFolders = new Set(['support', 'types', 'soak'])
+/** Folders of `test` that contain no tests, tests of another runner, or pages in a browser and tools beside the product. */
+const otherFolders = new Set(['support', 'types', 'soak', 'fixture', 'tools'])
 
 /**
- * Test files that don't depend on the broker, Redis or Node: they test documents, the package, or pages in a browser.
+ * Names of test files that don't depend on the broker, Redis or Node: they test documents, the package, or the example.
  * `npm test` runs them once. Any other file, a new one too, runs on every platform.
  */
 export const independentTests = [
-  'alerts', 'asyncapi', 'client-browser', 'client-size', 'docs', 'example', 'package', 'page', 'platforms', 'readme', 'recipes', 'swagger'
+  'asyncapi', 'client-size', 'docs', 'example', 'failure-log', 'github', 'package', 'platforms', 'readme', 'recipes', 'swagger'
 ]
 
 /**
@@ -21,7 +21,7 @@ export function platformTests (root: string): string[] {
   return readdirSync(join(root, 'test'), { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
     .map((entry) => relative(join(root, 'test'), join(entry.parentPath, entry.name)))
-    .filter((path) => !otherFolders.has(path.split('/')[0]!) && !independentTests.includes(path.replace(/\.ts$/, '')))
+    .filter((path) => !otherFolders.has(path.split('/')[0]!) && !independentTests.includes(basename(path, '.ts')))
     .map((path) => join('test', path))
     .sort()
 }
