@@ -4,7 +4,6 @@ import { createServer, type AddressInfo } from 'node:net'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { test, type Test } from 'tap'
 import { WebSocket } from 'ws'
@@ -317,12 +316,11 @@ async function startExample (t: Test, env: NodeJS.ProcessEnv, args: string[] = [
 }
 
 async function untilNothingIsLeft (t: Test, example: Example): Promise<void> {
-  const deadline = Date.now() + 20_000
-  let left = await example.leftovers()
-  while (left.length > 0 && Date.now() < deadline) {
-    await delay(50)
+  let left: string[] = []
+  await eventually(async () => {
     left = await example.leftovers()
-  }
+    return left.length === 0
+  }, 'nothing is left').catch(() => {}) // the test tells what is
   t.same(left, [])
 }
 
