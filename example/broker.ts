@@ -53,7 +53,7 @@ function existing (amqpUrl: string, origin: string): Broker {
 
 /** An open port says little: only a login shows a RabbitMQ that we may use. */
 async function tryToConnect (amqpUrl: string): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(1_000)
+  const signal = AbortSignal.timeout(5_000)
   try {
     const socketOptions = { noDelay: true, signal }
     const connection = await connect(amqpUrl, socketOptions)

@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import { connect } from 'amqplib'
 
-const TIMEOUT = 5_000 // ms, for all of it: a broker with a memory alarm confirms nothing until that is over
+const TIMEOUT = 10_000 // ms, for all of it: a broker with a memory alarm confirms nothing until that is over
 
 const PublishError = createError('EXAMPLE_PUBLISH_FAILED', 'could not publish: %s', 503)
 

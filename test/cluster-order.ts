@@ -19,7 +19,7 @@ async function startPair (t: Test, options: NotificationPluginOptions): Promise<
   return { one: await startApp(t, { ...all, amqpUrl: proxy.through(broker.url) }), two: await startApp(t, all), proxy }
 }
 
-test('what is published behind something that comes back does not overtake it', { timeout: 30_000 }, async t => {
+test('what is published behind something that comes back does not overtake it', { timeout: 120_000 }, async t => {
   const redis = await usePrivateRedis(t)
   const { one, two, proxy } = await startPair(t, { offline: 'hold', hold: { redis: redis.url } })
   proxy.mute('publisher')
@@ -32,7 +32,7 @@ test('what is published behind something that comes back does not overtake it', 
   t.same(await client.received(2), ['first', 'second'])
 })
 
-test('what a connection here had that ends before the others have been asked is not waited for', { timeout: 30_000 }, async t => {
+test('what a connection here had that ends before the others have been asked is not waited for', { timeout: 120_000 }, async t => {
   const { one, proxy } = await startPair(t, { settle: 'acknowledged' })
   const client = await connectRich(t, one.notifications('123'))
   proxy.mute('publisher')

@@ -73,9 +73,11 @@ test('the binding of a user goes when nobody has needed it for a while', async t
   const { broker, queue, apps: [one] } = await startInstances(t, 1, { relay: { unbindDelay: 0 } })
   const isBound = async () => {
     let returned = false
-    broker.channel.once('return', () => { returned = true })
+    const onReturn = () => { returned = true }
+    broker.channel.once('return', onReturn)
     broker.channel.publish(`${queue}.relay`, '123', Buffer.from('null'), { mandatory: true, type: 'wake', appId: 'test', replyTo: 'test' })
     await broker.channel.waitForConfirms()
+    broker.channel.off('return', onReturn)
     return !returned
   }
   const client = await connectTo(t, one!, '123')

@@ -4,9 +4,8 @@ import { createServer, type AddressInfo } from 'node:net'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { test, type Test } from 'tap'
+import { t as file, test, type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { findBroker } from '../example/broker.js'
 import { canInstallDebianPackages, installDebianPackage } from '../support/apt.js'
@@ -17,35 +16,40 @@ import { eventually } from './support/eventually.js'
 import { startProgram } from './support/process.js'
 import { usePrivateRedis } from './support/redis.js'
 
-// Loaded into the example: it goes when the test process goes, however that ends.
 const nowhere = 'amqp://localhost:1'
 const run = promisify(execFile)
+
+/** Those that several tests look at, and none ends. */
+let connected: Example
+let alone: Example
+file.before(async () => {
+  const broker = await useBroker(file)
+  connected = await startExample(file, { AMQP_URL: broker.url, QUEUE: broker.queueName() })
+  alone = await startExample(file, { AMQP_URL: 'none' })
+})
 
 test('the example prints the URL to open, what it is connected to, and a curl line that works', async t => {
   await installCurl()
   const broker = await useBroker(t)
-  const queue = broker.queueName()
-  const example = await startExample(t, { AMQP_URL: broker.url, QUEUE: queue })
+  const example = connected
   const url = await example.url
 
   const page = await fetch(url)
   t.equal(page.status, 200)
   t.match(await page.text(), '<title>fastify-notification</title>')
-  t.match(example.line('Broker'), /^amqp:\/\/guest:\*\*\*@127\.0\.0\.1:\d+\/?, from AMQP_URL; queue '/)
-  t.match(example.line('Broker'), queue)
+  const [, queue] = /^amqp:\/\/guest:\*\*\*@127\.0\.0\.1:\d+\/?, from AMQP_URL; queue '(.+)'$/.exec(example.line('Broker')!)!
 
   const client = await connectClient(t, `${url.replace('http', 'ws')}/notification?userId=123`)
   const { stdout } = await run('sh', ['-c', `${example.line('Try')} --silent`])
   t.match(JSON.parse(stdout), { outcome: 'sent', connections: 1 })
   t.same(await client.received(1), ['hello world'])
 
-  await broker.publish(queue, { userId: '123', content: 'from the queue' })
+  await broker.publish(queue!, { userId: '123', content: 'from the queue' })
   t.same(await client.received(2), ['hello world', 'from the queue'])
 })
 
 test('the example tells a load balancer how it is', async t => {
-  const broker = await useBroker(t)
-  const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: broker.queueName() })).url
+  const url = await connected.url
   for (const path of ['/ready', '/live']) {
     const response = await fetch(url + path)
     t.equal(response.status, 200)
@@ -54,18 +58,16 @@ test('the example tells a load balancer how it is', async t => {
 })
 
 test('the example tells Prometheus how it is', async t => {
-  const broker = await useBroker(t)
-  const queue = broker.queueName()
-  const url = await (await startExample(t, { AMQP_URL: broker.url, QUEUE: queue })).url
+  const url = await connected.url
   const response = await fetch(`${url}/metrics`)
   t.match(response.headers.get('content-type'), /^text\/plain; version=0\.0\.4/)
   const text = await response.text()
-  t.match(text, `fastify_notification_consuming{queue="${queue}"} 1\n`)
+  t.match(text, /fastify_notification_consuming\{queue="test-[^"]+"\} 1\n/)
   t.match(text, 'nodejs_eventloop_lag_seconds ')
 })
 
 test('the example runs without a RabbitMQ and says so', async t => {
-  const example = await startExample(t, { AMQP_URL: 'none' })
+  const example = alone
   const url = await example.url
   t.equal(example.line('Broker'), 'none; only notify() works')
   t.match(example.line('Held'), 'in memory')
@@ -93,13 +95,13 @@ test('what the example holds is in Redis where there is one, and survives even a
 })
 
 test('the example serves the client as a module, which Node can import too', async t => {
-  const url = await (await startExample(t, { AMQP_URL: 'none' })).url
+  const url = await alone.url
   const response = await fetch(`${url}/notification-client.js`)
   t.match(response.headers.get('content-type'), 'text/javascript')
   const { NotificationClient } = await import(`data:text/javascript,${encodeURIComponent(await response.text())}`)
-  const client = new NotificationClient(`${url}/notification?userId=123`, { WebSocket })
+  const client = new NotificationClient(`${url}/notification?userId=456`, { WebSocket })
   t.teardown(() => client.close())
-  t.match(await post(`${url}/notify/123`, { order: 7 }), { body: { outcome: 'held' } })
+  t.match(await post(`${url}/notify/456`, { order: 7 }), { body: { outcome: 'held' } })
   const [{ content }] = await once(client, 'notification')
   t.same(content, { order: 7 })
 })
@@ -317,12 +319,11 @@ async function startExample (t: Test, env: NodeJS.ProcessEnv, args: string[] = [
 }
 
 async function untilNothingIsLeft (t: Test, example: Example): Promise<void> {
-  const deadline = Date.now() + 20_000
-  let left = await example.leftovers()
-  while (left.length > 0 && Date.now() < deadline) {
-    await delay(50)
+  let left: string[] = []
+  await eventually(async () => {
     left = await example.leftovers()
-  }
+    return left.length === 0
+  }, 'nothing is left').catch(() => {}) // the test tells what is
   t.same(left, [])
 }
 

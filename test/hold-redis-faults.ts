@@ -93,7 +93,7 @@ for (const [description, clientOf] of clients) {
       t.rejects(store.remove('user', ['before']), failed)
     ])
     const took = performance.now() - begun
-    t.ok(took > 1_500 && took < 10_000, `${took} ms`)
+    t.ok(took > 1_500 && took < 30_000, `${took} ms`)
     t.equal(store.failing, true)
 
     // A call that waited for Redis would be pending after a turn of the event loop.

@@ -133,7 +133,7 @@ test('metrics count connections to the broker that were opened again', async t =
   const broker = await useBroker(t)
   const proxy = await startProxy(t, broker.url)
   const queue = broker.queueName()
-  const { app, value, reaches } = await startMeasured(t, { amqpUrl: proxy.through(broker.url), queue, reconnect: { initialDelay: 500, maxDelay: 500 } })
+  const { app, value, reaches } = await startMeasured(t, { amqpUrl: proxy.through(broker.url), queue, reconnect: { initialDelay: 2_000, maxDelay: 2_000 } })
   proxy.reset('consumer')
   await reaches(`consuming{queue="${queue}"}`, 0)
   t.equal(await value('ready'), 0)

@@ -44,7 +44,7 @@ test('fault 27: the recipe for a JWT in a cookie lets its user in, and nobody el
   t.equal((await refusal(at('/notification'))).statusCode, 401)
   t.equal((await refusal(at('/notification?userId=456'), connect(token))).statusCode, 403)
 
-  const short = await connectClient(t, at('/notification'), connect(app.jwt.sign({ sub: '456', exp: inSeconds(2) })))
+  const short = await connectClient(t, at('/notification'), connect(app.jwt.sign({ sub: '456', exp: inSeconds(4) })))
   t.equal((await short.closed).code, 4500, 'closed when the token expires')
   t.equal(client.socket.readyState, client.socket.OPEN)
 })

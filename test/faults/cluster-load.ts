@@ -66,7 +66,7 @@ async function nothingLeft (t: Test): Promise<void> {
   for (const queue of [QUEUE, `${QUEUE}.dead`]) t.equal((await broker.channel.checkQueue(queue)).messageCount, 0, `${queue} is empty`)
 }
 
-test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen again', { timeout: 120_000 }, async t => {
+test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen again', { timeout: 400_000 }, async t => {
   const { again } = await runLoad(t, 4_000, async () => {
     for (const instance of instances) {
       const began = Date.now()
@@ -79,7 +79,7 @@ test('fault 45: a rolling restart: nothing is lost, and hardly anything is seen 
   t.ok(again <= instances.length * PREFETCH, `${again} seen again, of ${PREFETCH} in flight each time`)
 })
 
-test('fault 47: a memory alarm: nothing is lost', { timeout: 120_000 }, async t => {
+test('fault 47: a memory alarm: nothing is lost', { timeout: 400_000 }, async t => {
   await runLoad(t, 1_500, async () => {
     await node.ctl('set_vm_memory_high_watermark', '0.00001')
     await eventually(async () => {
@@ -91,7 +91,7 @@ test('fault 47: a memory alarm: nothing is lost', { timeout: 120_000 }, async t 
   })
 })
 
-test('fault 51: instances are restarted and killed, and clients come and go: each notification is handled, once', { timeout: 200_000 }, async t => {
+test('fault 51: instances are restarted and killed, and clients come and go: each notification is handled, once', { timeout: 400_000 }, async t => {
   const random = createRandom(t)
   const count = 4_000
   const userOf = Array.from({ length: count }, () => random.between(0, USERS - 1))

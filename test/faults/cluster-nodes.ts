@@ -17,7 +17,7 @@ let cluster: PrivateRabbitMQCluster
 before(async () => { cluster = await startPrivateRabbitMQCluster() })
 file.teardown(() => cluster.remove())
 
-test('fault 48: nodes of the broker are killed and come back: nothing is lost', { timeout: 200_000 }, async t => {
+test('fault 48: nodes of the broker are killed and come back: nothing is lost', { timeout: 600_000 }, async t => {
   const { nodes } = cluster
   const random = createRandom(t)
   const broker = await connectTo(t, nodes[0]!.url)

@@ -53,7 +53,7 @@ const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, n
 const messages = (userId: string, count: number, from = 0) => numbers(count, from).map(n => ({ userId, content: n, id: `${userId}-${n}` }))
 const statsOf = async (instance: RestartableApp) => (await instance.figures()).stats
 
-test('fault 40: a user is at another instance than the one that takes the messages: each arrives once', { timeout: 120_000 }, async t => {
+test('fault 40: a user is at another instance than the one that takes the messages: each arrives once', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b } = pair
   const client = await connectAcking(t, b.notifications('40'))
   const before = await statsOf(a)
@@ -64,7 +64,7 @@ test('fault 40: a user is at another instance than the one that takes the messag
   t.equal((await statsOf(a)).relayed - before.relayed, 1_000)
 })
 
-test('fault 41: tabs at both instances: each gets each, once', { timeout: 120_000 }, async t => {
+test('fault 41: tabs at both instances: each gets each, once', { timeout: 400_000 }, async t => {
   // With acknowledgements, one tab is enough where another one has no room.
   const { broker, queue, a, b } = await startPair(t, { settle: 'sent', offline: 'drop' })
   const tabs = await Promise.all([a, b, b].map(instance => connectRich(t, instance.notifications('41'))))
@@ -76,7 +76,7 @@ test('fault 41: tabs at both instances: each gets each, once', { timeout: 120_00
 })
 
 for (const offline of ['dead-letter', 'hold'] as const) {
-  test(`fault 44: a user who is at no instance (${offline}): the policy, once, without a time limit`, { timeout: 120_000 }, async t => {
+  test(`fault 44: a user who is at no instance (${offline}): the policy, once, without a time limit`, { timeout: 400_000 }, async t => {
     const { broker, queue, a, b } = await startPair(t, { offline, relay: { receiptTimeout: 60_000 } })
     await broker.publish(queue, ...messages('44', 300))
     await eventually(async () => {
@@ -92,7 +92,7 @@ for (const offline of ['dead-letter', 'hold'] as const) {
   })
 }
 
-test('fault 42: an instance is killed with messages relayed to it: they follow the offline policy after a time limit', { timeout: 120_000 }, async t => {
+test('fault 42: an instance is killed with messages relayed to it: they follow the offline policy after a time limit', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b } = pair
   const silent = await connectRich(t, b.notifications('42'))
   const before = await statsOf(a)
@@ -102,7 +102,7 @@ test('fault 42: an instance is killed with messages relayed to it: they follow t
   await b.kill()
   const killedAt = Date.now()
   await allSettled(a)
-  t.ok(Date.now() - killedAt < 25 * RECEIPT_TIMEOUT, `settled after ${Date.now() - killedAt} ms`)
+  t.ok(Date.now() - killedAt < 100 * RECEIPT_TIMEOUT, `settled after ${Date.now() - killedAt} ms`)
   t.equal((await statsOf(a)).held - before.held, MAX_UNACKED)
 
   const client = await connectAcking(t, a.notifications('42'))
@@ -112,7 +112,7 @@ test('fault 42: an instance is killed with messages relayed to it: they follow t
   await b.start()
 })
 
-test('fault 42: an instance is killed in mid-stream: nothing is lost, and what is seen twice was on its way', { timeout: 120_000 }, async t => {
+test('fault 42: an instance is killed in mid-stream: nothing is lost, and what is seen twice was on its way', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b } = pair
   await b.ready()
   const random = createRandom(t)
@@ -130,7 +130,7 @@ test('fault 42: an instance is killed in mid-stream: nothing is lost, and what i
   await b.start()
 })
 
-test('fault 43: an instance loses its broker: its users are bound again, and nothing is lost', { timeout: 120_000 }, async t => {
+test('fault 43: an instance loses its broker: its users are bound again, and nothing is lost', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b, proxy } = pair
   await b.ready()
   const client = await connectAcking(t, b.notifications('43'))
@@ -146,7 +146,7 @@ test('fault 43: an instance loses its broker: its users are bound again, and not
   t.ok(twice <= 3 * MAX_UNACKED, `${twice} seen twice, of at most ${MAX_UNACKED} unacknowledged ones each time`)
 })
 
-test('fault 43: an instance is silent towards the broker, which gives it up: what was held meanwhile comes first', { timeout: 120_000 }, async t => {
+test('fault 43: an instance is silent towards the broker, which gives it up: what was held meanwhile comes first', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b, proxy } = pair
   await b.ready()
   const client = await connectAcking(t, b.notifications('43b'))
@@ -166,7 +166,7 @@ test('fault 43: an instance is silent towards the broker, which gives it up: wha
   t.same(contents(client), numbers(1_000), 'at the same connection, each once, in order')
 })
 
-test('fault 46: the exchange is deleted: everything is set up again, at every instance', { timeout: 120_000 }, async t => {
+test('fault 46: the exchange is deleted: everything is set up again, at every instance', { timeout: 400_000 }, async t => {
   const { broker, queue, a, b } = pair
   await b.ready()
   const atA = await connectAcking(t, a.notifications('46a'))
@@ -181,7 +181,7 @@ test('fault 46: the exchange is deleted: everything is set up again, at every in
   await allSettled(a)
 })
 
-test('fault 49: instances are asked to end, one of them without its broker: both do so by themselves', { timeout: 120_000 }, async t => {
+test('fault 49: instances are asked to end, one of them without its broker: both do so by themselves', { timeout: 400_000 }, async t => {
   const { a, b, proxy } = pair
   await b.ready()
   proxy.blackhole()
@@ -190,5 +190,5 @@ test('fault 49: instances are asked to end, one of them without its broker: both
   await Promise.all([a, b].map(instance => connectClient(t, instance.notifications('49')))) // at `b` it waits to be bound
   const began = Date.now()
   t.same(await Promise.all([a.terminate(), b.terminate()]), [0, 0])
-  t.ok(Date.now() - began < 10_000, `ended after ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < 40_000, `ended after ${Date.now() - began} ms`)
 })

@@ -29,7 +29,7 @@ function addressees ({ between }: Random): number[] {
   return users.slice(0, COUNT)
 }
 
-test('fault 50: whatever goes, and however clients come and go, each notification is handled, once, in order', { timeout: 280_000 }, async t => {
+test('fault 50: whatever goes, and however clients come and go, each notification is handled, once, in order', { timeout: 600_000 }, async t => {
   const began = Date.now()
   const random = createRandom(t)
   const [node, redis] = await Promise.all([startBroker(t), usePrivateRedis(t)])

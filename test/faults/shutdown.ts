@@ -76,7 +76,7 @@ test('close() takes no longer than drainTimeout where the broker is silent', asy
   proxy.blackhole()
   const began = Date.now()
   await app.close()
-  t.ok(Date.now() - began < 10_000, `took ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < 40_000, `took ${Date.now() - began} ms`)
 })
 
 test('clients are told to come back in their own time, though a dead letter cannot be settled', async t => {

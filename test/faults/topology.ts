@@ -10,7 +10,7 @@ import { createRandom } from '../support/random.js'
 
 const reconnect = { initialDelay: 10, maxDelay: 100 }
 
-test('fault 5: the connection is lost while the topology is being declared, at any step of it', { timeout: 180_000 }, async t => {
+test('fault 5: the connection is lost while the topology is being declared, at any step of it', { timeout: 400_000 }, async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const proxy = await startProxy(t, broker.url)

@@ -18,7 +18,7 @@ async function noticed (t: Test, { app }: TestApp, what: string): Promise<void> 
   const struck = Date.now()
   await eventually(() => !app.notifier.health().ready, `not ready: ${what}`)
   const took = Date.now() - struck
-  t.ok(took <= 3 * HEARTBEAT * 1_000 + 7_000, `found after ${took} ms, within three heartbeats and what a busy machine adds`)
+  t.ok(took <= 3 * HEARTBEAT * 1_000 + 20_000, `found after ${took} ms, within three heartbeats and what a busy machine adds`)
   t.match(app.notifier.health(), { state: 'connecting', lastError: { message: 'Heartbeat timeout' } })
 }
 
@@ -65,7 +65,7 @@ test('fault 3: an application that still tries to connect can be closed at once'
   t.match(app.notifier.health(), { state: 'stopped', ready: false })
 })
 
-test('fault 11: the broker freezes, and goes on', { timeout: 180_000 }, async t => {
+test('fault 11: the broker freezes, and goes on', { timeout: 400_000 }, async t => {
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   await broker.channel.assertQueue('hello', { durable: true })
@@ -95,7 +95,7 @@ test('fault 11: an application can be closed while the broker is frozen', async 
   await node.resume()
 })
 
-test('fault 12: the network swallows everything, and comes back', { timeout: 180_000 }, async t => {
+test('fault 12: the network swallows everything, and comes back', { timeout: 400_000 }, async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   await broker.channel.assertQueue(queue, { durable: true })
@@ -117,7 +117,7 @@ test('fault 12: the network swallows everything, and comes back', { timeout: 180
   checkLoad(t, result, 300)
 })
 
-test('fault 10: under a memory alarm consuming goes on; what has to be published waits, and nothing is lost', { timeout: 180_000 }, async t => {
+test('fault 10: under a memory alarm consuming goes on; what has to be published waits, and nothing is lost', { timeout: 400_000 }, async t => {
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   const proxy = await startProxy(t, node.url)

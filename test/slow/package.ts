@@ -37,7 +37,7 @@ const page = {
     export { client }`
 }
 
-test('the packed package works in an empty project, from TypeScript, import and require()', { timeout: 300_000 }, async t => {
+test('the packed package works in an empty project, from TypeScript, import and require()', { timeout: 600_000 }, async t => {
   const project = await mkdtemp(join(tmpdir(), 'fastify-notification-package-'))
   t.teardown(() => rm(project, { recursive: true, force: true }))
   await run('npm', ['run', 'build'], { cwd: root })

