@@ -35,7 +35,9 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   const users = new Map<string, User>()
   /** Bound, and not wanted; those that go first come first. */
   const leaving = new Set<User>()
+  /** A set: to shift an array of 200,000 takes a millisecond each time. */
   let queue = new Set<User>()
+  let isWorking = false
   let binders: Binder[] = []
   /** Those of the binders that have nothing to do. */
   let idle: Binder[] = []
@@ -65,12 +67,15 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   }
 
   function work (): void {
-    // To shift an array of 200,000 takes a millisecond each time.
+    if (isWorking) return // a change that is not due any more comes back at once: a call in a call for each would fill the stack
+    isWorking = true
     for (const user of queue) {
-      if (idle.length === 0) return
+      const binder = idle.pop()
+      if (binder === undefined) break
       queue.delete(user)
-      change(idle.pop()!, user)
+      change(binder, user)
     }
+    isWorking = false
   }
 
   async function change (binder: Binder, user: User): Promise<void> {
