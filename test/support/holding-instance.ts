@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
 
 const [amqpUrl, queue, redis, port, more = '{}'] = process.argv.slice(2) as [string, string, string, string, string?]
-const app = Fastify({ logger: { level: process.env.LOG ?? 'info', file: '/dev/stderr' } })
+const app = Fastify({ logger: { level: process.env.LOG ?? 'info', stream: process.stderr } })
 const options: NotificationPluginOptions = {
   amqpUrl: `${amqpUrl}?heartbeat=2`,
   queue,

@@ -7,7 +7,7 @@ import { WebSocket } from 'ws'
 import notificationPlugin from '../../src/index.js'
 
 const [amqpUrl, queue] = process.argv.slice(2) as [string, string]
-const app = Fastify({ logger: { level: process.env.LOG ?? 'info', file: '/dev/stderr' } })
+const app = Fastify({ logger: { level: process.env.LOG ?? 'info', stream: process.stderr } })
 await app.register(notificationPlugin, { amqpUrl, queue })
 await app.listen({ port: 0, host: '127.0.0.1' })
 const socket = new WebSocket(`ws://127.0.0.1:${(app.server.address() as AddressInfo).port}/notification?userId=123`)
