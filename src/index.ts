@@ -13,6 +13,7 @@ import { createNotifier } from './notifier.js'
 import { hasBroker, type NotificationPluginOptions } from './options.js'
 import { patternsWithoutMatch } from './origin-pattern.js'
 import { parseOptions } from './parse-options.js'
+import { createPendingDecisions } from './pending-decisions.js'
 import { createRegistry } from './registry.js'
 import { addRoute } from './route.js'
 import { createRouter, type Router } from './router.js'
@@ -43,6 +44,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   const metrics = options.metrics && await createMetrics(options.metrics, log)
   const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
+  const decisions = createPendingDecisions(options.limits, log)
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
@@ -132,6 +134,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     const deadline = performance.now() + options.drainTimeout
     const timeLeft = () => Math.max(0, deadline - performance.now())
     const teardown = new Teardown(log)
+    // Whoever waits for a decision is answered while its socket is still open.
+    await teardown.try(() => decisions.close())
     // What can't be settled must not use up the time in which clients are told to come back.
     router.drain()
     await teardown.try(() => broker?.drain(timeLeft() / 2))
@@ -170,7 +174,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
 
   // After the hooks: where one of these throws, close() lets go of what is open by now.
   app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, refused: metrics?.refused })
+  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, decisions, refused: metrics?.refused })
   metrics?.register({ options, registry, sockets, broker, store, health, stats: stats.snapshot })
 }
 

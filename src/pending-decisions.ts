@@ -1,7 +1,13 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { errors } from './errors.js'
 import type { UpgradeContext } from './identity.js'
 import type { Options } from './options.js'
+import { within } from './within.js'
+
+/** How long the answers may take when the application closes, in milliseconds. */
+const CLOSE_GRACE = 1_000
 
 export type PendingDecisions = ReturnType<typeof createPendingDecisions>
 
@@ -12,6 +18,8 @@ export type PendingDecisions = ReturnType<typeof createPendingDecisions>
  */
 export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Options['limits'], log: FastifyBaseLogger) {
   const running = new Set<AbortController>()
+  /** The sockets of those who wait for a decision. */
+  const waiting = new Set<Socket>()
   /** Whether the warning about calls that ignore their signal is in the log. */
   let hasWarned = false
   let isClosing = false
@@ -46,6 +54,7 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
       // A client that has closed its end shows as 'end', one that was cut off as 'close'.
       socket.once('end', onGone).once('close', onGone)
       running.add(controller)
+      waiting.add(socket)
       const onEnd = () => {
         running.delete(controller)
         if (hasWarned && countOverdue() === 0) hasWarned = false
@@ -60,14 +69,20 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
         throw signal.aborted ? signal.reason : error // not what a call makes of its signal
       } finally {
         clearTimeout(timer)
+        waiting.delete(socket)
         socket.off('end', onGone).off('close', onGone)
       }
     },
 
-    /** Aborts every call: the application is closing. */
-    close (): void {
+    /**
+     * Aborts every call: the application is closing.
+     * @returns when those who waited have been answered, or after a second
+     */
+    async close (): Promise<void> {
       isClosing = true
+      const answered = Promise.all(Array.from(waiting, async socket => { if (!socket.closed) await once(socket, 'close').catch(() => {}) }))
       for (const controller of running) controller.abort(new errors.Closing())
+      await within(CLOSE_GRACE, answered)
     }
   }
 }

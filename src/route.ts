@@ -7,7 +7,7 @@ import { policeInbound } from './inbound.js'
 import { assertUserId } from './message.js'
 import type { Options } from './options.js'
 import { describeAllowed, describeOrigin, isOriginAllowed } from './origin.js'
-import { createPendingDecisions } from './pending-decisions.js'
+import type { PendingDecisions } from './pending-decisions.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
 import { createRation } from './ration.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
@@ -36,19 +36,19 @@ interface RouteParts {
   /** A client says what it has. */
   acknowledged (connection: Connection, ids: readonly string[]): void
   upgrades: Upgrades
+  /** Calls of the application's functions that decide about upgrades. */
+  decisions: PendingDecisions
   /** An upgrade was answered otherwise. */
   refused?: Refused | undefined
 }
 
 /** The WebSocket route, and what has to be true before a request becomes a connection. */
-export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, refused }: RouteParts): void {
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, decisions, refused }: RouteParts): void {
   const { path, authenticate, allowedOrigins, limits, logLevel, logSerializers } = options
   const verified = new WeakMap<object, Verified>()
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
-  const decisions = createPendingDecisions(limits, app.log)
   const ration = createRation(REFUSALS_LOGGED, 60_000)
-  app.addHook('preClose', async () => decisions.close())
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
     if (request.ws) return

@@ -38,5 +38,5 @@ test('registered twice, the plugin is refused', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(notificationPlugin, {})
-  await t.rejects(async () => { await app.register(notificationPlugin, { path: '/other' }) }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
+  await t.rejects(async () => { await app.register(notificationPlugin, { path: '/other' }) }, { code: 'FST_NOTIFICATION_REGISTERED_TWICE' })
 })
