@@ -38,6 +38,7 @@ async function startPair (t: Test, options: Partial<InstanceOptions>): Promise<P
     redisUrl: redis.url,
     hold: { redis: redis.url, maxCount: 10_000 },
     maxUnacked: MAX_UNACKED,
+    ackTimeout: 20_000, // longer than any test leaves something unacknowledged
     prefetch: PREFETCH,
     ...options,
     relay: { exchange, ...options.relay }
