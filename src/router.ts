@@ -214,8 +214,8 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     } else if (!delivery.isSettled && outcome !== 'known') settle(delivery, outcome)
     // Somebody else has it meanwhile. Or has put it into the same hold: then it is the only one.
     else if (delivery.outcome !== 'held') lines!.remove(userId, id)
-    // By now the user may have a connection elsewhere.
-    if (registry.of(userId).length === 0) relays?.wake(userId)
+    // By now the user may have a connection elsewhere; those here may be full, or gone without a word.
+    relays?.wake(userId)
   }
 
   /** A client has said that it has what went into the hold when its connection was given up. */

@@ -1,13 +1,26 @@
 import { Redis } from 'ioredis'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient, type TestClient } from './support/client.js'
+import { connectAcking, contents } from './support/cluster.js'
 import { eventually } from './support/eventually.js'
 import { connectTo, numbers, startInstances } from './support/instances.js'
-import { startProxy } from './support/proxy.js'
+import { startProxy, type Proxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 import { usePrivateRedis } from './support/redis.js'
+
+/** Two instances whose connections take one notification at a time. The first reaches Redis through a proxy. */
+async function startPair (t: Test): Promise<{ one: TestApp, two: TestApp, proxy: Proxy }> {
+  const redis = await usePrivateRedis(t)
+  const proxy = await startProxy(t, redis.url)
+  const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
+  const { broker, queue, apps } = await startInstances(t, 1, { ...options, hold: { redis: redis.url } })
+  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
+  t.teardown(() => patient.disconnect())
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options, hold: { redis: patient } })
+  return { one, two: apps[0]!, proxy }
+}
 
 test('with a hold, everything arrives in the order of the instance that took it, whichever instance held it', async t => {
   const redis = await usePrivateRedis(t)
@@ -66,18 +79,12 @@ test('what comes into the hold when its user has connected to another instance a
 })
 
 test('what comes into the hold while its user is handed newer notifications by another instance is delivered too', { timeout: 60_000 }, async t => {
-  const redis = await usePrivateRedis(t)
-  const proxy = await startProxy(t, redis.url)
-  const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
-  const { broker, queue, apps: [two] } = await startInstances(t, 1, { ...options, hold: { redis: redis.url } })
-  const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
-  t.teardown(() => patient.disconnect())
-  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options, hold: { redis: patient } })
+  const { one, two, proxy } = await startPair(t)
   proxy.blackhole()
   const pending = one.app.notifier.notify('123', 'oldest', { id: '1' })
   t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
-  for (const id of ['2', '3']) t.match(await two!.app.notifier.notify('123', 'newer', { id }), { outcome: 'held' })
-  const client = await connectRich(t, two!.notifications('123'))
+  for (const id of ['2', '3']) t.match(await two.app.notifier.notify('123', 'newer', { id }), { outcome: 'held' })
+  const client = await connectRich(t, two.notifications('123'))
   t.match(await client.framesReceived(1), [{ id: '2' }]) // now the next one waits for room
   proxy.forward()
   t.match(await pending, { outcome: 'held' })
@@ -86,7 +93,27 @@ test('what comes into the hold while its user is handed newer notifications by a
     t.match((await client.framesReceived(n + 1))[n], { id })
     client.ack(id)
   }
-  await eventually(() => two!.app.notifier.stats().released === 3, 'all have left the hold')
+  await eventually(() => two.app.notifier.stats().released === 3, 'all have left the hold')
+})
+
+test('what is held as a connection of one instance is full goes to a connection that has begun at another one', { timeout: 60_000 }, async t => {
+  const { one, two, proxy } = await startPair(t)
+  const full = await connectRich(t, one.notifications('123'))
+  // By then the hold of the one who has connected was looked into; so it is below.
+  t.match(await one.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  const first = one.app.notifier.notify('123', 'first', { id: '1' })
+  await full.framesReceived(1)
+  proxy.blackhole()
+  const second = one.app.notifier.notify('123', 'second', { id: '2' })
+  t.equal(await one.app.notifier.isOnline('nobody'), false) // one round trip to the broker later
+  const client = await connectAcking(t, two.notifications('123'))
+  t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  proxy.forward()
+  t.match(await second, { outcome: 'held' })
+  await eventually(() => contents(client).includes('second'), 'it has arrived')
+  t.equal(full.frames.length, 1, 'there was no room for it')
+  full.ack('1')
+  t.match(await first, { outcome: 'acknowledged' })
 })
 
 test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {

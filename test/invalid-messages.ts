@@ -7,6 +7,18 @@ import { publishWithNestedHeaders } from './support/frames.js'
 
 const json = (value: unknown) => JSON.stringify(value)
 
+const nested = `{"userId":"123","content":${'['.repeat(200_000)}${']'.repeat(200_000)}}`
+
+/** Node 26 writes JSON of any depth. Older versions run out of stack. */
+function isTooDeep (): boolean {
+  try {
+    json(JSON.parse(nested))
+    return false
+  } catch {
+    return true
+  }
+}
+
 const invalid: Array<[name: string, body: Body, reason: string]> = [
   ['malformed JSON', '{"userId":"123","content"', 'invalid-json'],
   ['an empty body', '', 'invalid-json'],
@@ -26,7 +38,7 @@ const invalid: Array<[name: string, body: Body, reason: string]> = [
   ['a control character in the userId', json({ userId: 'a\u0007', content: 'secret' }), 'invalid-message'],
   ['an id that is no string', json({ userId: '123', content: 'secret', id: 7 }), 'invalid-message'],
   ['an id of 256 bytes', json({ userId: '123', content: 'secret', id: '€'.repeat(85) + 'x' }), 'invalid-message'],
-  ['content nested deeper than the stack', `{"userId":"123","content":${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 'invalid-message'],
+  ...isTooDeep() ? [['content nested deeper than the stack', nested, 'invalid-message'] satisfies [string, Body, string]] : [],
   ['a body over the limit', Buffer.alloc(16 * 1024 * 1024, '{"userId":"123","content":"secret"}'), 'too-large']
 ]
 
@@ -36,8 +48,8 @@ test('fault 14: what can\'t be used goes to the dead-letter queue with its reaso
   const { app, log, notifications } = await startApp(t, { amqpUrl: broker.url, queue })
   const client = await connectClient(t, notifications('123'))
 
-  const good = 1_000
-  const each = Math.floor(good / invalid.length)
+  const each = 50
+  const good = each * invalid.length
   for (const [n, [, body]] of invalid.entries()) {
     const some = Array.from({ length: each }, (_, i) => ({ userId: '123', content: n * each + i }))
     await broker.publish(queue, ...some, body)
@@ -64,6 +76,18 @@ test('fault 14: what can\'t be used goes to the dead-letter queue with its reaso
   t.notMatch(json(log.lines), 'secret', 'nothing of a message is logged')
   t.ok(json(log.lines).length < 100_000)
   t.match(app.notifier.health(), { state: 'consuming', unsettled: 0 })
+})
+
+test('content that is nested deeply is delivered where Node can write it, else dead-lettered', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const { log, notifications } = await startApp(t, { amqpUrl: broker.url, queue })
+  const client = await connectClient(t, notifications('123'))
+  await broker.publish(queue, nested, { userId: '123', content: 'next' })
+  const contents = isTooDeep() ? [] : [`${'['.repeat(200_000)}${']'.repeat(200_000)}`]
+  const received = await client.received(contents.length + 1)
+  t.ok(received.join() === [...contents, 'next'].join(), 'delivered, or passed over')
+  if (isTooDeep()) t.match(await log.line('message dead-lettered'), { detail: 'content is nested too deeply' })
 })
 
 test('a dead letter keeps the properties of the original, except those that would act again', async t => {

@@ -45,7 +45,7 @@ export async function makeRoot ({ debian, node }: Platform): Promise<Root> {
   await mkdir(cache, { recursive: true })
   // The kernel releases the lock however its holder ends.
   await run('flock', [join(cache, `${debian}.lock`), 'setpriv', ...isolated, script('make-root.sh'), debian, root.folder, 'rabbitmq-server', 'redis-server'])
-  const npm = ['npm', 'install', '--silent', '--no-save', '--ignore-scripts', '--prefix', join(cache, `node${node}`), `node-linux-${process.arch}@${node}`]
+  const npm = ['npm', 'install', '--silent', '--no-save', '--prefer-offline', '--ignore-scripts', '--prefix', join(cache, `node${node}`), `node-linux-${process.arch}@${node}`]
   await run('flock', [join(cache, `node${node}.lock`), ...npm])
   return root
 }
