@@ -36,20 +36,22 @@ export async function startInstances (count: number): Promise<void> {
     if (!isStopping) console.error(`Instance ${n + 1} of ${count}, process ${instance.pid}, has ended with ${signal ?? code}.`)
   })
   /** What each instance says next; one that ends says nothing. */
-  async function answers (): Promise<string[]> {
+  async function answers (): Promise<Array<string | undefined>> {
     const messages = await Promise.all(instances.map((instance, n) => Promise.race([once(instance, 'message'), ended[n]])))
-    return messages.flatMap(message => message === undefined ? [] : message[0] as string)
+    return messages.map(message => message?.[0] as string | undefined)
   }
   function tell (message: ToInstance): void {
     for (const instance of instances) if (instance.connected) instance.send(message, () => {}) // it may end at this moment
   }
 
-  const urls = await answers()
+  const told = await answers()
+  const runningUrls = () => told.filter((url, n): url is string => url !== undefined && instances[n]!.exitCode === null && instances[n]!.signalCode === null)
   // In two steps: when a page learns of the instances, each of them lets the pages of all others in.
   const allKnow = answers()
-  tell({ urls })
+  tell({ urls: runningUrls(), isFinal: false })
   await allKnow
-  tell('all know')
+  const urls = runningUrls()
+  tell({ urls, isFinal: true })
   if (urls.length > 0 && !isStopping) {
     printBanner({
       urls,
@@ -63,8 +65,8 @@ export async function startInstances (count: number): Promise<void> {
   await broker.remove()
 }
 
-/** What an instance is told: where all of them listen, then that all of them know it. */
-type ToInstance = { urls: string[] } | 'all know'
+/** What an instance is told: where all of them listen; at last, that all of them know it. */
+interface ToInstance { readonly urls: readonly string[], readonly isFinal: boolean }
 
 /** What an instance knows of the others. */
 export interface Instances {
@@ -82,9 +84,9 @@ export function joinInstances (app: FastifyInstance): Instances {
   const urls: string[] = []
   const allKnow = new Promise<void>(resolve => {
     process.on('message', (message: ToInstance) => {
-      if (message === 'all know') return resolve()
-      urls.push(...message.urls)
-      process.send!('knows', () => {}) // who asked may have ended
+      urls.splice(0, urls.length, ...message.urls)
+      if (message.isFinal) resolve()
+      else process.send!('knows', () => {}) // who asked may have ended
     })
     app.addHook('preClose', async () => resolve()) // a request that waits for it would keep the server from closing
   })
