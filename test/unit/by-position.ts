@@ -1,8 +1,8 @@
 // What waits, in order, however much of it there is.
 import { test } from 'tap'
-import { ByPosition } from '../src/by-position.js'
-import { WaitingList } from '../src/hold/waiting-list.js'
-import { createRandom } from './support/random.js'
+import { ByPosition } from '../../src/by-position.js'
+import { WaitingList } from '../../src/hold/waiting-list.js'
+import { createRandom } from '../support/random.js'
 
 const COUNT = 200_000
 

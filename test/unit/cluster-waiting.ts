@@ -1,8 +1,8 @@
 // What waits for the other instances while the broker takes no publishes: see also faults/broadcasts.ts.
 import { test, type Test } from 'tap'
-import { BroadcastQueue } from '../src/cluster/broadcast-queue.js'
-import { UrgentPublishes } from '../src/cluster/urgent-publishes.js'
-import { eventually } from './support/eventually.js'
+import { BroadcastQueue } from '../../src/cluster/broadcast-queue.js'
+import { UrgentPublishes } from '../../src/cluster/urgent-publishes.js'
+import { eventually } from '../support/eventually.js'
 
 const MAX_AGE = 60_000
 const SECOND = 1_000

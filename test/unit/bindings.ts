@@ -1,7 +1,7 @@
 // Whom the other instances reach here, however many come and go.
 import { test } from 'tap'
-import { createBindings } from '../src/cluster/bindings.js'
-import { eventually } from './support/eventually.js'
+import { createBindings } from '../../src/cluster/bindings.js'
+import { eventually } from '../support/eventually.js'
 
 const users = Array.from({ length: 200_000 }, (_, n) => `u${n}`)
 

@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import notificationPlugin from '../src/index.js'
-import { createApp, createLog, listen, startApp } from './support/app.js'
-import { connectClient, refusal } from './support/client.js'
+import notificationPlugin from '../../src/index.js'
+import { createApp, createLog, listen, startApp } from '../support/app.js'
+import { connectClient, refusal } from '../support/client.js'
 
 const errorOf = async (registered: PromiseLike<unknown>) => await Promise.resolve(registered).then(() => undefined, (error: Error) => error)
 

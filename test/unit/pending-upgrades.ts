@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'tap'
-import type { NotificationPluginOptions, UpgradeContext } from '../src/index.js'
-import { startMeasured } from './support/measured.js'
-import { startApp } from './support/app.js'
-import { connectClient, refusal } from './support/client.js'
-import { eventually } from './support/eventually.js'
+import type { NotificationPluginOptions, UpgradeContext } from '../../src/index.js'
+import { startMeasured } from '../support/measured.js'
+import { startApp } from '../support/app.js'
+import { connectClient, refusal } from '../support/client.js'
+import { eventually } from '../support/eventually.js'
 
 const origin = { headers: { origin: 'https://example.com' } }
 const WARNING = 'new connections are refused while calls of authenticate or allowedOrigins run on after their signal has aborted'
