@@ -188,14 +188,15 @@ test('what cannot be dead-lettered for a while is dead-lettered once', async t =
   const broker = await useBroker(t)
   const queue = broker.queueName()
   t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
-  await broker.channel.assertQueue(`${queue}.dead`, { arguments: { 'x-max-length': 0, 'x-overflow': 'reject-publish' } })
+  await broker.channel.assertQueue(`${queue}.dead`, { arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } })
+  await broker.publish(`${queue}.dead`, 'it is full')
   const { app, log } = await startApp(t, {
     amqpUrl: broker.url, queue, cluster: true, offline: 'dead-letter', relay: { receiptTimeout: 100 }, reconnect: { initialDelay: 10, maxDelay: 50 }
   })
   await broker.publish(queue, { userId: '123', content: 'hi' })
   await log.line('dead letters cannot be published')
   await delay(2_000) // for which there is no event: it would be asked again twice, at least
-  await broker.channel.deleteQueue(`${queue}.dead`)
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 1, 'there is room again')
   await eventually(() => app.notifier.health().unsettled === 0, 'settled')
   await delay(500)
   t.match(app.notifier.stats(), { deadLettered: { offline: 1 } })
