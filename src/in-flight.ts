@@ -1,5 +1,5 @@
 import type { Connection } from './connection.js'
-import type { Delivery } from './delivery.js'
+import { Delivery } from './delivery.js'
 import type { Options } from './options.js'
 import type { Registry } from './registry.js'
 
@@ -67,6 +67,16 @@ export function createInFlight ({ options, registry, settled, onOverdue }: InFli
       for (const connection of registry.of(userId)) {
         letGo(connection, id)
         if (dismiss && isAcknowledged) connection.tell({ type: 'dismiss', id })
+      }
+    },
+
+    /** It is in the hold now: the connections that it was handed to still have to acknowledge it, or the hold delivers it again. */
+    held (delivery: Delivery): void {
+      const { notification, userId, id, position, expiresAt, connections, holders, deadline } = delivery
+      const held = new Delivery(notification, position, expiresAt, undefined, 'held')
+      Object.assign(held, { connections, holders, deadline, redelivered: true })
+      for (const connection of registry.of(userId)) {
+        if (connection.unacked.get(id) === delivery) unackedOf(connection).set(id, held)
       }
     },
 

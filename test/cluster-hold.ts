@@ -116,6 +116,40 @@ test('what is held as a connection of one instance is full goes to a connection 
   t.match(await first, { outcome: 'acknowledged' })
 })
 
+test('what one instance holds and another one has handed out is delivered again where its client does not acknowledge it', { timeout: 60_000 }, async t => {
+  const redis = await usePrivateRedis(t)
+  const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1, hold: { redis: redis.url } } as const
+  const { broker, queue, apps: [three] } = await startInstances(t, 1, options)
+  const proxy = await startProxy(t, broker.url)
+  const one = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, relay: { receiptTimeout: 60_000 } })
+  const two = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options, ackTimeout: 3_000 })
+  const store = new Redis(redis.url)
+  t.teardown(() => store.disconnect())
+  const full = await connectRich(t, three!.notifications('123'))
+  // By then the hold of the one who has connected was looked into; so it is below.
+  t.match(await three!.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  const first = one.app.notifier.notify('123', 'first', { id: '1' })
+  await full.framesReceived(1)
+  const client = await connectRich(t, two.notifications('123'))
+  const other = await connectTo(t, two, '789')
+  t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  proxy.mute('relay')
+  const second = one.app.notifier.notify('123', 'second', { id: '2' })
+  t.match(await client.framesReceived(1), [{ id: '2' }])
+  await eventually(async () => await store.exists('notification:{:123}:data') === 1, 'held')
+  await Promise.all([three!.app.notifier.notify('789', 'behind the news of it'), other.received(1)])
+  t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
+  proxy.forward()
+  t.match(await second, { outcome: 'held' })
+  t.equal((await client.closed).code, 4002, 'it still had to acknowledge')
+  const again = await connectRich(t, two.notifications('123'))
+  t.match(await again.framesReceived(1), [{ id: '2', redelivered: true }])
+  again.ack('2')
+  await eventually(() => two.app.notifier.stats().released === 1, 'it has left the hold')
+  full.ack('1')
+  t.match(await first, { outcome: 'acknowledged' })
+})
+
 test('what was held while an instance could not be reached is delivered when its users are bound again', async t => {
   const redis = await usePrivateRedis(t)
   const options = { offline: 'hold', hold: { redis: redis.url }, reconnect: { initialDelay: 10, maxDelay: 50 } } as const
