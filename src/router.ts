@@ -261,7 +261,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     settledElsewhere (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
       if (delivery.isSettled) return
       delivery.connections += connections
-      if (outcome === 'held') inFlight.held(delivery)
+      if (outcome === 'held' && lines !== undefined) inFlight.held(delivery)
       else inFlight.release(delivery, outcome === 'acknowledged')
       if (delivery.kind === 'own') stats.count('relayed')
       settle(delivery, outcome)
