@@ -43,7 +43,7 @@ export class ByPosition<Key, Item extends { readonly position: number }> {
     const { order } = this
     for (let at = this.head + 1; at < order.length; at++) {
       const item = order[at]!
-      if (item === last || !this.has(item)) continue // it may be there twice, where it has gone and come back
+      if (item === last || !this.has(item)) continue // an item that was removed and added again may be in the list twice
       yield last = item
     }
   }

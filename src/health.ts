@@ -31,8 +31,8 @@ export interface Health {
   /** Messages that the broker has delivered and whose outcome isn't known yet. */
   readonly unsettled: number
   /**
-   * How often the one of them was returned to the queue that was returned most; while the channel is lost, that of the last
-   * channel. At the delivery limit of the queue the broker drops it.
+   * The highest number of returns to their queue among the unsettled messages. While the channel is lost, that of the last
+   * channel. The broker drops a message that is returned when its count is at the delivery limit.
    */
   readonly highestDeliveryCount: number
 }

@@ -282,7 +282,7 @@ export const OptionsSchema = Type.Object({
      */
     pendingUpgrades: count(1_000),
     /**
-     * How long an upgrade may take from its request to its acceptance, in milliseconds; then it is refused with 503.
+     * How long each call of authenticate or of an allowedOrigins function may take, in milliseconds; then the upgrade is refused with 503.
      * @default 10000
      */
     upgradeTimeout: milliseconds(10, 600_000, 10_000),

@@ -74,7 +74,7 @@ function characterOf (element: string): string | undefined {
   return /^\\[^\w]$/.test(element) ? element[1] : undefined
 }
 
-/** Where that isn't known, it does. */
+/** Whether an element can match a slash. True if that is not known. */
 function takesSlash (element: string, flags: string): boolean {
   if (element.startsWith('[')) return new RegExp(element, flags).test('/')
   return element === '.' || characterOf(element) === '/' || /^\\[^dwsbBtnvfr\W]/.test(element)

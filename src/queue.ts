@@ -8,8 +8,8 @@ const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 
 /**
- * How a queue of ours is declared. The delivery limit is explicit, as by default the broker drops what was returned 20
- * times.
+ * How a queue of ours is declared. The delivery limit is explicit: by default the broker drops a message that is returned
+ * more than 20 times.
  * @param deadLetterQueue where the broker puts what expires, or what a policy makes it drop; nowhere where left out.
  *   At least once: until that queue has confirmed it, the message stays where it is
  */

@@ -17,13 +17,13 @@ import type { Refused, Upgrades } from './upgrades.js'
 /** After so many seconds somebody who was refused for a limit may try again. */
 const RETRY_AFTER = '5'
 
-/** With what somebody is refused who may try again. */
+/** The refusals after which a client may try again: the answer has a Retry-After. */
 const RETRIABLE = [errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing]
 
 /** Refused origins logged in a minute: anybody can send any. */
 const REFUSALS_LOGGED = 10
 
-/** Who has gone was not refused. */
+/** The code for a client that has gone: this is not counted as a refusal. */
 const GONE = new errors.ClientGone().code
 
 type Query = Static<typeof AuthenticatedQuerySchema>

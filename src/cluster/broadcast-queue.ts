@@ -14,7 +14,7 @@ const MAX_AGE = 60_000
 const MAX_BATCH_COUNT = 100
 const MAX_BATCH_BYTES = 1_048_576
 
-/** Told whether the broker has taken it. */
+/** Called with whether the broker has taken the publish. */
 type Answered = (isTaken: boolean) => void
 
 export interface BroadcastQueueParts {

@@ -83,7 +83,7 @@ export const metricTable = {
     name: 'fastify_notification_highest_returns',
     type: 'gauge',
     labels: ['queue'],
-    help: 'How often the unsettled message was returned to the queue that was returned most'
+    help: 'The highest number of returns to the queue among the unsettled messages'
   },
   deliveryLimit: {
     name: 'fastify_notification_delivery_limit',

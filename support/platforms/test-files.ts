@@ -6,7 +6,7 @@ const otherFolders = new Set(['support', 'types', 'soak', 'fixture', 'tools'])
 
 /**
  * Names of test files that don't depend on the broker, Redis or Node: they test documents, the package, or the example.
- * `npm test` runs them once. Any other file, a new one too, runs on every platform.
+ * `npm test` runs them, and `npm run test:faults` runs `package`. Any other file, a new one too, runs on every platform.
  */
 export const independentTests = [
   'asyncapi', 'client-size', 'docs', 'example', 'failure-log', 'github', 'package', 'platforms', 'readme', 'recipes', 'swagger'
