@@ -1,5 +1,7 @@
 // Runs the tests on every platform: tsx support/platforms/run.ts [platform…] [test file…]
-// Without arguments: on all, every test that depends on the platform.
+// Without arguments: every test that depends on the platform, on all platforms but the one that this machine is:
+// there `npm test` and `npm run test:faults` run the same tests.
+import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { platforms, type Platform } from './platforms.js'
 import { assertPossible, makeRoot, PlatformError, runInRoot, type Root } from './root.js'
@@ -14,7 +16,15 @@ if (unknown.length > 0) {
   console.error(`There is no platform ${unknown.join(', ')}. There are: ${platforms.map(({ name }) => name).join(', ')}`)
   process.exitCode = 64
 } else {
-  process.exitCode = await runAll(platforms.filter(({ name }) => names.length === 0 || names.includes(name)))
+  process.exitCode = await runAll(names.length > 0 ? platforms.filter(({ name }) => names.includes(name)) : await otherPlatforms())
+}
+
+async function otherPlatforms (): Promise<Platform[]> {
+  const release = await readFile('/etc/os-release', 'utf8').catch(() => '')
+  const [, codename] = /^VERSION_CODENAME=(\w+)$/m.exec(release) ?? []
+  const own = platforms.find(({ debian, node }) => debian === codename && node === process.versions.node.split('.')[0])
+  if (own !== undefined) console.log(`# platform ${own.name}: this machine; npm test and npm run test:faults run its tests`)
+  return platforms.filter((platform) => platform !== own)
 }
 
 async function runAll (selected: Platform[]): Promise<number> {
