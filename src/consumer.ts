@@ -71,7 +71,9 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
       const consume = async () => { consumerTag = (await channel.consume(queue, onMessage)).consumerTag }
       // What is delivered at once says that this consumer is the active one.
       if (isSingleActive === true && consumerCount > 0) standby.begin(() => isAlone(channel, model, declared, consume))
+      if (draining) return
       await consume()
+      if (draining) await channel.cancel(consumerTag!)
     },
     lost
   })
@@ -132,17 +134,19 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
       closeChannel(channel) // another is opened in its place
       return
     }
-    // What comes now goes back to the queue: the sockets that it might be for are about to close.
-    if (draining) return
+    const deliveryCount = limitWatch.count(counts, message)
+    const near = nearLimit(deliveryCount)
+    // What comes now goes back to the queue: the sockets that it might be for are about to close. What the broker would
+    // then drop is moved all the same.
+    if (draining && near?.treatment !== 'move') return
     own.track(message)
     if (standby.isOn) standby.activate()
-    const deliveryCount = limitWatch.count(counts, message)
     const settle = () => {
       if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
       if (!own.settle(message)) stats.count('abandoned')
       else if (!isProving) prove(channel)
     }
-    const origin: Origin = { message, queue, gone, nearLimit: nearLimit(deliveryCount) }
+    const origin: Origin = { message, queue, gone, nearLimit: near }
     try {
       const outcome = handle(origin)
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.

@@ -46,6 +46,40 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
     failing = false
   }
 
+  /** The letters that are under way, by their messages. */
+  const adding = new WeakMap<ConsumeMessage, Promise<void>>()
+
+  async function publishDelivered ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
+    const { exchange, routingKey } = message.fields
+    const headers: DeadLetterHeaders = {
+      ...reasonHeaders(why, detail),
+      'x-notification-queue': queue,
+      'x-notification-exchange': exchange,
+      'x-notification-routing-key': routingKey
+    }
+    // What was received need not be publishable (headers that fill amqplib's 64 KiB without ours, types that it
+    // decodes and can't encode): then without the original's headers, then without any of its properties.
+    const original = originalProperties(message)
+    const forms = [{ ...original, headers: { ...originalHeaders(message), ...headers } }, { ...original, headers }, { headers }]
+
+    for (let wait = reconnect.initialDelay; ; wait = Math.min(wait * 2, reconnect.maxDelay)) {
+      gone.throwIfAborted()
+      try {
+        await publish(message.content, forms[0]!)
+        break
+      } catch (error) {
+        if (!isPublishError(error) && forms.length > 1) {
+          forms.shift()
+          continue
+        }
+        await delay(wait, undefined, { signal: gone })
+        await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
+      }
+    }
+    // That a user is offline is nothing to be warned of.
+    log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
+  }
+
   return {
     /**
      * Publishes a delivered message to the dead-letter queue, as often as it takes: until then the original stays
@@ -53,35 +87,11 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
      * @returns when the broker has confirmed it
      * @throws AbortError
      */
-    async add ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
-      const { exchange, routingKey } = message.fields
-      const headers: DeadLetterHeaders = {
-        ...reasonHeaders(why, detail),
-        'x-notification-queue': queue,
-        'x-notification-exchange': exchange,
-        'x-notification-routing-key': routingKey
-      }
-      // What was received need not be publishable (headers that fill amqplib's 64 KiB without ours, types that it
-      // decodes and can't encode): then without the original's headers, then without any of its properties.
-      const original = originalProperties(message)
-      const forms = [{ ...original, headers: { ...originalHeaders(message), ...headers } }, { ...original, headers }, { headers }]
-
-      for (let wait = reconnect.initialDelay; ; wait = Math.min(wait * 2, reconnect.maxDelay)) {
-        gone.throwIfAborted()
-        try {
-          await publish(message.content, forms[0]!)
-          break
-        } catch (error) {
-          if (!isPublishError(error) && forms.length > 1) {
-            forms.shift()
-            continue
-          }
-          await delay(wait, undefined, { signal: gone })
-          await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
-        }
-      }
-      // That a user is offline is nothing to be warned of.
-      log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
+    async add (origin: Origin, why: DeadLetterReason, detail: string): Promise<void> {
+      const { message } = origin
+      const added = adding.get(message) ?? publishDelivered(origin, why, detail).finally(() => adding.delete(message))
+      adding.set(message, added) // one letter for one message, whoever asks for it
+      await added
     },
 
     /**

@@ -66,6 +66,8 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
       // Between the two deliveries another instance may have had it, and a client may have seen it.
       if (origin?.message.fields.redelivered === true) same.redelivered = true
       if (same.kind === 'guest' || origin === undefined) return follow(same, notification, origin, isForAll)
+      // It is in the hold until a client acknowledges it.
+      if (same.kind === 'held') return { outcome: 'held', connections: 0 }
       // The broker delivers again what it waits for: the outcome is that of what is under way.
       same.origin = origin
       return same.routed
@@ -138,7 +140,7 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     const isHere = registry.of(userId).length > 0
     const isBehind = lines?.has(userId) === true || (isHere && waiting.has(userId))
     delivery.isWaiting = false
-    if (delivery.isGone && !isHere) return delivery.abandon()
+    if (delivery.isGone && !isHere) return abandon(delivery)
     // What is behind something that is on its way into the hold must not overtake it by way of another instance.
     const isRelayed = relays !== undefined && kind === 'own' && !isForAll && (isHere ? delivery.relay === undefined : !isBehind)
     if (isRelayed) relays.send(delivery)
@@ -168,9 +170,15 @@ export function createRouter ({ options, registry, deadLetters, store, relays, s
     lines.add(delivery)
   }
 
+  /** The broker delivers it again: whoever has joined it asks anew, and so does what is delivered again. */
+  function abandon (delivery: Delivery): void {
+    delivery.abandon()
+    relays?.failed(delivery)
+  }
+
   /** Whether the broker delivers a message again: its channel has died, which is told; or we are closing, and it is not settled. */
   function goesBack (delivery: Delivery): boolean {
-    if (delivery.isGone) delivery.abandon()
+    if (delivery.isGone) abandon(delivery)
     return delivery.isGone || (isClosing && delivery.origin !== undefined)
   }
 

@@ -160,6 +160,8 @@ export class Upgrades {
     this.waiting.set(upgrade.request, upgrade)
     if (upgrade.isCounted) this.count++
     upgrade.socket.on('close', upgrade.onClose)
+    // Node takes its own listener off an upgrade's socket: a reset connection would end the process.
+    if (!upgrade.socket.listeners('error').includes(destroy)) upgrade.socket.on('error', destroy)
   }
 
   private leave (upgrade: Upgrade): void {
@@ -171,7 +173,11 @@ export class Upgrades {
   private settleOldestUncounted (): void {
     for (const upgrade of this.waiting.values()) {
       if (upgrade.isCounted) continue
-      this.settle(upgrade)
+      // Whoever still decides about it has not had its time yet.
+      if (!upgrade.isGiven && isFree(upgrade)) {
+        this.forget(upgrade)
+        this.leave(upgrade)
+      } else this.settle(upgrade)
       return
     }
   }
@@ -180,6 +186,7 @@ export class Upgrades {
     if (upgrade === undefined || !this.waiting.delete(upgrade.request)) return
     if (upgrade.isCounted) this.count--
     upgrade.socket.off('close', upgrade.onClose) // which would keep the request as long as its WebSocket
+    if (upgrade.socket.listenerCount('error') > 1) upgrade.socket.off('error', destroy) // somebody else has it now
   }
 
   /** @param code of the error that it would have been answered with, if it is on the path of the plugin's route */
@@ -188,4 +195,8 @@ export class Upgrades {
     this.app.log[isOurs ? 'warn' : 'info']({ path: request.url!.split('?', 1)[0]!.slice(0, MAX_PATH), reason }, 'upgrade ended')
     socket.destroy()
   }
+}
+
+function destroy (this: UpgradeSocket): void {
+  this.destroy()
 }

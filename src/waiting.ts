@@ -31,7 +31,8 @@ export function createWaiting (offer: (delivery: Delivery) => boolean) {
       const waiting = byUser.get(userId)
       if (waiting === undefined) return
       for (const delivery of waiting.values()) {
-        if (!delivery.isSettled && !offer(delivery)) return
+        // What was moved to the dead-letter queue waits in vain.
+        if (delivery.origin?.isMoved !== true && !delivery.isSettled && !offer(delivery)) return
         waiting.delete(delivery.id)
       }
       byUser.delete(userId)

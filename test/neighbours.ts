@@ -1,5 +1,5 @@
 import { EventEmitter, on, once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import proxy from '@fastify/http-proxy'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -9,9 +9,10 @@ import { io } from 'socket.io-client'
 import { test, type Test } from 'tap'
 import { WebSocketServer } from 'ws'
 import notificationPlugin, { type NotificationPluginOptions, type Notifier } from '../src/index.js'
-import { createApp, listen } from './support/app.js'
+import { createApp, listen, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient, refusal, type TestClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
 
 /** What stays open is left alone after so long, and a second. */
 const options: NotificationPluginOptions = { limits: { upgradeTimeout: 100 } }
@@ -281,4 +282,20 @@ test('what nobody answers does not keep the application from closing, though oth
   }
   await app.close()
   t.equal(app.notifier.size, 0)
+})
+
+test('fault 93: a client that resets its connection while its upgrade waits behind another request ends no process', async t => {
+  const { app } = await startApp(t, {})
+  const { port } = app.server.address() as AddressInfo
+  for (let times = 0; times < 5; times++) {
+    const socket = connect(port, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.write('GET /nosuch HTTP/1.1\r\nHost: x\r\n\r\n' + handshake('/notification?userId=1'))
+    await once(socket, 'data')
+    socket.resetAndDestroy()
+  }
+  await eventually(async () => await new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'all have gone')
+  const client = await connectClient(t, `ws://127.0.0.1:${port}/notification?userId=2`)
+  t.match(await app.notifier.notify('2', 'still here'), { outcome: 'sent' })
+  t.same(await client.received(1), ['still here'])
 })

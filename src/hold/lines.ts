@@ -110,6 +110,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
       const added = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
       if (added === 'known') kept(delivery, 'known')
       else if (added !== undefined) kept(delivery, added.includes(id) ? 'offline' : 'held')
+      else if (delivery.isGone) delivery.abandon()
     } catch (error) {
       failed(delivery, error)
     } finally {
