@@ -15,6 +15,7 @@ import type { Stats } from './stats.js'
 import { Teardown } from './teardown.js'
 import type { Tracing } from './tracing.js'
 import { within } from './within.js'
+import { withoutText } from './without-text.js'
 
 /**
  * How long a message that comes close to the delivery limit may wait for its outcome before it is moved, in milliseconds:
@@ -113,8 +114,7 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
 
   /** A client may have the message already: to find it in the dead-letter queue too is better than to lose it. */
   async function failed (origin: Origin, error: unknown): Promise<void> {
-    // By name and code alone: what an error says may quote the message.
-    const { name = typeof error, code } = (error ?? {}) as { name?: string, code?: string }
+    const { name, code } = withoutText(error)
     await deadLetter(origin, 'internal-error', `an unexpected error: ${code ?? name}`)
   }
 

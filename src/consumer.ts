@@ -14,6 +14,7 @@ import { createSettlement, type Settlement } from './settlement.js'
 import { Standby } from './standby.js'
 import type { Stats } from './stats.js'
 import { within } from './within.js'
+import { withoutText } from './without-text.js'
 
 export type Consumer = ReturnType<typeof createConsumer>
 
@@ -170,7 +171,7 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
    */
   async function fail (origin: Origin, err: unknown, settle: () => void): Promise<void> {
     if (origin.gone.aborted) return // the broker delivers it again
-    log.error({ err, queue }, 'message failed unexpectedly')
+    log.error({ error: withoutText(err), queue }, 'message failed unexpectedly')
     try {
       await failed(origin, err)
       settle()

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Delivery, type Routed } from '../delivery.js'
 import { fromJson } from '../message.js'
+import { withoutText } from '../without-text.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
 /** Whose relays they are: an instance, and its inbox now. */
@@ -85,7 +86,7 @@ export function createGuests ({ log, receiptTimeout, host, leave, reply, settled
           try {
             routed = host(delivery)
           } catch (err) {
-            log.error({ err, userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
+            log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
             visit.pending.delete(relay)
             continue
           }

@@ -41,7 +41,8 @@ async function assertDeadLettered (t: Test, broker: TestBroker, queue: string, {
   const letters = await broker.takeAll(`${queue}.dead`)
   t.same(letters.map(({ content }) => JSON.parse(content.toString()).content).sort(), bodies.map(({ content }) => content))
   for (const { properties: { headers } } of letters) t.match(headers, { 'x-notification-reason': 'internal-error', 'x-notification-detail': detail })
-  t.match(await log.line('message failed unexpectedly'), { level: 50, queue })
+  t.match(await log.line('message failed unexpectedly'), { level: 50, queue, error: { at: [/^at /] } })
+  t.notMatch(JSON.stringify(log.lines), 'secret', 'the text of an error may quote a message')
   t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
 }
 
