@@ -24,6 +24,9 @@ export class UrgentPublishes {
   readonly #backoff: Backoff
   /** By user, the oldest first. */
   readonly #waiting = new Map<string, string>()
+  /** The number of the newest publish of each user that is not confirmed. */
+  readonly #newest = new Map<string, number>()
+  #lastNumber = 0
   #unconfirmed = 0
   #retry: NodeJS.Timeout | undefined
   #isClosed = false
@@ -66,9 +69,13 @@ export class UrgentPublishes {
   }
 
   #publish (userId: string, body: string): void {
+    const number = ++this.#lastNumber
+    this.#newest.set(userId, number)
     this.#unconfirmed++
     this.#parts.publish(userId, body, isTaken => {
       this.#unconfirmed--
+      const isNewest = this.#newest.get(userId) === number
+      if (isNewest) this.#newest.delete(userId)
       if (this.#isClosed) return
       if (isTaken) {
         this.#backoff.reset()
@@ -76,7 +83,8 @@ export class UrgentPublishes {
         if (this.#retry === undefined && this.#waiting.size > 0) this.resume()
         return
       }
-      if (!this.#waiting.has(userId)) this.#wait(userId, body)
+      // One that a newer one has followed is not published again.
+      if (isNewest && !this.#waiting.has(userId)) this.#wait(userId, body)
       this.#retry ??= setTimeout(() => this.resume(), this.#backoff.next())
     })
   }

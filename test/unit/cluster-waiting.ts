@@ -126,3 +126,26 @@ test('of each user the last disconnect() waits, of 100,000 of them, and goes out
   t.equal(new Set(broker.published).size, 100_000)
   t.ok(broker.published.every(text => text.endsWith('round 2')))
 })
+
+test('a publish that the broker refuses after a newer one for the same user was made is not made again', t => {
+  const published: Array<{ body: string, answered (isTaken: boolean): void }> = []
+  const urgent = new UrgentPublishes({
+    reconnect: never,
+    publish (_userId, body, answered) { published.push({ body, answered }) },
+    sent () {},
+    unsent () {}
+  })
+  t.teardown(() => urgent.close())
+  urgent.add('123', 'older')
+  urgent.add('123', 'newer')
+  published[1]!.answered(true)
+  published[0]!.answered(false)
+  urgent.resume()
+  t.same(published.map(({ body }) => body), ['older', 'newer'])
+
+  urgent.add('123', 'newest')
+  published[2]!.answered(false)
+  urgent.resume()
+  t.same(published.map(({ body }) => body), ['older', 'newer', 'newest', 'newest'], 'the newest one is made until it is taken')
+  t.end()
+})
