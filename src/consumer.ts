@@ -70,9 +70,9 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
       setMaxListeners(0, gone.signal) // each dead letter that waits listens to it
       const onMessage = receive.bind(undefined, channel, { settlement, gone: gone.signal, counts: limitWatch.begin(declared.deliveryLimit) })
       const consume = async () => { consumerTag = (await channel.consume(queue, onMessage)).consumerTag }
+      if (draining) return
       // What is delivered at once says that this consumer is the active one.
       if (isSingleActive === true && consumerCount > 0) standby.begin(() => isAlone(channel, model, declared, consume))
-      if (draining) return
       await consume()
       if (draining) await channel.cancel(consumerTag!)
     },

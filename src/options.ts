@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { RegisterOptions } from 'fastify'
+import { MAX_DELIVERY_LIMIT } from './broker-version.js'
 import type { RedisClient } from './hold/index.js'
 import type { Authenticate } from './identity.js'
 import type { MetricsRegistry } from './metrics/index.js'
@@ -176,7 +177,7 @@ export const OptionsSchema = Type.Object({
    * no client can read policies. What comes close is moved to the dead-letter queue.
    * @default what the queue was declared with; else 20 on RabbitMQ 4 and later, no limit before
    */
-  deliveryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647, allowed: 'a whole number from 1 to 2147483647' })),
+  deliveryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_DELIVERY_LIMIT, allowed: `a whole number from 1 to ${MAX_DELIVERY_LIMIT}` })),
 
   /**
    * How many messages may be unsettled at a time. RabbitMQ allows a quorum queue at most 2,000.

@@ -39,7 +39,7 @@ interface RouterParts {
 /** Notification → outcome. The one place that knows what to do when nobody is there. */
 export function createRouter ({ options, registry, deadLetters, store, relays, stats, log, released, repeated, onOverdue }: RouterParts) {
   const inFlight = createInFlight({ options, registry, settled: delivered, onOverdue })
-  const lines = store && createLines({ store, registry, inFlight, log, kept, failed, settledLate })
+  const lines = store && createLines({ store, registry, inFlight, log, kept, failed, abandoned: abandon, settledLate })
   const waiting = createWaiting(offer)
   const offline = createOfflinePolicy({ deadLetters: options.offline === 'dead-letter' ? deadLetters : undefined, stats, log })
   /** Nothing waits: what a socket takes has its outcome at once, and so has what none takes. */

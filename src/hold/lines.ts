@@ -47,12 +47,14 @@ export interface LinesParts {
   kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void
   /** A delivery that is not from the queue could not be kept. */
   failed (delivery: Delivery, error: unknown): void
+  /** A delivery was not kept before its channel died: the broker delivers it again. */
+  abandoned (delivery: Delivery): void
   /** What a client said late that it has was in the store, and is no more. */
   settledLate (userId: string, id: string): void
 }
 
 /** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
-export function createLines ({ store, registry, inFlight, log, kept, failed, settledLate }: LinesParts) {
+export function createLines ({ store, registry, inFlight, log, kept, failed, abandoned, settledLate }: LinesParts) {
   const lines = new Map<string, Line>()
   const removals = createRemovals(store, settledLate)
   const keeping = new Set<Promise<void>>()
@@ -110,7 +112,7 @@ export function createLines ({ store, registry, inFlight, log, kept, failed, set
       const added = origin === undefined ? await add() : await insist(add, () => !delivery.isGone)
       if (added === 'known') kept(delivery, 'known')
       else if (added !== undefined) kept(delivery, added.includes(id) ? 'offline' : 'held')
-      else if (delivery.isGone) delivery.abandon()
+      else if (delivery.isGone) abandoned(delivery)
     } catch (error) {
       failed(delivery, error)
     } finally {

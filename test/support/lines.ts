@@ -27,6 +27,7 @@ export function setUpLines (t: Test, maxCount = 100) {
     log: app.log,
     kept: ({ id }) => { events.emit(`kept ${id}`) },
     failed: (_delivery, error) => t.error(error),
+    abandoned: () => t.fail('abandoned'),
     settledLate: () => t.fail('late'),
     // Adds of some are slow.
     store: { ...memory, size: 0, async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } },
