@@ -204,14 +204,14 @@ test('notify() has an outcome of its own where the broker delivers again what it
 test('at shutdown what is not acknowledged goes back to the queue', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
-  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, settle, drainTimeout: 300 })
+  const { app, notifications } = await startApp(t, { amqpUrl: broker.url, queue, settle, drainTimeout: 2_000 })
   const client = await connectRich(t, notifications('123'))
   await broker.publish(queue, { userId: '123', content: 'a', id: 'a' }, { userId: '123', content: 'b', id: 'b' })
   await client.framesReceived(2)
   const closed = app.close()
   client.ack('a')
   await closed
-  const left = await broker.takeAll(queue)
+  const left = await broker.takeAll(queue, 1)
   t.same(left.map(({ content }) => JSON.parse(content.toString()).id), ['b'])
 })
 

@@ -19,6 +19,11 @@ async function startInstance (t: Test, amqpUrl: string, queue: string, options: 
   const child = startProgram(t, 'test/support/wall-clock-instance.ts', [amqpUrl, queue, '', String(port), JSON.stringify(options)])
   await once(child.stdout!, 'data')
   const notifications = (userId: string) => `ws://127.0.0.1:${port}/notification?userId=${userId}`
+  const figures = async (): Promise<Figures> => {
+    const response = await fetch(`http://127.0.0.1:${port}/figures`)
+    return await response.json() as Figures
+  }
+  await eventually(async () => (await figures()).health.state === 'consuming', 'the application consumes')
   // Each is pinged in another tick.
   const watchers = await Promise.all(Array.from({ length: TICKS }, () => connectClient(t, notifications('watcher'))))
   let pings = 0
@@ -26,10 +31,7 @@ async function startInstance (t: Test, amqpUrl: string, queue: string, options: 
 
   return {
     notifications,
-    async figures (): Promise<Figures> {
-      const response = await fetch(`http://127.0.0.1:${port}/figures`)
-      return await response.json() as Figures
-    },
+    figures,
     /** Sets the wall clock on, or back; resolves when the server has looked for what is overdue since. */
     async stepWallClock (milliseconds: number): Promise<void> {
       const set = once(child, 'message')

@@ -85,7 +85,7 @@ async function writtenDown (queue: string): Promise<void> {
 
 async function takeAll (t: Test, url: string, queue: string): Promise<string[]> {
   const broker = await connectTo(t, url)
-  return (await broker.takeAll(queue)).map(({ content }) => content.toString())
+  return (await broker.takeAll(queue, 1)).map(({ content }) => content.toString())
 }
 
 test('the nodes of a private cluster see each other, and are configured', async t => {

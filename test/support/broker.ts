@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { connect, type ConfirmChannel, type GetMessage, type Options } from 'amqplib'
 import { t as file, type Test } from 'tap'
 import { startPrivateRabbitMQ } from '../../support/private-rabbitmq.js'
+import { eventually } from './eventually.js'
 
 /** A message as the tests write it. */
 export type Body = object | string | Buffer
@@ -15,8 +16,11 @@ export interface TestBroker {
   /** Publishes through the default exchange; resolves when the broker has confirmed every one. */
   publish (queue: string, ...bodies: Body[]): Promise<void>
   publishWith (properties: Options.Publish, queue: string, ...bodies: Body[]): Promise<void>
-  /** Takes every message out of a queue. */
-  takeAll (queue: string): Promise<GetMessage[]>
+  /**
+   * Takes every message out of a queue.
+   * @param least how many there are: what a channel leaves behind comes back to its queue some time after it has closed
+   */
+  takeAll (queue: string, least?: number): Promise<GetMessage[]>
 }
 
 let sharedUrl: Promise<string> | undefined
@@ -59,9 +63,12 @@ export async function connectTo (t: Test, url: string): Promise<TestBroker> {
       for (const body of bodies) channel.sendToQueue(queue, toBuffer(body), properties)
       await channel.waitForConfirms()
     },
-    async takeAll (queue) {
+    async takeAll (queue, least = 0) {
       const messages: GetMessage[] = []
-      for (let message = await take(queue); message !== false; message = await take(queue)) messages.push(message)
+      await eventually(async () => {
+        for (let message = await take(queue); message !== false; message = await take(queue)) messages.push(message)
+        return messages.length >= least
+      }, `${least} messages in ${queue}`)
       return messages
     }
   }

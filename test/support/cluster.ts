@@ -5,7 +5,7 @@ import { eventually } from './eventually.js'
 import { startRestartableApp, type RestartableApp } from './restartable-app.js'
 
 /** How long an instance waits for another one to tell what became of a notification, in milliseconds. */
-export const RECEIPT_TIMEOUT = 400
+export const RECEIPT_TIMEOUT = 1_000
 
 export interface InstanceOptions extends NotificationPluginOptions {
   amqpUrl: string
