@@ -234,7 +234,8 @@ test('several instances: users on each of them get theirs, once, whichever takes
     t.same(await listed(page, userId, tab), contents)
   }
   t.match(await notify(page, '456', 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
-  t.match(await notify(page, '123', 'hello world'), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  // The first ack is the outcome: another instance may not have said by then that it has handed the notification over.
+  t.match(await notify(page, '123', 'hello world'), /^outcome: acknowledged, a client has it\n(1 connection|2 connections) · id /)
   t.match(await notify(page, 'nobody', 'hello world'), 'outcome: offline')
 })
 
