@@ -1,5 +1,5 @@
 import { connect } from 'amqplib'
-import { redactUrl } from '../src/redact-url.js'
+import { redactUrl } from '../src/options/redact-url.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
 
 /** The RabbitMQ that the example uses. */

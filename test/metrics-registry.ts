@@ -1,7 +1,7 @@
 import { Counter, Registry, type OpenMetricsContentType } from 'prom-client'
 import { test } from 'tap'
 import notificationPlugin from '../src/index.js'
-import { createMetrics } from '../src/metrics/index.js'
+import { createMetrics } from '../src/observability/metrics/index.js'
 import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { Redis } from 'ioredis'
 import { test } from 'tap'
-import { metricTable } from '../src/metrics/table.js'
+import { metricTable } from '../src/observability/metrics/table.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'

@@ -1,6 +1,6 @@
 import { Value } from '@sinclair/typebox/value'
 import { test } from 'tap'
-import { ServerFrameSchema } from '../src/protocol.js'
+import { ServerFrameSchema } from '../src/websocket/protocol.js'
 import { startApp } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 import { connectRich } from './support/rich-client.js'

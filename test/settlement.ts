@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, type Channel, type ConsumeMessage } from 'amqplib'
 import { test, type Test } from 'tap'
-import { createSettlement } from '../src/settlement.js'
+import { createSettlement } from '../src/rabbitmq/ack-batcher.js'
 import { useBroker, type TestBroker } from './support/broker.js'
 
 /** A channel of its own that has been delivered some messages, not settled yet. */

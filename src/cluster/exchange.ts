@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib'
-import { queuesOf, type BrokerOptions } from '../options.js'
-import { onOwnChannel } from '../queue.js'
+import { queuesOf, type BrokerOptions } from '../options/schema.js'
+import { onOwnChannel } from '../rabbitmq/topology.js'
 
 /** AMQP 0-9-1 §1.2: the reply code for an exchange that doesn't exist. */
 const NOT_FOUND = 404

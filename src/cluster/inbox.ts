@@ -1,8 +1,8 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import { closeChannel } from '../amqp.js'
-import { createBrokerConnection } from '../broker-connection.js'
-import type { BrokerOptions } from '../options.js'
+import { closeChannel } from '../rabbitmq/amqplib.js'
+import { createBrokerConnection } from '../rabbitmq/connection.js'
+import type { BrokerOptions } from '../options/schema.js'
 import type { Bindings, Binder } from './bindings.js'
 import { ensureExchange } from './exchange.js'
 

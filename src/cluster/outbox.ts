@@ -1,9 +1,9 @@
-import type { Delivery, Outcome } from '../delivery.js'
+import type { Delivery, Outcome } from '../delivery/delivery.js'
 import { errors } from '../errors.js'
-import type { Times } from '../metrics/index.js'
-import type { Registry } from '../registry.js'
+import type { Times } from '../observability/metrics/index.js'
+import type { Registry } from '../delivery/registry.js'
 import { toSettledState, type Receipt, type SettledItem, type SettledState } from './protocol.js'
-import { createRelayLines, type Relay, type RelayLinesParts } from './relay-lines.js'
+import { createRelayLines, type Relay, type RelayLinesParts } from './relay-queue.js'
 
 /** How many times what nobody took is published again at once, before it waits for the next look. */
 const MAX_ATTEMPTS = 10

@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import type { TSchema } from '@sinclair/typebox'
-import type { Delivery, Outcome } from '../delivery.js'
+import type { Delivery, Outcome } from '../delivery/delivery.js'
 import { Id } from '../ids.js'
 
 /**

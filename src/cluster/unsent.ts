@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Stats } from '../stats.js'
+import type { Stats } from '../observability/stats.js'
 
 /** What the other instances are told of: a broadcast, a disconnect() of a user, that a user has something in the hold. */
 export type UnsentType = 'broadcast' | 'disconnect' | 'wake'

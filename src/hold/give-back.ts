@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { toHeaders } from '../age-headers.js'
+import { toHeaders } from '../rabbitmq/age-headers.js'
 import { steadyNow, wallClockLead } from '../clock.js'
-import { toMessage } from '../message.js'
-import type { Publisher } from '../publisher.js'
-import { within } from '../within.js'
+import { toMessage } from '../rabbitmq/message.js'
+import type { Publisher } from '../rabbitmq/publisher.js'
+import { within } from '../with-timeout.js'
 import { sizeOf, type Held, type HoldStore } from './store.js'
 
 /**

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js'
-import { redactUrl } from '../redact-url.js'
+import { redactUrl } from '../options/redact-url.js'
 import { scripts } from './scripts.js'
 
 /** A client of ioredis, 5.11 or later, for one Redis or for a cluster: what is used of it. */

@@ -1,9 +1,9 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { closeCodes } from '../../src/close-codes.js'
-import { DeadLetterHeadersSchema } from '../../src/dead-letters.js'
-import { MessageSchema } from '../../src/message.js'
-import { AckSchema, DismissSchema, ErrorSchema, NotificationSchema, SUBPROTOCOL, WelcomeSchema } from '../../src/protocol.js'
-import { QuerySchema } from '../../src/route-schema.js'
+import { DeadLetterHeadersSchema } from '../../src/rabbitmq/dead-letters.js'
+import { MessageSchema } from '../../src/rabbitmq/message.js'
+import { AckSchema, DismissSchema, ErrorSchema, NotificationSchema, SUBPROTOCOL, WelcomeSchema } from '../../src/websocket/protocol.js'
+import { QuerySchema } from '../../src/websocket/route-schema.js'
 
 /** That of the formats, not of the package. */
 const VERSION = '1.0.0'

@@ -1,12 +1,12 @@
 import { EventEmitter, once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Connection } from '../../src/connection.js'
-import { Delivery } from '../../src/delivery.js'
-import { createLines } from '../../src/hold/lines.js'
+import type { Connection } from '../../src/websocket/connection.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { createLines } from '../../src/delivery/hold-drain.js'
 import { createMemoryHold } from '../../src/hold/memory.js'
-import { compose } from '../../src/message.js'
-import { createRegistry } from '../../src/registry.js'
+import { compose } from '../../src/rabbitmq/message.js'
+import { createRegistry } from '../../src/delivery/registry.js'
 import { createApp } from './app.js'
 
 const NOW = Date.now() * 1_000

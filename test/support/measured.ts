@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import type { Test } from 'tap'
-import { healthStates } from '../../src/health.js'
+import { healthStates } from '../../src/observability/health.js'
 import type { NotificationPluginOptions } from '../../src/index.js'
 import { startApp, type TestApp } from './app.js'
 import { eventually } from './eventually.js'

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { test } from 'tap'
-import { metricTable, type MetricDefinition } from '../../src/metrics/table.js'
+import { metricTable, type MetricDefinition } from '../../src/observability/metrics/table.js'
 import { findPromtool } from '../../support/prometheus/install.js'
 
 const run = promisify(execFile)

@@ -1,6 +1,6 @@
 // What waits, in order, however much of it there is.
 import { test } from 'tap'
-import { ByPosition } from '../../src/by-position.js'
+import { ByPosition } from '../../src/delivery/by-position.js'
 import { WaitingList } from '../../src/hold/waiting-list.js'
 import { createRandom } from '../support/random.js'
 

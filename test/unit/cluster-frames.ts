@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { decodeFrame, encodeItem } from '../../src/cluster/protocol.js'
-import { Delivery } from '../../src/delivery.js'
-import { compose } from '../../src/message.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { compose } from '../../src/rabbitmq/message.js'
 
 const decode = (type: unknown, value: unknown) => decodeFrame(type, Buffer.from(JSON.stringify(value)))
 

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { treatmentOf } from '../../src/delivery-limit.js'
+import { treatmentOf } from '../../src/rabbitmq/delivery-limit.js'
 
 /** What becomes of a message that has been returned 0, 1, 2, … times, up to the limit. */
 const treatments = (limit: number) => Array.from({ length: limit + 1 }, (_, count) => treatmentOf(count, limit)[0]).join('')

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { test } from 'tap'
-import { identify, type Authenticate } from '../../src/identity.js'
+import { identify, type Authenticate } from '../../src/websocket/identity.js'
 
 const log: unknown[] = []
 const request = { log: { debug: (fields: unknown) => log.push(fields) } } as unknown as FastifyRequest

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import notificationPlugin, { type NotificationPluginOptions } from '../../src/index.js'
-import { parseOptions } from '../../src/parse-options.js'
+import { parseOptions } from '../../src/options/parse.js'
 import { createApp } from '../support/app.js'
 
 const amqpUrl = 'amqp://localhost'

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import { whyNoOriginMatches } from '../../src/origin-pattern.js'
-import { isOriginAllowed } from '../../src/origin.js'
+import { whyNoOriginMatches } from '../../src/websocket/origin-pattern.js'
+import { isOriginAllowed } from '../../src/websocket/origin.js'
 
 const never: Array<[pattern: RegExp, why: RegExp]> = [
   [/https:\/\/example\.com\//, /no path, and no slash at its end/],

@@ -1,6 +1,6 @@
 import { test } from 'tap'
-import type { Connection } from '../../src/connection.js'
-import { createRegistry } from '../../src/registry.js'
+import type { Connection } from '../../src/websocket/connection.js'
+import { createRegistry } from '../../src/delivery/registry.js'
 
 const connection = (userId: string) => ({ userId, socket: {} }) as Connection
 

@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import { test } from 'tap'
-import { pathOf, routePattern, routerRules } from '../../src/route-path.js'
+import { pathOf, routePattern, routerRules } from '../../src/websocket/route-path.js'
 
 const routes = ['/', '/notification', '/a/:tenant/b', '/a/:tenant?', '/:tenant/inbox', '/files/*', '/v1::beta', '/x/:from-:to', '/img/:name.png', '/ä b', '/dir/', '/n/:id(\\d+)']
 const urls = ['/', '/notification', '/notification?userId=1', '/notification/', '/Notification', '/%6eotification', '//notification', '/notifications', '/a/x/b', '/a/x/y/b', '/a', '/a/', '/a/x', '/acme/inbox', '/acme/x/inbox', '/files/', '/files/a/b', '/files', '/v1:beta', '/v1beta', '/x/1-2', '/x/12', '/img/a.png', '/img/apng', '/%C3%A4%20b', '/dir', '/dir/', '/n/7', '/%zz', 'http://host/notification', '/notification;a=1', '/notification#x']

@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { test } from 'tap'
-import { createSettlement } from '../../src/settlement.js'
+import { createSettlement } from '../../src/rabbitmq/ack-batcher.js'
 import { createRandom } from '../support/random.js'
 
 const message = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { test } from 'tap'
 import { Backoff } from '../../src/backoff.js'
-import { Stability } from '../../src/stability.js'
+import { Stability } from '../../src/rabbitmq/stability.js'
 
 const HOUR = 3_600_000
 

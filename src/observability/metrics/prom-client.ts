@@ -1,0 +1,55 @@
+import { errors } from '../../errors.js'
+
+/** A Registry of prom-client: what is used of it. */
+export interface MetricsRegistry {
+  registerMetric (metric: object): void
+  getSingleMetric (name: string): unknown
+  removeSingleMetric (name: string): void
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+interface Configuration {
+  name: string
+  help: string
+  labelNames: string[]
+  /** None: they are put into the registry all together. */
+  registers: []
+}
+
+export interface Counter {
+  inc (labels: Labels, value: number): void
+  reset (): void
+}
+
+export interface Gauge {
+  set (labels: Labels, value: number): void
+  reset (): void
+}
+
+export interface Histogram {
+  observe (labels: Labels, value: number): void
+}
+
+/** What is used of prom-client, in types of our own: those who don't install it compile without it. */
+export interface PromClient {
+  Counter: new (configuration: Configuration & { collect (this: Counter): void }) => Counter
+  Gauge: new (configuration: Configuration & { collect (this: Gauge): void }) => Gauge
+  Histogram: new (configuration: Configuration & { buckets: number[] }) => Histogram
+}
+
+/** Whether it can be used as a registry. */
+export function isRegistry (value: unknown): value is MetricsRegistry {
+  const { registerMetric, getSingleMetric, removeSingleMetric } = (value ?? {}) as Partial<MetricsRegistry>
+  return [registerMetric, getSingleMetric, removeSingleMetric].every(method => typeof method === 'function')
+}
+
+/** @throws FST_NOTIFICATION_METRICS_NO_CLIENT where prom-client is not installed */
+export async function loadPromClient (load: () => Promise<PromClient> = async () => await import('prom-client')): Promise<PromClient> {
+  try {
+    return await load()
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new errors.MetricsNoClient({ cause: error })
+  }
+}

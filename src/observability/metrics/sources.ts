@@ -1,0 +1,89 @@
+import type { Broker } from '../../rabbitmq/broker.js'
+import { healthStates, type Health } from '../health.js'
+import type { HoldStore } from '../../hold/index.js'
+import type { Options } from '../../options/schema.js'
+import type { Registry } from '../../delivery/registry.js'
+import type { Sockets } from '../../websocket/sockets.js'
+import type { StatsSnapshot } from '../stats.js'
+import type { Labels } from './prom-client.js'
+import type { MetricName } from './table.js'
+
+export type Samples = Array<readonly [Labels, number]>
+
+/** Reads a metric when somebody asks for it; those that an application can't have are left out. */
+export type Sources = Partial<Record<MetricName, () => Samples>>
+
+export interface SourceParts {
+  options: Options
+  registry: Registry
+  sockets: Pick<Sockets, 'size' | 'bufferedBytes'>
+  broker: Broker | undefined
+  store: HoldStore | undefined
+  health (): Health
+  stats (): StatsSnapshot
+}
+
+export interface ConnectionCounts {
+  readonly connects: number
+  readonly closes: ReadonlyMap<string, number>
+  readonly refusals: { readonly counts: Iterable<{ status: string, reason: string, count: number }> }
+}
+
+/** Where each metric has its values from: nothing is counted twice. */
+export function createSources ({ options, registry, sockets, broker, store, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
+  return {
+    messages () {
+      const { acknowledged, sent, held, offline, deadLettered } = stats()
+      const outcomes = Object.entries({ acknowledged, sent, held, offline }).map(([outcome, count]) => [{ outcome }, count] as const)
+      const letters = Object.entries(deadLettered).map(([reason, count]) => [{ outcome: 'dead-lettered', reason }, count] as const)
+      return [...outcomes, ...letters]
+    },
+    state () {
+      const { state: current } = health()
+      return healthStates.map(state => [{ state }, Number(state === current)])
+    },
+    ready: () => single(Number(health().ready)),
+    connections: () => single(sockets.size),
+    connectionsLimit: () => single(options.limits.connections),
+    users: () => single(registry.users.size),
+    connects: () => single(counts.connects),
+    closes: () => Array.from(counts.closes, ([code, count]) => [{ code }, count]),
+    refused: () => Array.from(counts.refusals.counts, ({ status, reason, count }) => [{ status, reason }, count]),
+    bufferedBytes: () => single(sockets.bufferedBytes),
+    ...(broker && brokerSources(broker, options, stats)),
+    ...(store && holdSources(store, stats))
+  }
+}
+
+function brokerSources ({ consumers, publisher, cluster }: Broker, { prefetch }: Options, stats: () => StatsSnapshot): Sources {
+  const connections = [
+    ...consumers.map(({ queue, connection }) => ({ purpose: 'consumer', queue, connection })),
+    { purpose: 'publisher', connection: publisher.connection },
+    ...(cluster === undefined ? [] : [{ purpose: 'relay', connection: cluster.connection }])
+  ]
+  return {
+    abandoned: () => single(stats().abandoned),
+    unsettled: () => consumers.map(({ queue, unsettled }) => [{ queue }, unsettled]),
+    prefetch: () => consumers.map(({ queue }) => [{ queue }, prefetch]),
+    highestDeliveryCount: () => consumers.map(({ queue, limitWatch }) => [{ queue }, limitWatch.highest]),
+    deliveryLimit: () => consumers.flatMap(({ queue, limitWatch: { limit } }) => limit === Infinity ? [] : [[{ queue }, limit]]),
+    consuming: () => consumers.map(({ queue, consuming }) => [{ queue }, Number(consuming)]),
+    reconnects: () => connections.map(({ connection: { reconnects }, ...labels }) => [labels, reconnects]),
+    ...(cluster && {
+      relayed: () => single(stats().relayed),
+      unsent: () => Object.entries(stats().unsent).map(([reason, count]) => [{ reason }, count]),
+      bindings: () => single(cluster.bindings)
+    })
+  }
+}
+
+function holdSources (store: HoldStore, stats: () => StatsSnapshot): Sources {
+  return {
+    released: () => single(stats().released),
+    dropped: () => Object.entries(stats().dropped).map(([reason, count]) => [{ reason }, count]),
+    holdFailing: () => single(Number(store.failing)),
+    ...(store.size !== undefined && { held: () => single(store.size!) })
+  }
+}
+
+const single = (value: number): Samples => [[{}, value]]

@@ -1,0 +1,72 @@
+import type { ConsumeMessage } from 'amqplib'
+import type { Origin, Routed } from '../../delivery/delivery.js'
+import type { Histogram } from './prom-client.js'
+
+/** No time in seconds is beyond; in milliseconds it is the year 1973. Some publish what Date.now() says. */
+const MAX_SECONDS = 1e11
+
+export interface TimeHistograms {
+  readonly sinceConsumption: Histogram
+  readonly sincePublish: Histogram
+  readonly relayConfirm: Histogram
+  readonly relayReceipt: Histogram
+}
+
+export type Times = ReturnType<typeof createTimes>
+
+type Confirmed = (isRouted: boolean | undefined) => void
+
+/** Measures how long what comes from the queue takes, and what goes to other instances. */
+export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, relayReceipt }: TimeHistograms) {
+  function observe ({ message, queue }: Origin, outcome: string, begun: number): void {
+    const labels = { queue, outcome }
+    sinceConsumption.observe(labels, secondsSince(begun))
+    const published = publishTime(message)
+    // The clocks of two machines differ.
+    if (published !== undefined) sincePublish.observe(labels, Math.max(0, (Date.now() - published) / 1_000))
+  }
+
+  return {
+    /** @returns the same, measured */
+    timed (handle: (origin: Origin) => Routed | Promise<Routed>): (origin: Origin) => Routed | Promise<Routed> {
+      return origin => {
+        const begun = performance.now()
+        const routed = handle(origin)
+        if (!(routed instanceof Promise)) {
+          observe(origin, routed.outcome, begun)
+          return routed
+        }
+        return routed.then(routed => {
+          observe(origin, routed.outcome, begun)
+          return routed
+        })
+      }
+    },
+
+    /** To be called when a relay is published: who is told is told after it was measured. */
+    confirmed (done: Confirmed): Confirmed {
+      const begun = performance.now()
+      return isRouted => {
+        if (isRouted !== undefined) relayConfirm.observe({ result: isRouted ? 'routed' : 'returned' }, secondsSince(begun))
+        done(isRouted)
+      }
+    },
+
+    /** An instance tells what became of a relay. */
+    receipt (receipt: 'taken' | 'nobody' | 'sent' | 'acknowledged' | 'held', begun: number): void {
+      relayReceipt.observe({ receipt }, secondsSince(begun))
+    }
+  }
+}
+
+function secondsSince (begun: number): number {
+  return (performance.now() - begun) / 1_000
+}
+
+/** When a message was published, in milliseconds since 1970: by RabbitMQ's clock where it sets the header, else by the publisher's. */
+function publishTime ({ properties: { timestamp, headers } }: ConsumeMessage): number | undefined {
+  const exact: unknown = headers?.timestamp_in_ms
+  if (typeof exact === 'number') return exact
+  if (typeof timestamp !== 'number' || timestamp <= 0) return undefined
+  return timestamp > MAX_SECONDS ? timestamp : timestamp * 1_000
+}

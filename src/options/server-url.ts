@@ -1,0 +1,66 @@
+import { errors } from '../errors.js'
+import { redactUrl } from './redact-url.js'
+import { isEncoded, parseStrictUrl } from './strict-url.js'
+
+const HINT = ". Percent-encode special characters of the password: '@' as %40, '/' as %2F, '#' as %23, '?' as %3F, '%' as %25, '[' as %5B"
+
+const BROKER = 'an amqp:// or amqps:// URL'
+
+/** A query parameter that is a whole number. */
+interface Parameter {
+  readonly minimum: number
+  readonly maximum: number
+  readonly unit: string
+}
+
+/** The query parameters of the broker's URL, by amqplib's names. amqplib ignores any other, and a value that is no number. */
+const PARAMETERS: Readonly<Record<string, Parameter>> = {
+  heartbeat: { minimum: 1, maximum: 3_600, unit: ' of seconds' }, // 0 would switch heartbeats off: a dead broker would not be noticed
+  frameMax: { minimum: 8_192, maximum: 16_777_216, unit: ' of bytes' }, // RabbitMQ 4.1 and later refuse less
+  channelMax: { minimum: 16, maximum: 65_535, unit: '' } // a connection has up to 10; AMQP 0-9-1 §1.4.2.5: a short integer
+}
+
+/**
+ * Checks the URL of a server. The error shows neither the password nor anything that might be a part of it.
+ * @param option its name
+ * @param protocols that are allowed
+ * @param allowed what is allowed, in words
+ * @throws FST_NOTIFICATION_INVALID_OPTION
+ */
+export function assertServerUrl (option: string, text: string, protocols: readonly string[], allowed: string): void {
+  const url = parseStrictUrl(text)
+  if (url !== undefined && protocols.includes(url.protocol) && isEncoded(text)) return
+  const needsHint = url === undefined ? /[@/#?%[\]\\]./.test(text.replace('://', '')) : !isEncoded(text)
+  throw new errors.InvalidOption(option, needsHint ? allowed + HINT : allowed, redactUrl(text))
+}
+
+/**
+ * Checks the URL of the broker, with its query parameters.
+ * @throws FST_NOTIFICATION_INVALID_OPTION
+ */
+export function assertBrokerUrl (amqpUrl: string): void {
+  assertServerUrl('amqpUrl', amqpUrl, ['amqp:', 'amqps:'], BROKER)
+  const { host, search } = new URL(amqpUrl)
+  if (host === '') throw new errors.InvalidOption('amqpUrl', BROKER, redactUrl(amqpUrl))
+  const seen = new Set<string>()
+  for (const pair of search.slice(1).split('&')) {
+    if (pair === '') continue
+    const [name, ...values] = pair.split('=')
+    assertParameter(name!, seen.has(name!) ? undefined : values.join('='))
+    seen.add(name!)
+  }
+}
+
+/** @param value as it stands in the URL, which is never shown; undefined where it is given twice */
+function assertParameter (name: string, value: string | undefined): void {
+  if (!Object.hasOwn(PARAMETERS, name)) {
+    // What has no value, or is no name, may be anything.
+    const shown = value !== '' && /^[\w.-]{1,40}$/.test(name) ? `'${name}'` : 'another one'
+    throw new errors.InvalidOption('amqpUrl', `${BROKER} with no other query parameters than ${Object.keys(PARAMETERS).join(', ')}`, shown)
+  }
+  const { minimum, maximum, unit } = PARAMETERS[name]!
+  if (value === undefined) throw new errors.InvalidOption('amqpUrl', `${BROKER} with the query parameter ${name} given once`, 'it several times')
+  const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN
+  if (number >= minimum && number <= maximum) return
+  throw new errors.InvalidOption('amqpUrl', `${BROKER} whose query parameter ${name} is a whole number${unit} from ${minimum} to ${maximum}`, 'another value')
+}

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Type, type Static } from '@sinclair/typebox'
+import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
+import type { FastifyBaseLogger } from 'fastify'
+import { EXPIRES_AT, HELD_SINCE } from './age-headers.js'
+import type { Origin } from '../delivery/delivery.js'
+import { errors } from '../errors.js'
+import type { InvalidReason } from './message.js'
+import type { BrokerOptions } from '../options/schema.js'
+import type { Publisher } from './publisher.js'
+
+const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'delivery-limit' | 'internal-error'>
+
+/** Why a message is in the dead-letter queue. */
+export type DeadLetterReason = (typeof reasons)[number]
+
+/** The headers that a dead letter has besides those of the message. */
+export const DeadLetterHeadersSchema = Type.Object({
+  'x-notification-reason': Type.Unsafe<DeadLetterReason>(Type.String({ enum: reasons, description: 'why it is here' })),
+  'x-notification-detail': Type.String({ description: 'the same in words' }),
+  'x-notification-time': Type.String({ format: 'date-time', description: 'when it came here' }),
+  'x-notification-queue': Type.Optional(Type.String({ description: 'the queue that it came from, if from one' })),
+  'x-notification-exchange': Type.Optional(Type.String({ description: 'the exchange that it had been published to' })),
+  'x-notification-routing-key': Type.Optional(Type.String({ description: 'the routing key that it had been published with' })),
+  'x-notification-publish-id': Type.Optional(Type.Integer({ description: "a number of the plugin's own" }))
+})
+type DeadLetterHeaders = Static<typeof DeadLetterHeadersSchema>
+
+export type DeadLetters = ReturnType<typeof createDeadLetters>
+
+/** Puts what can't be used into the dead-letter queue, with the reason and the origin in headers. */
+export function createDeadLetters (options: BrokerOptions, publisher: Publisher, log: FastifyBaseLogger) {
+  const { deadLetterQueue, reconnect } = options
+  let failing = false
+
+  async function publish (content: Buffer, properties: AmqpOptions.Publish): Promise<void> {
+    try {
+      await publisher.publish(deadLetterQueue, content, properties)
+    } catch (err) {
+      if (!isPublishError(err)) throw err
+      if (!failing) log.warn({ err, queue: deadLetterQueue }, 'dead letters cannot be published')
+      failing = true
+      throw err
+    }
+    if (failing) log.info({ queue: deadLetterQueue }, 'dead letters can be published again')
+    failing = false
+  }
+
+  /** The letters that are under way, by their messages. */
+  const adding = new WeakMap<ConsumeMessage, Promise<void>>()
+
+  async function publishDelivered ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
+    const { exchange, routingKey } = message.fields
+    const headers: DeadLetterHeaders = {
+      ...reasonHeaders(why, detail),
+      'x-notification-queue': queue,
+      'x-notification-exchange': exchange,
+      'x-notification-routing-key': routingKey
+    }
+    // What was received need not be publishable (headers that fill amqplib's 64 KiB without ours, types that it
+    // decodes and can't encode): then without the original's headers, then without any of its properties.
+    const original = originalProperties(message)
+    const forms = [{ ...original, headers: { ...originalHeaders(message), ...headers } }, { ...original, headers }, { headers }]
+
+    for (let wait = reconnect.initialDelay; ; wait = Math.min(wait * 2, reconnect.maxDelay)) {
+      gone.throwIfAborted()
+      try {
+        await publish(message.content, forms[0]!)
+        break
+      } catch (error) {
+        if (!isPublishError(error) && forms.length > 1) {
+          forms.shift()
+          continue
+        }
+        await delay(wait, undefined, { signal: gone })
+        await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
+      }
+    }
+    // That a user is offline is nothing to be warned of.
+    log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
+  }
+
+  return {
+    /**
+     * Publishes a delivered message to the dead-letter queue, as often as it takes: until then the original stays
+     * unsettled, so that the broker sends less while dead letters can't be published.
+     * @returns when the broker has confirmed it
+     * @throws AbortError
+     */
+    async add (origin: Origin, why: DeadLetterReason, detail: string): Promise<void> {
+      const { message } = origin
+      const added = adding.get(message) ?? publishDelivered(origin, why, detail).finally(() => adding.delete(message))
+      adding.set(message, added) // one letter for one message, whoever asks for it
+      await added
+    },
+
+    /**
+     * Publishes a notification that did not come from the queue to the dead-letter queue, once.
+     * @param message its JSON
+     * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
+     */
+    async addOwn (message: Buffer, why: DeadLetterReason, detail: string): Promise<void> {
+      await publish(message, { contentType: 'application/json', headers: reasonHeaders(why, detail) })
+    }
+  }
+}
+
+function isPublishError (error: unknown): boolean {
+  return error instanceof errors.PublishFailed || error instanceof errors.PublishTimeout
+}
+
+function reasonHeaders (why: DeadLetterReason, detail: string): DeadLetterHeaders {
+  return {
+    'x-notification-reason': why,
+    'x-notification-detail': detail,
+    'x-notification-time': new Date().toISOString()
+  }
+}
+
+/** Not `expiration`, with which the letter would vanish; nor `userId`, which the broker compares with our own. */
+function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publish {
+  const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId } = properties
+  return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId }
+}
+
+/**
+ * Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor the broker's counts and an age, which a letter
+ * that is published to the queue again would bring along.
+ */
+function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
+  const {
+    CC, BCC, 'x-delivery-count': deliveryCount, 'x-acquired-count': acquiredCount, [HELD_SINCE]: since, [EXPIRES_AT]: expires, ...headers
+  } = properties.headers ?? {}
+  return headers
+}

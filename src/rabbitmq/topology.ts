@@ -1,0 +1,65 @@
+import type { Channel, ChannelModel, Options as AmqpOptions } from 'amqplib'
+import { closeChannel } from './amqplib.js'
+import { MAX_DELIVERY_LIMIT } from './broker-version.js'
+import { errors } from '../errors.js'
+
+/** AMQP 0-9-1 §1.2: the reply codes for a queue that doesn't exist, and for one that is exclusive to another connection. */
+const NOT_FOUND = 404
+const RESOURCE_LOCKED = 405
+
+/**
+ * How a queue of ours is declared. The delivery limit is explicit: by default the broker drops a message that is returned
+ * more than 20 times.
+ * @param deadLetterQueue where the broker puts what expires, or what a policy makes it drop; nowhere where left out.
+ *   At least once: until that queue has confirmed it, the message stays where it is
+ */
+export function ownQueue (deadLetterQueue?: string): AmqpOptions.AssertQueue {
+  return {
+    durable: true,
+    arguments: {
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': MAX_DELIVERY_LIMIT,
+      ...(deadLetterQueue !== undefined && {
+        'x-dead-letter-exchange': '',
+        'x-dead-letter-routing-key': deadLetterQueue,
+        'x-dead-letter-strategy': 'at-least-once',
+        'x-overflow': 'reject-publish' // without it the strategy is at-most-once
+      })
+    }
+  }
+}
+
+/**
+ * Makes sure that a queue exists: used as it is where it does, whatever its arguments; created where not.
+ * @param model an open connection to the broker
+ * @param queue its name
+ * @param declaration how to create it
+ * @returns how many consumers it has, and whether it was created
+ * @throws FST_NOTIFICATION_UNUSABLE_QUEUE, or the broker's error, with its reply code as `code`, where the queue may not
+ *   be used or created
+ */
+export async function ensureQueue (
+  model: ChannelModel, queue: string, declaration: AmqpOptions.AssertQueue
+): Promise<{ consumerCount: number, isCreated: boolean }> {
+  // The broker answers a passive declare of what doesn't exist by closing the channel (AMQP 0-9-1 §1.7.2.1).
+  const found = await onOwnChannel(model, channel => channel.checkQueue(queue)).catch((error: unknown) => {
+    const { code } = error as { code?: unknown }
+    if (code === NOT_FOUND) return undefined
+    if (code === RESOURCE_LOCKED) throw new errors.UnusableQueue(queue, 'it is exclusive to another connection: use a queue that is not exclusive', { cause: error })
+    throw error
+  })
+  if (found !== undefined) return { consumerCount: found.consumerCount, isCreated: false }
+  await onOwnChannel(model, channel => channel.assertQueue(queue, declaration))
+  return { consumerCount: 0, isCreated: true }
+}
+
+/** Uses a channel of its own, which the broker closes at an error. */
+export async function onOwnChannel<T> (model: ChannelModel, use: (channel: Channel) => Promise<T>): Promise<T> {
+  const channel = await model.createChannel()
+  channel.on('error', () => {}) // the call that caused it rejects with the same
+  try {
+    return await use(channel)
+  } finally {
+    await closeChannel(channel)
+  }
+}

@@ -1,0 +1,71 @@
+import type { FastifyRequest } from 'fastify'
+import { errors } from '../errors.js'
+import { isId } from '../ids.js'
+
+/** Who a request comes from, as the application has verified it. */
+export type Identity = string | {
+  userId: string
+  /** When the credentials expire: a Date, or milliseconds since 1970. The connection is closed then. */
+  expiresAt?: Date | number | undefined
+}
+
+/** What a function that decides about an upgrade is given beside the request. */
+export interface UpgradeContext {
+  /**
+   * Aborts when nobody waits for the decision any more: the time is up (`limits.upgradeTimeout`), the client has gone, or
+   * the application is closing. What goes on after that still counts for `limits.pendingUpgrades`.
+   */
+  readonly signal: AbortSignal
+}
+
+/** Returns the verified user of an upgrade request, or throws to refuse it. */
+export type Authenticate = (request: FastifyRequest, context: UpgradeContext) => Identity | Promise<Identity>
+
+/** Whose a connection is, and until when (milliseconds since 1970). */
+export interface Verified {
+  readonly userId: string
+  readonly expiresAt: number
+}
+
+/** Milliseconds since 1970 in this range are seconds since 1970, of the years 2001 to 2970. As milliseconds they are all in 1970. */
+const SECONDS_FROM = 1e9
+const SECONDS_TO = 365 * 24 * 60 * 60 * 1_000
+
+/**
+ * Asks the application who a request comes from.
+ * @param named the `userId` of the query, if there is one
+ * @throws FST_NOTIFICATION_UNAUTHENTICATED, or what `authenticate` throws where that has a `statusCode` of 400 to 499;
+ *   FST_NOTIFICATION_AUTHENTICATE_FAILED with that of 500 and more;
+ *   FST_NOTIFICATION_FORBIDDEN_USER; FST_NOTIFICATION_INVALID_IDENTITY
+ */
+export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined, context: UpgradeContext): Promise<Verified> {
+  const { userId, expiresAt } = parse(await ask(request, authenticate, context))
+  if (expiresAt <= Date.now()) throw new errors.Unauthenticated()
+  if (named !== undefined && named !== userId) throw new errors.ForbiddenUser()
+  return { userId, expiresAt }
+}
+
+/** What went wrong inside is neither for the one who asks nor, as it may quote a token, for the log. */
+async function ask (request: FastifyRequest, authenticate: Authenticate, context: UpgradeContext): Promise<unknown> {
+  try {
+    return await authenticate(request, context)
+  } catch (error) {
+    const { statusCode, name, code } = (error ?? {}) as { statusCode?: unknown, name?: unknown, code?: unknown }
+    request.log.debug({ name, code }, 'authenticate threw')
+    if (typeof statusCode !== 'number' || !(statusCode >= 400)) throw new errors.Unauthenticated()
+    if (statusCode < 500) throw error
+    throw Object.assign(new errors.AuthenticateFailed(), { statusCode })
+  }
+}
+
+function parse (identity: unknown): Verified {
+  // Nobody: `return session.userId`, where there is none.
+  if (identity === undefined || identity === null || identity === '') throw new errors.Unauthenticated()
+  const { userId, expiresAt } = (typeof identity === 'object' ? identity : { userId: identity }) as { userId?: unknown, expiresAt?: unknown }
+  if (!isId(userId)) throw new errors.InvalidIdentity('userId: it must be a string of 1 to 255 bytes without control characters')
+  if (expiresAt === undefined) return { userId, expiresAt: Infinity }
+  const at = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt
+  if (typeof at !== 'number' || Number.isNaN(at)) throw new errors.InvalidIdentity('expiresAt: it must be a Date, or milliseconds since 1970')
+  if (at >= SECONDS_FROM && at < SECONDS_TO) throw new errors.InvalidIdentity('expiresAt: it is in seconds, and must be in milliseconds; multiply by 1000')
+  return { userId, expiresAt: at }
+}

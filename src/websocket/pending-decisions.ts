@@ -1,0 +1,95 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
+import { errors } from '../errors.js'
+import type { UpgradeContext } from './identity.js'
+import type { Options } from '../options/schema.js'
+import { within } from '../with-timeout.js'
+
+/** How long the answers may take when the application closes, in milliseconds. */
+const CLOSE_GRACE = 1_000
+
+export type PendingDecisions = ReturnType<typeof createPendingDecisions>
+
+/**
+ * What the application decides about upgrades (`authenticate`, an `allowedOrigins` function): at most
+ * `limits.pendingUpgrades` calls run at a time, and nobody waits for one longer than `limits.upgradeTimeout`. A call that
+ * goes on after its signal has aborted still counts, since it still costs memory, and perhaps a database connection.
+ */
+export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Options['limits'], log: FastifyBaseLogger) {
+  const running = new Set<AbortController>()
+  /** The sockets of those who wait for a decision. */
+  const waiting = new Set<Socket>()
+  /** Whether the warning about calls that ignore their signal is in the log. */
+  let hasWarned = false
+  let isClosing = false
+
+  function countOverdue (): number {
+    return [...running].filter(({ signal }) => signal.aborted).length
+  }
+
+  function warn (): void {
+    const overdue = hasWarned ? 0 : countOverdue()
+    if (overdue === 0) return
+    hasWarned = true
+    log.warn({ overdue, running: running.size, pendingUpgrades }, 'new connections are refused while calls of authenticate or allowedOrigins run on after their signal has aborted')
+  }
+
+  return {
+    /**
+     * Runs a decision.
+     * @throws FST_NOTIFICATION_TOO_MANY_UPGRADES, FST_NOTIFICATION_UPGRADE_TIMEOUT, FST_NOTIFICATION_CLIENT_GONE,
+     *   FST_NOTIFICATION_CLOSING, or what the decision throws
+     */
+    async run<T> ({ raw: { socket } }: FastifyRequest, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
+      if (isClosing) throw new errors.Closing()
+      if (running.size >= pendingUpgrades) {
+        warn()
+        throw new errors.TooManyUpgrades()
+      }
+      const controller = new AbortController()
+      const { signal } = controller
+      const onGone = () => controller.abort(new errors.ClientGone())
+      const timer = setTimeout(() => controller.abort(new errors.UpgradeTimeout()), upgradeTimeout)
+      // A client that has closed its end shows as 'end', one that was cut off as 'close'.
+      socket.once('end', onGone).once('close', onGone)
+      running.add(controller)
+      waiting.add(socket)
+      const onEnd = () => {
+        running.delete(controller)
+        if (hasWarned && countOverdue() === 0) hasWarned = false
+      }
+      const decided = decide({ signal })
+      decided.then(onEnd, onEnd)
+      try {
+        const decision = await Promise.race([decided, aborted(signal)])
+        signal.throwIfAborted()
+        return decision
+      } catch (error) {
+        throw signal.aborted ? signal.reason : error // not what a call makes of its signal
+      } finally {
+        clearTimeout(timer)
+        waiting.delete(socket)
+        socket.off('end', onGone).off('close', onGone)
+      }
+    },
+
+    /**
+     * Aborts every call: the application is closing.
+     * @returns when those who waited have been answered, or after a second
+     */
+    async close (): Promise<void> {
+      isClosing = true
+      const answered = Promise.all(Array.from(waiting, async socket => { if (!socket.closed) await once(socket, 'close').catch(() => {}) }))
+      for (const controller of running) controller.abort(new errors.Closing())
+      await within(CLOSE_GRACE, answered)
+    }
+  }
+}
+
+/** Rejects when a signal aborts. */
+async function aborted (signal: AbortSignal): Promise<never> {
+  return await new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}

@@ -1,0 +1,182 @@
+import type { Static } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Connection } from './connection.js'
+import { errors } from '../errors.js'
+import { identify, type UpgradeContext, type Verified } from './identity.js'
+import { policeInbound } from './inbound.js'
+import { assertUserId } from '../rabbitmq/message.js'
+import type { Options } from '../options/schema.js'
+import { describeAllowed, describeOrigin, isOriginAllowed } from './origin.js'
+import type { PendingDecisions } from './pending-decisions.js'
+import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
+import { createRation } from './log-ration.js'
+import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
+import type { Sockets } from './sockets.js'
+import type { Refused, Upgrades } from './upgrades.js'
+
+/** After so many seconds somebody who was refused for a limit may try again. */
+const RETRY_AFTER = '5'
+
+/** The refusals after which a client may try again: the answer has a Retry-After. */
+const RETRIABLE = [errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing]
+
+/** Refused origins logged in a minute: anybody can send any. */
+const REFUSALS_LOGGED = 10
+
+/** The code for a client that has gone: this is not counted as a refusal. */
+const GONE = new errors.ClientGone().code
+
+type Query = Static<typeof AuthenticatedQuerySchema>
+
+type Request = FastifyRequest<{ Querystring: Query }>
+
+interface RouteParts {
+  options: Options
+  sockets: Sockets
+  /** A client says what it has. */
+  acknowledged (connection: Connection, ids: readonly string[]): void
+  upgrades: Upgrades
+  /** Calls of the application's functions that decide about upgrades. */
+  decisions: PendingDecisions
+  /** An upgrade was answered otherwise. */
+  refused?: Refused | undefined
+}
+
+/** The WebSocket route, and what has to be true before a request becomes a connection. */
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, decisions, refused }: RouteParts): void {
+  const { path, authenticate, allowedOrigins, limits, logLevel, logSerializers } = options
+  const verified = new WeakMap<object, Verified>()
+  /** The code of the error that a request was refused with. */
+  const refusals = new WeakMap<object, string>()
+  const ration = createRation(REFUSALS_LOGGED, 60_000)
+
+  function refuseHttp (request: Request, reply: FastifyReply): void {
+    if (request.ws) return
+    reply.header('upgrade', 'websocket').header('connection', 'upgrade') // RFC 9110 §15.5.22
+    throw new errors.UpgradeRequired()
+  }
+
+  function checkSubprotocol (request: Request): void {
+    const offered = request.headers['sec-websocket-protocol']
+    if (offered !== undefined && chooseSubprotocol(offered) === undefined) throw new errors.UnknownSubprotocol(SUBPROTOCOL)
+  }
+
+  /** Waits for what the application decides. */
+  async function limited<T> (request: Request, reply: FastifyReply, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
+    try {
+      return await decisions.run(request, decide)
+    } catch (error) {
+      throw RETRIABLE.some(Retriable => error instanceof Retriable) ? busy(reply, error as Error) : error
+    }
+  }
+
+  async function checkOrigin (request: Request, reply: FastifyReply): Promise<void> {
+    const { host, headers: { origin } } = request
+    if (origin === undefined) return
+    const isAllowed = typeof allowedOrigins === 'function'
+      ? await limited(request, reply, async context => await allowedOrigins(origin, request, context) === true)
+      : isOriginAllowed(origin, host, allowedOrigins)
+    if (isAllowed) return
+    const allowed = describeAllowed(host, allowedOrigins)
+    ration(omitted => {
+      request.log.info({ origin: describeOrigin(origin), allowed, option: 'allowedOrigins', ...(omitted > 0 && { omitted }) }, 'origin refused')
+    })
+    throw new errors.ForbiddenOrigin()
+  }
+
+  async function verify (request: Request, reply: FastifyReply): Promise<void> {
+    const { userId } = request.query
+    if (authenticate === undefined) {
+      verified.set(request, { userId: userId!, expiresAt: Infinity })
+      return
+    }
+    verified.set(request, await limited(request, reply, context => identify(request, authenticate, userId, context)))
+  }
+
+  /** The last step, in the same turn as the upgrade, so that nobody comes in between. */
+  function checkLimits (request: Request, reply: FastifyReply, done: (error?: Error) => void): void {
+    const { userId } = verified.get(request)!
+    if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
+    else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
+    else {
+      // Offered compression is passed over: for short messages it costs memory, and secrets (BREACH).
+      const { headers } = request.raw
+      if (headers['sec-websocket-extensions'] !== undefined) headers['sec-websocket-extensions'] = undefined // deleted, it would take more memory
+      // `ws` answers with the first that is offered; the others may be the application's, a token say.
+      if (headers['sec-websocket-protocol'] !== undefined) headers['sec-websocket-protocol'] = SUBPROTOCOL
+      done()
+    }
+  }
+
+  app.route<{ Querystring: Query }>({
+    method: 'GET',
+    url: path,
+    exposeHeadRoute: false,
+    schema: routeSchema(authenticate !== undefined),
+    // Its own, as the application may have another kind of schema, and answer errors in a form of its own.
+    validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
+    serializerCompiler: () => serialize,
+    // The URL of a WebSocket may carry what only its user should know.
+    logSerializers: { req: describeWithoutQuery, ...logSerializers },
+    ...(logLevel !== undefined && { logLevel }),
+    onRequest: async (request, reply) => {
+      if (!request.ws && upgrades.takeOver(request.raw, reply.raw)) return reply.hijack()
+      refuseHttp(request, reply)
+      await checkOrigin(request, reply)
+      checkSubprotocol(request)
+    },
+    preHandler: [verify, checkLimits],
+    onError: async (request, _reply, { code }) => { refusals.set(request, code) },
+    onResponse: async (request, reply) => {
+      const code = refusals.get(request)
+      if (isUpgrade(request) && code !== GONE) refused?.(reply.statusCode, code)
+      endRefused(request)
+    },
+    handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
+    wsHandler: (socket, request) => {
+      const { userId, expiresAt } = verified.get(request)!
+      verified.delete(request)
+      const connection = sockets.open(userId, socket, { request, expiresAt, isOwn: true })
+      policeInbound(connection, { limits, acknowledged, close: sockets.close })
+    }
+  })
+}
+
+/** Not so where the headers are not those of one; a hook of the application may come before it is known. */
+function isUpgrade ({ ws, headers }: FastifyRequest): boolean {
+  return (ws as boolean | null) !== false && headers.upgrade !== undefined
+}
+
+/**
+ * A hook of the application that refuses an upgrade before @fastify/websocket has seen it leaves the socket open, which
+ * would keep the server from closing.
+ */
+function endRefused (request: FastifyRequest): void {
+  if (request.headers.upgrade !== undefined && !request.ws) request.raw.socket.destroy()
+}
+
+/** Somebody who is refused for a limit may come back (RFC 9110 §10.2.3). */
+function busy (reply: FastifyReply, error: Error): Error {
+  reply.header('retry-after', RETRY_AFTER)
+  return error
+}
+
+function validateQuery (query: Query, required: boolean): { value: Query } | { error: Error } {
+  try {
+    if (required || query.userId !== undefined) assertUserId(query.userId)
+    return { value: query }
+  } catch (error) {
+    return { error: error as Error }
+  }
+}
+
+/** An error as Fastify answers it; anything else as the application answers. */
+function serialize (answer: unknown): string {
+  if (!(answer instanceof Error)) return JSON.stringify(answer)
+  const { statusCode, code, error, message } = answer as Error & { statusCode?: number, code?: string, error?: string }
+  return JSON.stringify({ statusCode, code, error, message })
+}
+
+function describeWithoutQuery ({ method, url, host, ip }: FastifyRequest): Record<string, unknown> {
+  return { method, url: url.split('?', 1)[0], host, remoteAddress: ip }
+}

@@ -1,0 +1,38 @@
+import type { FastifyInstance } from 'fastify'
+import { errors } from '../errors.js'
+
+/**
+ * Checks that the plugin can work in the scope where it is registered.
+ * @throws FST_NOTIFICATION_REGISTERED_TWICE, FST_NOTIFICATION_HTTP1_REQUIRED
+ */
+export function assertScope (app: FastifyInstance): void {
+  if (app.hasDecorator('notifier')) throw new errors.RegisteredTwice()
+  const { http2, https } = app.initialConfig
+  // A browser opens a WebSocket with an HTTP/1.1 request; `ws` has no WebSockets over HTTP/2 (RFC 8441).
+  if (http2 === true && !(typeof https === 'object' && https.allowHTTP1 === true)) throw new errors.Http1Required()
+}
+
+const NAME = Symbol.for('fastify.display-name')
+
+/**
+ * Refuses @fastify/websocket where the plugin has registered it already. Without this, it throws where nobody can catch
+ * it, and says that there is a decorator 'ws'.
+ */
+export function refuseSecondWebSocket (app: FastifyInstance): void {
+  const { register } = app
+
+  function guarded (this: FastifyInstance, plugin: unknown, ...options: unknown[]): unknown {
+    const checked = plugin instanceof Promise ? plugin.then(refuseWebSocket) : refuseWebSocket(plugin)
+    return Reflect.apply(register, this, [checked, ...options])
+  }
+
+  Object.defineProperty(app, 'register', { value: guarded, configurable: true, enumerable: true, writable: true })
+}
+
+/** @returns the plugin, or one that fails instead of @fastify/websocket */
+function refuseWebSocket (plugin: unknown): unknown {
+  const { default: main } = Object(plugin) as { default?: unknown }
+  const { [NAME]: name } = Object(main ?? plugin) as { [NAME]?: unknown }
+  if (name !== '@fastify/websocket') return plugin
+  return async () => { throw new errors.WebSocketRegisteredTwice() }
+}
