@@ -2,8 +2,10 @@ import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBroker, type Broker } from './rabbitmq/broker.js'
+import { createCallOrigin } from './rabbitmq/call-origin.js'
+import type { Connection } from './websocket/connection.js'
+import { combineObservers } from './observability/observers.js'
 import { closeCodes } from './close-codes.js'
-import type { Hosts } from './cluster/index.js'
 import { createHealth } from './observability/health.js'
 import { createHoldStore, type HoldHooks, type HoldStore } from './hold/index.js'
 import { giveBack } from './hold/give-back.js'
@@ -14,9 +16,10 @@ import { hasBroker, type NotificationPluginOptions } from './options/schema.js'
 import { patternsWithoutMatch } from './websocket/origin-pattern.js'
 import { parseOptions } from './options/parse.js'
 import { createPendingDecisions } from './websocket/pending-decisions.js'
-import { createRegistry } from './delivery/registry.js'
+import { Dispatcher } from './delivery/dispatcher.js'
+import type { Payload } from './delivery/payload.js'
+import { Registry } from './delivery/registry.js'
 import { addRoute } from './websocket/route.js'
-import { createRouter, type Router } from './delivery/router.js'
 import { createSafeLog } from './observability/safe-log.js'
 import { assertScope, refuseSecondWebSocket } from './websocket/scope.js'
 import { createSockets, handleSocketError, serverOptions } from './websocket/sockets.js'
@@ -48,7 +51,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   let sweeping: NodeJS.Timeout | undefined
   const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
-  const registry = createRegistry()
+  const registry = new Registry<Connection>()
   const journal = options.journal > 0 ? createJournal(options.journal) : undefined
   const tracing = options.tracing ? await loadTracing(options, log) : undefined
   const dropped: HoldHooks['dropped'] = (reason, count, userId, ids) => {
@@ -56,49 +59,49 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     journal?.dropped(reason, count, userId, ids)
   }
   const store = options.offline === 'hold' ? await createHoldStore(options.hold, { dropped }) : undefined
-  const host: Hosts['host'] = delivery => {
-    const routed = router.host(delivery)
-    journal?.hosted(delivery, routed)
-    return routed
-  }
-  /** What comes from elsewhere is for parts that come after it. */
-  const hosts: Hosts = {
-    host: tracing?.host(host) ?? host,
-    relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
-    settledElsewhere (delivery, outcome, connections) {
-      journal?.settledElsewhere(delivery)
-      router.settledElsewhere(delivery, outcome, connections)
-    },
-    wake: userId => router.wake(userId),
-    broadcast: payload => router.broadcast(payload, route),
-    disconnect: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
-  }
+  const observer = combineObservers([stats, metrics?.times, journal, tracing].flatMap(part => part?.observer ?? []), log)
+  const dispatcher = new Dispatcher({
+    options,
+    subscribers: registry,
+    store,
+    observer,
+    log,
+    overdue: connection => sockets.close(connection as Connection, closeCodes.ackTimeout, 'not acknowledged in time')
+  })
   const broker = hasBroker(options)
     ? createBroker({
-      options, registry, stats, log, hosts, journal, tracing, times: metrics?.times, route: (notification, origin) => route(notification, origin)
+      options,
+      registry,
+      stats,
+      observer,
+      dispatcher,
+      log,
+      times: metrics?.times,
+      peers: {
+        traceOf: origin => tracing?.inject(origin),
+        broadcast: payload => broadcastHere(payload),
+        closeConnections: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
+      }
     })
     : undefined
-  const router: Router = createRouter({
-    options,
-    registry,
-    deadLetters: broker?.deadLetters,
-    store,
-    relays: broker?.cluster?.relays,
-    stats,
-    log,
-    released: journal?.released,
-    repeated: journal?.repeated,
-    onOverdue: connection => sockets.close(connection, closeCodes.ackTimeout, 'not acknowledged in time')
-  })
-  const journaled = journal?.watch(router.route) ?? router.route
-  const route = tracing?.watch(journaled) ?? journaled
+  if (broker?.cluster !== undefined) dispatcher.connect(broker.cluster.peers)
+  const origin = createCallOrigin(broker?.deadLetters)
   const { opening, left } = broker?.cluster ?? {}
   const sockets = createSockets({
     options,
     registry,
     server: app.websocketServer,
     log,
-    hooks: { ...router, opening, left, connected: metrics?.connected, closed: metrics?.closed, noted: journal?.connection }
+    hooks: {
+      opening,
+      left,
+      opened: connection => dispatcher.joined(connection),
+      ended: connection => dispatcher.left(connection),
+      tick: () => dispatcher.tick(),
+      connected: metrics?.connected,
+      closed: metrics?.closed,
+      noted: journal?.connection
+    }
   })
   const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
 
@@ -128,6 +131,14 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     }
   }
 
+  /** A peer sends something to everybody. */
+  function broadcastHere (payload: Payload): void {
+    for (const userId of [...registry.users.keys()]) {
+      Promise.resolve(dispatcher.deliver({ userId, payload }, origin, true))
+        .catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
+    }
+  }
+
   let closed: Promise<void> | undefined
   async function shutDown (): Promise<void> {
     closing.since = new Date()
@@ -137,7 +148,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     // Whoever waits for a decision is answered while its socket is still open.
     await teardown.try(() => decisions.close())
     // What can't be settled must not use up the time in which clients are told to come back.
-    router.drain()
+    dispatcher.drain()
     await teardown.try(() => broker?.drain(timeLeft() / 2))
     // What is held in memory has to be published after it.
     await teardown.try(() => sockets.closeAll((store?.size ?? 0) > 0 ? timeLeft() / 2 : timeLeft()))
@@ -153,7 +164,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   async function closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
     const teardown = new Teardown(log)
     clearInterval(sweeping)
-    await teardown.try(() => within(timeLeft(), router.close()))
+    await teardown.try(() => within(timeLeft(), dispatcher.close()))
     await teardown.try(() => giveBack(store, broker, timeLeft(), log))
     await teardown.try(() => store.close())
     teardown.end()
@@ -173,8 +184,8 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   })
 
   // After the hooks: where one of these throws, close() lets go of what is open by now.
-  app.decorate('notifier', createNotifier({ registry, route, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
-  addRoute(app, { options, sockets, acknowledged: router.acknowledged, upgrades, decisions, refused: metrics?.refused })
+  app.decorate('notifier', createNotifier({ registry, dispatcher, origin, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
+  addRoute(app, { options, sockets, acknowledged: (connection, ids) => dispatcher.acknowledged(connection, ids), upgrades, decisions, refused: metrics?.refused })
   metrics?.register({ options, registry, sockets, broker, store, health, stats: stats.snapshot })
 }
 
@@ -192,7 +203,6 @@ export const notificationPlugin = fp(notification, { fastify: '5.x', name: 'fast
 export default notificationPlugin
 
 export { closeCodes } from './close-codes.js'
-export type { DeadLetterReason } from './rabbitmq/dead-letters.js'
 export type { Health, HealthState } from './observability/health.js'
 export type { Authenticate, Identity, UpgradeContext } from './websocket/identity.js'
 export type { TraceEntry, TraceFilter } from './observability/journal.js'
@@ -201,6 +211,6 @@ export type { MetricsRegistry } from './observability/metrics/index.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options/schema.js'
 export type { AllowedOrigins } from './websocket/origin.js'
-export type { Outcome } from './delivery/delivery.js'
+export type { DeadLetterReason, Outcome } from './delivery/doors.js'
 export type { RedisClient } from './hold/index.js'
 export type { StatsSnapshot } from './observability/stats.js'

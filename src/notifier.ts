@@ -2,19 +2,19 @@ import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
 import type { Cluster } from './cluster/index.js'
-import type { Outcome, Routed } from './delivery/delivery.js'
+import type { Dispatcher } from './delivery/dispatcher.js'
+import type { Origin, Outcome, Result } from './delivery/doors.js'
 import { errors } from './errors.js'
 import type { Health } from './observability/health.js'
 import type { Journal, TraceEntry, TraceFilter } from './observability/journal.js'
-import { assertUserId, compose, composePayload, kind } from './rabbitmq/message.js'
+import { assertUserId, compose, composePayload, describeValue } from './delivery/notification.js'
 import type { Payload } from './delivery/payload.js'
 import type { Registry } from './delivery/registry.js'
-import type { Router } from './delivery/router.js'
 import type { Sockets } from './websocket/sockets.js'
 import type { StatsSnapshot } from './observability/stats.js'
 
 /** What became of one notification. */
-export interface NotifyResult extends Routed {
+export interface NotifyResult extends Result {
   /** The notification's id. */
   readonly id: string
 }
@@ -122,7 +122,9 @@ declare module 'fastify' {
 
 interface NotifierParts {
   registry: Registry
-  route: Router['route']
+  dispatcher: Pick<Dispatcher, 'deliver'>
+  /** The origin of what is not from a queue. */
+  origin: Origin
   sockets: Sockets
   /** With `cluster: true`. */
   cluster: Cluster | undefined
@@ -132,22 +134,22 @@ interface NotifierParts {
 }
 
 /** The public face of the registry and the router. */
-export function createNotifier ({ registry, route, sockets, cluster, health, stats, journal }: NotifierParts): Notifier {
+export function createNotifier ({ registry, dispatcher, origin, sockets, cluster, health, stats, journal }: NotifierParts): Notifier {
   async function routeToEach (userIds: Iterable<string>, payload: Payload, isForAll = false): Promise<NotifyManyResult> {
     const outcomes: Partial<Record<Outcome, number>> = {}
     let users = 0
     let connections = 0
-    function count (routed: Routed): void {
+    function count ({ outcome, connections: handedTo }: Result): void {
       users++
-      connections += routed.connections
-      outcomes[routed.outcome] = (outcomes[routed.outcome] ?? 0) + 1
+      connections += handedTo
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
     }
 
     const pending: Array<Promise<void>> = []
     for (const userId of userIds) {
-      const routed = route({ userId, payload }, undefined, isForAll)
-      if (routed instanceof Promise) pending.push(routed.then(count))
-      else count(routed)
+      const result = dispatcher.deliver({ userId, payload }, origin, isForAll)
+      if (result instanceof Promise) pending.push(result.then(count))
+      else count(result)
     }
     await Promise.all(pending)
     return { id: payload.id, users, connections, outcomes }
@@ -156,7 +158,7 @@ export function createNotifier ({ registry, route, sockets, cluster, health, sta
   return {
     async notify (userId, content, options) {
       const notification = compose(userId, content, options?.id)
-      return { id: notification.payload.id, ...await route(notification) }
+      return { id: notification.payload.id, ...await dispatcher.deliver(notification, origin) }
     },
 
     async notifyMany (userIds, content, options) {
@@ -187,7 +189,7 @@ export function createNotifier ({ registry, route, sockets, cluster, health, sta
     disconnect (userId, code = closeCodes.disconnected, reason = 'disconnected by the application') {
       if (!isSendableCloseCode(code)) throw new errors.InvalidClose('code', '1000, 1001, 1007 to 1014 (but 1010), or 3000 to 4999', String(code))
       if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
-        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, kind(reason))
+        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, describeValue(reason))
       }
       cluster?.disconnect(userId, { code, reason })
       return sockets.disconnect(userId, code, reason)
@@ -223,5 +225,5 @@ export function createNotifier ({ registry, route, sockets, cluster, health, sta
 /** A string is iterable too, one character after the other, and never what was meant. */
 function assertUserIds (userIds: unknown): void {
   if (typeof userIds === 'object' && userIds !== null && Symbol.iterator in userIds) return
-  throw new errors.InvalidUserId('several, in an array, a set or another iterable', kind(userIds))
+  throw new errors.InvalidUserId('several, in an array, a set or another iterable', describeValue(userIds))
 }

@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { test } from 'tap'
+import type { Origin } from '../src/delivery/doors.js'
+import { compose } from '../src/delivery/notification.js'
 import notificationPlugin from '../src/index.js'
-import { parseOptions } from '../src/options/parse.js'
 import { loadTracing } from '../src/observability/tracing.js'
+import { parseOptions } from '../src/options/parse.js'
 import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
@@ -152,14 +154,23 @@ test('another instance goes on with the trace of a message and of notify()', asy
 test("where amqplib is instrumented too, its span is the parent of the plugin's", async t => {
   const tracing = await loadTracing(parseOptions({ amqpUrl: 'amqps://localhost', queue: 'hello', tracing: true }), createApp(t).app.log)
   const { traceId, headers } = startTrace()
-  const origin = { queue: 'hello', gone: new AbortController().signal, message: { content: Buffer.from(''), fields: { deliveryTag: 1 }, properties: { headers } } } as never
-  const receive = tracing.process(() => ({ outcome: 'sent', connections: 1 }))
+  const { observer } = tracing
+  const notification = compose('123', 'hi')
+  function createOrigin (): Origin {
+    return { queue: 'hello', gone: new AbortController().signal, message: { content: Buffer.from(''), fields: { deliveryTag: 1 }, properties: { headers } } } as never
+  }
+  function settle (origin: Origin): void {
+    observer.received(origin, notification)
+    observer.settled(notification, origin, 'own', { outcome: 'sent', connections: 1 }, undefined)
+  }
   const theirs = trace.getTracer('amqplib').startSpan('consume', {}, trace.setSpanContext(context.active(), { traceId, spanId: randomBytes(8).toString('hex'), traceFlags: 1 }))
-  context.with(trace.setSpan(context.active(), theirs), receive, undefined, origin)
+  context.with(trace.setSpan(context.active(), theirs), settle, undefined, createOrigin())
   // Some other span, of when the connection was opened.
   const other = trace.getTracer('application').startSpan('start')
-  context.with(trace.setSpan(context.active(), other), receive, undefined, origin)
-  t.throws(() => tracing.process(() => { throw new TypeError('broken') })(origin))
+  context.with(trace.setSpan(context.active(), other), settle, undefined, createOrigin())
+  const failed = createOrigin()
+  observer.received(failed, notification)
+  observer.failed(notification, failed, new TypeError('broken'))
   const [first, second, third] = await spansOf(traceId, 3)
   t.equal(first!.parentSpanContext?.spanId, theirs.spanContext().spanId)
   t.equal(second!.parentSpanContext?.spanId, headers.traceparent.split('-')[2])

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { Delivery, type Routed } from '../delivery/delivery.js'
-import { fromJson } from '../rabbitmq/message.js'
+import { Delivery } from '../delivery/delivery.js'
+import type { Result } from '../delivery/doors.js'
+import { fromJson } from '../delivery/notification.js'
 import { withoutText } from '../observability/without-text.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
@@ -26,7 +27,7 @@ export interface GuestsParts {
   /** How long a receipt may be on its way, in milliseconds. */
   receiptTimeout: number
   /** Hands it to the user's connections; `offline` where there is none. */
-  host (delivery: Delivery): Routed | Promise<Routed>
+  host (delivery: Delivery): Result | Promise<Result>
   /** Makes sure that the user is not bound here any more, if nobody of them is. */
   leave (userId: string): Promise<void>
   /** Sends a receipt to an inbox. */
@@ -58,7 +59,7 @@ export function createGuests ({ log, receiptTimeout, host, leave, reply, settled
     timer = undefined
   }
 
-  async function conclude (visit: Visit, relay: number, userId: string, { outcome, connections }: Routed): Promise<void> {
+  async function conclude (visit: Visit, relay: number, userId: string, { outcome, connections }: Result): Promise<void> {
     const state: ReceiptState = toReceiptState(outcome)
     visit.pending.delete(relay)
     const receipt: Receipt = [relay, state, connections]
@@ -79,24 +80,24 @@ export function createGuests ({ log, receiptTimeout, host, leave, reply, settled
           if (redelivered) pending.redelivered = true // meanwhile another instance may have had it
           reply(sender.inbox, [relay, 'taken', pending.connections])
         } else {
-          const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, position, expiresAt, undefined, 'guest')
+          const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, undefined, position, expiresAt, 'guest')
           delivery.redelivered = redelivered
           visit.pending.set(relay, delivery)
-          let routed: Routed | Promise<Routed>
+          let result: Result | Promise<Result>
           try {
-            routed = host(delivery)
+            result = host(delivery)
           } catch (err) {
             log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
             visit.pending.delete(relay)
             continue
           }
-          if (!(routed instanceof Promise)) {
-            conclude(visit, relay, userId, routed)
+          if (!(result instanceof Promise)) {
+            conclude(visit, relay, userId, result)
             continue
           }
           reply(sender.inbox, [relay, 'taken', delivery.connections])
           // It may have been told meanwhile that somebody else has it.
-          routed.then(routed => { if (visit.pending.has(relay)) conclude(visit, relay, userId, routed) }, () => visit.pending.delete(relay))
+          result.then(result => { if (visit.pending.has(relay)) conclude(visit, relay, userId, result) }, () => visit.pending.delete(relay))
         }
       }
     },

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Delivery, Routed } from '../delivery/delivery.js'
+import type { Origin, PeerListener, Peers } from '../delivery/doors.js'
+import type { Payload } from '../delivery/payload.js'
+import { payloadFromJson } from '../delivery/notification.js'
 import { isId } from '../ids.js'
-import { payloadFromJson } from '../rabbitmq/message.js'
 import type { Times } from '../observability/metrics/index.js'
 import type { BrokerOptions } from '../options/schema.js'
-import type { Payload } from '../delivery/payload.js'
 import type { Publisher } from '../rabbitmq/publisher.js'
 import type { Registry } from '../delivery/registry.js'
 import type { Stats } from '../observability/stats.js'
@@ -17,9 +17,9 @@ import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
 import { createGathered } from './turn-batcher.js'
 import { createGuests } from './incoming-relays.js'
 import { createInbox, EVERYBODY } from './inbox.js'
-import { createOutbox, type Outbox } from './outbox.js'
+import { createOutbox } from './outbox.js'
 import { createPresence } from './presence.js'
-import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem, type SettledState } from './protocol.js'
+import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
 import { Unsent } from './unsent.js'
 import { UrgentPublishes } from './urgent-publishes.js'
 import { createWakes } from './wakes.js'
@@ -27,34 +27,24 @@ import { createWakes } from './wakes.js'
 /** Marks what is for the others alone. */
 const HERE = 'here'
 
-/** What the router needs of the other instances. */
-export interface Relays extends Pick<Outbox, 'send' | 'find' | 'left' | 'isUnderWay' | 'settled' | 'failed'> {
-  /** Tells whoever has a user that something of theirs is in the hold. */
-  wake (userId: string): void
-}
-
-/** What other instances ask of this one. */
-export interface Hosts {
-  host (delivery: Delivery): Routed | Promise<Routed>
-  relayed (delivery: Delivery, isElsewhere: boolean): void
-  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
-  wake (userId: string): void
-  broadcast (payload: Payload): void
-  disconnect (userId: string, code: number, reason: string): void
-}
-
 export type Cluster = ReturnType<typeof createCluster>
 
 /** Told whether somebody was bound to what was published; undefined where it isn't known. */
 type Published = (isRouted: boolean | undefined) => void
 
-interface ClusterParts {
+export interface ClusterParts {
   options: BrokerOptions
   registry: Registry
   publisher: Publisher
   stats: Stats
   log: FastifyBaseLogger
-  hosts: Hosts
+  listener: PeerListener
+  /** The trace of a delivery, for whoever goes on with it. */
+  traceOf (origin: Origin | undefined): Record<string, string> | undefined
+  /** Delivers to everybody who is connected here. */
+  broadcast (payload: Payload): void
+  /** Closes a user's connections here, as another instance was told to. */
+  closeConnections (userId: string, code: number, reason: string): void
   /** With `metrics`. */
   times: Times | undefined
 }
@@ -64,14 +54,14 @@ interface ClusterParts {
  * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
  * returns is for nobody. The outcome comes back by receipts.
  */
-export function createCluster ({ options, registry, publisher, stats, log, hosts, times }: ClusterParts) {
+export function createCluster ({ options, registry, publisher, stats, log, listener, traceOf, broadcast, closeConnections, times }: ClusterParts) {
   const { relay: { unbindDelay, receiptTimeout }, publishTimeout, reconnect } = options
   const exchange = exchangeOf(options)
   const instance = randomUUID()
   let lastId = 0
   const nextId = () => ++lastId
 
-  const bindings = createBindings(unbindDelay, hosts.wake)
+  const bindings = createBindings(unbindDelay, userId => listener.wake(userId))
   const receipts = createGathered<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
   const settlements = createGathered<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
   const outbox = createOutbox({
@@ -83,16 +73,16 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
     publish: (userId, body, isHere, done) => ask(userId, 'relay', body, times?.confirmed(done) ?? done, isHere ? HERE : undefined),
     times,
     tell: settlements.add,
-    relayed: hosts.relayed,
-    settledElsewhere: hosts.settledElsewhere
+    listener,
+    traceOf
   })
   const guests = createGuests({
     log,
     receiptTimeout,
-    host: hosts.host,
+    host: guest => listener.host(guest),
     leave: bindings.drop,
     reply: receipts.add,
-    settledElsewhere: hosts.settledElsewhere
+    settledElsewhere: (guest, outcome, connections) => listener.peerSettled(guest, outcome, connections)
   })
   const presence = createPresence({
     receiptTimeout,
@@ -166,9 +156,9 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
     }
     if (isOwn) return
     switch (message.type) {
-      case 'wake': return hosts.wake(routingKey)
-      case 'disconnect': return hosts.disconnect(routingKey, message.frame.code, message.frame.reason)
-      case 'broadcast': return hosts.broadcast(payloadFromJson(message.frame.id, message.frame.json))
+      case 'wake': return listener.wake(routingKey)
+      case 'disconnect': return closeConnections(routingKey, message.frame.code, message.frame.reason)
+      case 'broadcast': return broadcast(payloadFromJson(message.frame.id, message.frame.json))
     }
   }
 
@@ -188,7 +178,8 @@ export function createCluster ({ options, registry, publisher, stats, log, hosts
   return {
     connection: inbox.connection,
 
-    relays: { ...outbox, wake: wakes.add } satisfies Relays,
+    /** What the delivery asks of the other instances. */
+    peers: { ...outbox, wake: wakes.add } satisfies Peers,
 
     /** A user gets a connection; resolves when other instances reach it, undefined where that is so already. */
     opening: bindings.add,

@@ -1,4 +1,5 @@
-import type { Delivery, Outcome } from '../delivery/delivery.js'
+import type { Delivery } from '../delivery/delivery.js'
+import type { Origin, Outcome, PeerListener } from '../delivery/doors.js'
 import { errors } from '../errors.js'
 import type { Times } from '../observability/metrics/index.js'
 import type { Registry } from '../delivery/registry.js'
@@ -27,16 +28,14 @@ export interface OutboxParts {
   publish: RelayLinesParts['publish']
   /** Tells an inbox what need not be acknowledged any more. */
   tell (inbox: string, settled: SettledItem): void
-  /** Every other instance that has the user has it, or none has. */
-  relayed (delivery: Delivery, isElsewhere: boolean): void
-  /** Another instance tells its outcome. */
-  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
+  listener: Pick<PeerListener, 'peersAnswered' | 'peerSettled' | 'abandon' | 'fail'>
+  /** The trace of a delivery, for whoever goes on with it. */
+  traceOf (origin: Origin | undefined): Record<string, string> | undefined
 }
 
 /** What the other instances are asked to deliver, from the first try until its outcome is known. */
-export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTimeout, times, nextId, publish, tell, relayed, settledElsewhere }: OutboxParts) {
+export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTimeout, times, nextId, publish, tell, listener, traceOf }: OutboxParts) {
   const relays = new Map<number, Relay>()
-  const byId = new Map<string, Relay>()
   /** Outcomes that those who were slow to take a relay have yet to be told; in two generations. */
   let recent = new Map<number, SettledState>()
   let older = new Map<number, SettledState>()
@@ -45,7 +44,6 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   let isClosed = false
 
   const relayOf = ({ relay }: Delivery) => relay === undefined ? undefined : relays.get(relay)
-  const keyOf = (userId: string, id: string) => `${userId}\0${id}`
 
   const lines = createRelayLines({
     registry,
@@ -57,19 +55,19 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     confirmed (relay, isRouted, isHere) {
       if (isRouted && relay.isRefused && isLeft(relay)) again(relay)
       else if (isRouted && isHere && isLeft(relay)) takeBack(relay)
-      else relayed(relay.delivery, isRouted)
+      else listener.peersAnswered(relay.delivery, isRouted)
     }
   })
 
   /** Whether nobody has it, here or elsewhere. */
   function isLeft ({ takers, delivery: { holders, isSentHere, isWaiting, isSettled } }: Relay): boolean {
-    return takers.size === 0 && holders === 0 && !isSentHere && !isWaiting && !isSettled
+    return takers.size === 0 && holders.length === 0 && !isSentHere && !isWaiting && !isSettled
   }
 
   /** Connections here were to have it, and none has: they have ended, or begun, meanwhile. */
   function takeBack (relay: Relay): void {
     const { delivery } = relay
-    if (registry.of(delivery.userId).length > 0) relayed(delivery, false)
+    if (registry.of(delivery.userId).length > 0) listener.peersAnswered(delivery, false)
     else again(relay)
   }
 
@@ -81,7 +79,6 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
 
   function forget (relay: Relay): void {
     relays.delete(relay.id)
-    byId.delete(keyOf(relay.delivery.userId, relay.delivery.id))
     lines.answered(relay)
     if (relays.size > 0) return
     clearInterval(timer)
@@ -91,7 +88,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   /** The broker will deliver it again. */
   function abandon (relay: Relay): void {
     const { delivery } = relay
-    if (isLeft(relay)) delivery.abandon()
+    if (isLeft(relay)) listener.abandon(delivery)
     forget(relay)
   }
 
@@ -105,11 +102,11 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
       if (delivery.isGone) abandon(relay)
-      else if (state !== 'confirmed' && patience < now && delivery.origin === undefined) giveUp(relay)
+      else if (state !== 'confirmed' && patience < now && delivery.origin?.returns !== true) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) lines.overdue(relay)
       // Connections here have it, or it waits for one.
-      else if (delivery.holders > 0 || delivery.isWaiting) relay.deadline = now + receiptTimeout
+      else if (delivery.holders.length > 0 || delivery.isWaiting) relay.deadline = now + receiptTimeout
       else {
         relay.takers.clear()
         delivery.redelivered = true
@@ -122,17 +119,17 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   /** For who called notify(): connections here have it, or nobody. */
   function giveUp (relay: Relay): void {
     const { delivery } = relay
-    if (delivery.isSentHere) relayed(delivery, true)
-    else if (isLeft(relay)) delivery.fail(new errors.PublishTimeout('the other instances', publishTimeout))
+    if (delivery.isSentHere) listener.peersAnswered(delivery, true)
+    else if (isLeft(relay)) listener.fail(delivery, new errors.PublishTimeout('the other instances', publishTimeout))
     forget(relay)
   }
 
   /** The same at the end, when no answer can come any more; a message goes back to the queue. */
   function end (relay: Relay): void {
     const { delivery } = relay
-    if (delivery.origin === undefined) {
-      if (delivery.isSentHere) relayed(delivery, true)
-      else delivery.fail(new errors.PublishFailed('the other instances', 'the application is closing'))
+    if (delivery.origin?.returns !== true) {
+      if (delivery.isSentHere) listener.peersAnswered(delivery, true)
+      else listener.fail(delivery, new errors.PublishFailed('the other instances', 'the application is closing'))
     }
     forget(relay)
   }
@@ -146,16 +143,15 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
 
   return {
     /** Hands a delivery to every other instance that has its user. */
-    send (delivery: Delivery): void {
+    deliver (delivery: Delivery): void {
       const known = relayOf(delivery)
       if (known === undefined) {
         const id = delivery.relay = nextId()
-        const patience = delivery.origin === undefined ? performance.now() + publishTimeout : Infinity
+        const patience = delivery.origin?.returns === true ? Infinity : performance.now() + publishTimeout
         const relay: Relay = {
-          id, delivery, takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false
+          id, delivery, trace: traceOf(delivery.origin), takers: new Set(), counted: new Map(), batch: undefined, state: 'queued', publishedAt: 0, deadline: 0, patience, attempts: 0, isRefused: false
         }
         relays.set(id, relay)
-        byId.set(keyOf(delivery.userId, delivery.id), relay)
         timer ??= setInterval(tick, TICK)
         lines.add(relay)
         if (isClosed) queueMicrotask(() => end(relay)) // by then it is waited for
@@ -164,14 +160,11 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       }
     },
 
-    /** What of a user is on its way under an id. */
-    find: (userId: string, id: string): Delivery | undefined => byId.get(keyOf(userId, id))?.delivery,
-
     /** What of a user nobody is known to have yet, the oldest first. */
-    left: (userId: string): Delivery[] => lines.of(userId).filter(isLeft).map(({ delivery }) => delivery),
+    unanswered: (userId: string): Delivery[] => lines.of(userId).filter(isLeft).map(({ delivery }) => delivery),
 
     /** Whether the broker has not yet confirmed that it has a delivery for the other instances. */
-    isUnderWay (delivery: Delivery): boolean {
+    isAsking (delivery: Delivery): boolean {
       const relay = relayOf(delivery)
       return relay !== undefined && relay.state !== 'confirmed'
     },
@@ -215,7 +208,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
       } else {
         takers.delete(inbox)
-        settledElsewhere(delivery, state, uncounted(relay, inbox, connections))
+        listener.peerSettled(delivery, state, uncounted(relay, inbox, connections))
       }
     },
 

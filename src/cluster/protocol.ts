@@ -1,7 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler, type TypeCheck } from '@sinclair/typebox/compiler'
 import type { TSchema } from '@sinclair/typebox'
-import type { Delivery, Outcome } from '../delivery/delivery.js'
+import type { Delivery } from '../delivery/delivery.js'
+import type { Outcome } from '../delivery/doors.js'
 import { Id } from '../ids.js'
 
 /**
@@ -88,7 +89,7 @@ export function decodeFrame (type: unknown, body: Buffer): { [Type in FrameType]
 }
 
 /** A {@link RelaySchema} frame's item. */
-export function encodeItem (relay: number, { id, position, expiresAt, redelivered, notification: { payload: { json }, trace } }: Delivery): string {
+export function encodeItem (relay: number, { id, position, expiresAt, redelivered, notification: { payload: { json } } }: Delivery, trace: Readonly<Record<string, string>> | undefined): string {
   return `{"relay":${relay},"id":${JSON.stringify(id)},"json":${JSON.stringify(json)},"position":${position}` +
     (expiresAt === Infinity ? '' : `,"expiresAt":${expiresAt}`) + (redelivered ? ',"redelivered":true' : '') + (trace === undefined ? '' : `,"trace":${JSON.stringify(trace)}`) + '}'
 }

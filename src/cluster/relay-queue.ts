@@ -10,6 +10,8 @@ const MAX_BYTES = 262_144
 export interface Relay {
   readonly id: number
   readonly delivery: Delivery
+  /** The trace that it belongs to, by the propagator's names. */
+  readonly trace: Record<string, string> | undefined
   /** Inboxes of those who have it, and have not told its outcome. */
   readonly takers: Set<string>
   /** How many connections of each inbox have been counted. */
@@ -138,7 +140,7 @@ export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, 
         gone.push(relay)
         continue
       }
-      const item = encodeItem(relay.id, relay.delivery)
+      const item = encodeItem(relay.id, relay.delivery, relay.trace)
       bytes += item.length
       if (taken.length > 0 && bytes > MAX_BYTES) break
       taken.push(relay)

@@ -1,80 +1,57 @@
-import type { ConsumeMessage } from 'amqplib'
-import type { Notification } from '../rabbitmq/message.js'
+import type { Circumstance, Origin, Outcome, Result, Subscriber } from './doors.js'
+import type { Notification } from './notification.js'
 
 /**
- * What became of a notification: a client said that it has it; handed to a socket; kept until the user connects;
- * counted, as its user has no connection; in the dead-letter queue, as its user has none.
- */
-export type Outcome = 'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'
-
-export interface Routed {
-  readonly outcome: Outcome
-  /** How many connections it was handed to. */
-  readonly connections: number
-}
-
-/** Where a notification came from, if from the queue. */
-export interface Origin {
-  readonly message: ConsumeMessage
-  readonly queue: string
-  /** Aborts when the broker will deliver the message again. */
-  readonly gone: AbortSignal
-  /** Where it comes close to the delivery limit of its queue. */
-  readonly nearLimit?: NearLimit | undefined
-  /** It is moved to the dead-letter queue: nothing more is to become of it, unless somebody has it already. */
-  isMoved?: boolean
-}
-
-/** A message that the broker drops when it is returned a few times more. */
-export interface NearLimit {
-  readonly deliveryCount: number
-  readonly deliveryLimit: number
-  /** Whether to look first whether its user takes it now. */
-  readonly treatment: 'attempt' | 'move'
-}
-
-/**
- * - `own`: this instance finds out what becomes of it
- * - `held`: it is in the hold, and has had its outcome
- * - `guest`: another instance asks whether somebody here takes it
+ * Who asked for a delivery:
+ * - `own`: a message of the queue or a call of `notify()`; this instance decides its outcome
+ * - `held`: it comes from the hold, and has had its outcome
+ * - `guest`: a peer asks whether somebody here takes it
  */
 export type Kind = 'own' | 'held' | 'guest'
 
-/** A notification on its way, until its outcome is known. */
+const NOBODY: readonly Subscriber[] = []
+
+/** One notification on its way, from its arrival until its outcome is known. */
 export class Delivery {
-  /** How many connections it has been handed to. */
+  /** How many connections it was handed to, on all instances. */
   connections = 0
-  /** Of those here, how many may still acknowledge it. */
-  holders = 0
-  /** When the time to acknowledge it ends, by `performance.now()`. */
+  /** The connections here that have it and have not acknowledged it. */
+  holders: readonly Subscriber[] = NOBODY
+  /** When one of the holders has to have acknowledged it, in milliseconds of the monotonic clock. */
   deadline = Infinity
   /** Whether a client may have seen it before. */
   redelivered: boolean
-  /** Whether it waits: for room at a connection, or on its way into the hold or the dead-letter queue. */
+  /** Whether it waits for room, for the hold or for the dead-letter queue: then peers are not asked again. */
   isWaiting = false
-  /** Under which number other instances know it. */
+  /** Whether peers need not be asked: they have been told already. */
+  isForAll = false
+  /** The number under which peers know it. */
   relay: number | undefined
-  /** Whether a client here has it that can't acknowledge it: it is settled when the other instances have it too. */
+  /** Whether a plain client here has it: it is settled when the broker has it for the peers too. */
   isSentHere = false
-  private result: Routed | undefined
-  private failure: { readonly error: unknown } | undefined
-  private promise: Promise<Routed> | undefined
-  private resolve: ((routed: Routed) => void) | undefined
-  private reject: ((error: unknown) => void) | undefined
+  /** What is special about how it got its outcome. */
+  circumstance: Circumstance | undefined
+  /** Guests that wait for what becomes of it here. */
+  guests: Delivery[] | undefined
+  #result: Result | undefined
+  #failure: { readonly error: unknown } | undefined
+  #promise: Promise<Result> | undefined
+  #resolve: ((result: Result) => void) | undefined
+  #reject: ((error: unknown) => void) | undefined
 
   /**
-   * @param position when it was routed for the first time, in microseconds since 1970
+   * @param origin where it comes from; undefined for one of the hold and for a guest
+   * @param position when it was taken first, in microseconds since 1970
    * @param expiresAt in milliseconds since 1970
-   * @param origin where it came from, if from the queue
    */
   constructor (
     readonly notification: Notification,
+    public origin: Origin | undefined,
     readonly position: number,
     readonly expiresAt: number,
-    public origin: Origin | undefined,
     readonly kind: Kind = 'own'
   ) {
-    this.redelivered = origin?.message.fields.redelivered ?? false
+    this.redelivered = origin?.redelivered ?? false
   }
 
   get id (): string {
@@ -85,44 +62,39 @@ export class Delivery {
     return this.notification.userId
   }
 
-  /** Whether the broker will deliver it again, or it is moved to the dead-letter queue. */
+  /** Whether its source will hand it over again, or it is moved to the dead-letter queue. */
   get isGone (): boolean {
-    return this.origin !== undefined && (this.origin.gone.aborted || this.origin.isMoved === true)
+    return this.origin !== undefined && (this.origin.gone?.aborted === true || this.origin.isMoved)
   }
 
   /** Whether its outcome is known. */
   get isSettled (): boolean {
-    return this.result !== undefined
+    return this.#result !== undefined
   }
 
   /** Its outcome, once it is known. */
   get outcome (): Outcome | undefined {
-    return this.result?.outcome
+    return this.#result?.outcome
   }
 
-  /** The same with all that is told of it: at once where it is known already. */
-  get routed (): Routed | Promise<Routed> {
-    return this.result ?? (this.promise ??= new Promise((resolve, reject) => {
-      if (this.failure !== undefined) return reject(this.failure.error)
-      this.resolve = resolve
-      this.reject = reject
+  /** Its result: at once if it is known already. */
+  get result (): Result | Promise<Result> {
+    return this.#result ?? (this.#promise ??= new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure.error)
+      this.#resolve = resolve
+      this.#reject = reject
     }))
   }
 
-  /** Its outcome is known. */
+  /** Makes its outcome known. */
   settle (outcome: Outcome): void {
-    this.result = { outcome, connections: this.connections }
-    this.resolve?.(this.result)
+    this.#result = { outcome, connections: this.connections }
+    this.#resolve?.(this.#result)
   }
 
-  /** Nobody takes it over. */
+  /** Tells whoever waits for its outcome that it has none. */
   fail (error: unknown): void {
-    this.failure = { error }
-    this.reject?.(error)
-  }
-
-  /** Nothing more is to become of it, as it is gone: who has joined it has to ask anew. */
-  abandon (): void {
-    this.fail(this.origin!.gone.reason ?? new DOMException('moved to the dead-letter queue', 'AbortError'))
+    this.#failure = { error }
+    this.#reject?.(error)
   }
 }

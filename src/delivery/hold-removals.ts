@@ -1,75 +1,76 @@
-import type { HoldStore } from '../hold/store.js'
+import type { HoldStore } from './doors.js'
 
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
-/** So many ids go in one call at most: each is an argument of a function, of which the stack holds some tens of thousands. */
+/** Maximum ids in one call: each is an argument of a function, and the stack holds some tens of thousands. */
 const MAX_IDS = 1_000
 
-/**
- * Removes what is settled from the store, gathered, and as often as it takes.
- * @param settledLate is told of what was there, though nobody knew it
- */
-export function createRemovals (store: HoldStore, settledLate: (userId: string, id: string) => void) {
-  /** What is settled and may still be in the store, by user and id, and whether only the store knows that it is there. */
-  const settled = new Map<string, Map<string, boolean>>()
-  /** What of it is still to be removed, by user. */
-  let due = new Map<string, string[]>()
-  const underWay = new Set<Promise<void>>()
-  let scheduled: NodeJS.Immediate | undefined
-  let retry: NodeJS.Timeout | undefined
+/** Removes from the hold what is settled: in batches, one for each turn of the event loop, and again until it succeeds. */
+export class HoldRemovals {
+  /** What is settled and may still be in the store, by user and id; the value says whether only the store knows that it is there. */
+  readonly #settled = new Map<string, Map<string, boolean>>()
+  /** What of it has yet to be removed, by user. */
+  #due = new Map<string, string[]>()
+  readonly #running = new Set<Promise<void>>()
+  #scheduled: NodeJS.Immediate | undefined
+  #retry: NodeJS.Timeout | undefined
 
-  function enqueue (userId: string, ids: string[]): void {
-    const queued = due.get(userId)
-    if (queued === undefined) due.set(userId, ids)
-    else queued.push(...ids)
+  /** @param settledLate is told of what was there, though nobody here knew it */
+  constructor (readonly store: HoldStore, readonly settledLate: (userId: string, id: string) => void) {}
+
+  /** @param isLate whether a client says so of something that is not in flight */
+  add (userId: string, id: string, isLate: boolean): void {
+    const ids = this.#settled.get(userId)
+    if (ids === undefined) this.#settled.set(userId, new Map([[id, isLate]]))
+    else if (ids.has(id)) return
+    else ids.set(id, isLate)
+    this.#enqueue(userId, [id])
+    this.#scheduled ??= setImmediate(this.#start)
   }
 
-  async function remove (userId: string, ids: string[]): Promise<void> {
-    const ofUser = settled.get(userId)!
-    try {
-      for (const id of await store.remove(userId, ids)) if (ofUser.get(id)) settledLate(userId, id)
-    } catch {
-      enqueue(userId, ids) // the store has said that it fails
-      retry ??= setTimeout(flush, RETRY)
-      return
-    }
-    for (const id of ids) ofUser.delete(id)
-    if (ofUser.size === 0) settled.delete(userId)
+  /** What of a user is settled and may still be read. */
+  of (userId: string): Iterable<string> {
+    return this.#settled.get(userId)?.keys() ?? []
   }
 
-  function flush (): void {
-    clearImmediate(scheduled)
-    clearTimeout(retry)
-    scheduled = retry = undefined
-    const taken = due
-    due = new Map()
-    for (const [userId, ids] of taken) {
+  /** Tries once more to remove everything. What can't be removed will be delivered again. */
+  async flush (): Promise<void> {
+    this.#start()
+    await Promise.all(this.#running)
+    clearTimeout(this.#retry)
+  }
+
+  readonly #start = (): void => {
+    clearImmediate(this.#scheduled)
+    clearTimeout(this.#retry)
+    this.#scheduled = this.#retry = undefined
+    const due = this.#due
+    this.#due = new Map()
+    for (const [userId, ids] of due) {
       for (let from = 0; from < ids.length; from += MAX_IDS) {
-        const removal = remove(userId, ids.slice(from, from + MAX_IDS)).finally(() => underWay.delete(removal))
-        underWay.add(removal)
+        const removal = this.#remove(userId, ids.slice(from, from + MAX_IDS)).finally(() => this.#running.delete(removal))
+        this.#running.add(removal)
       }
     }
   }
 
-  return {
-    add (userId: string, id: string, isLate = false): void {
-      const ids = settled.get(userId)
-      if (ids === undefined) settled.set(userId, new Map([[id, isLate]]))
-      else if (ids.has(id)) return
-      else ids.set(id, isLate)
-      enqueue(userId, [id])
-      scheduled ??= setImmediate(flush)
-    },
-
-    /** What of a user is settled and may still be read. */
-    of: (userId: string): Iterable<string> => settled.get(userId)?.keys() ?? [],
-
-    /** Tries once more to remove everything; what can't be removed will be delivered again. */
-    async flush (): Promise<void> {
-      flush()
-      await Promise.all(underWay)
-      clearTimeout(retry)
+  async #remove (userId: string, ids: string[]): Promise<void> {
+    const ofUser = this.#settled.get(userId)!
+    try {
+      for (const id of await this.store.remove(userId, ids)) if (ofUser.get(id)) this.settledLate(userId, id)
+    } catch {
+      this.#enqueue(userId, ids) // the store reports its own failures
+      this.#retry ??= setTimeout(this.#start, RETRY)
+      return
     }
+    for (const id of ids) ofUser.delete(id)
+    if (ofUser.size === 0) this.#settled.delete(userId)
+  }
+
+  #enqueue (userId: string, ids: string[]): void {
+    const queued = this.#due.get(userId)
+    if (queued === undefined) this.#due.set(userId, ids)
+    else queued.push(...ids)
   }
 }

@@ -1,49 +1,42 @@
-import type { WebSocket } from 'ws'
-import type { Connection } from '../websocket/connection.js'
+import type { Subscriber } from './doors.js'
 
-export type Registry = ReturnType<typeof createRegistry>
+/** Who is connected to this instance: user → connections, any number for each. */
+export class Registry<S extends Subscriber = Subscriber> {
+  // Arrays that are never changed but replaced: most users have one connection, for which a set would take more memory
+  // than everything else here.
+  readonly #byUser = new Map<string, readonly S[]>()
+  #size = 0
 
-const NONE: readonly Connection[] = []
+  /** How many connections there are. */
+  get size (): number {
+    return this.#size
+  }
 
-/** Who is connected: user → connections, any number for each. */
-export function createRegistry () {
-  // Arrays, never changed but replaced: a user mostly has one, of which a set would take more memory than the rest of us.
-  const byUser = new Map<string, readonly Connection[]>()
-  let size = 0
+  /** The connected users. */
+  get users (): ReadonlyMap<string, readonly S[]> {
+    return this.#byUser
+  }
 
-  return {
-    /** How many connections there are. */
-    get size (): number {
-      return size
-    },
+  /** A user's connections; none is no error. */
+  of (userId: string): readonly S[] {
+    return this.#byUser.get(userId) ?? NONE
+  }
 
-    /** The connected users. */
-    get users (): ReadonlyMap<string, readonly Connection[]> {
-      return byUser
-    },
+  add (subscriber: S): void {
+    const { userId } = subscriber
+    this.#byUser.set(userId, [...this.of(userId), subscriber])
+    this.#size++
+  }
 
-    /** A user's connections; none is no error. */
-    of (userId: string): readonly Connection[] {
-      return byUser.get(userId) ?? NONE
-    },
-
-    find (userId: string, socket: WebSocket): Connection | undefined {
-      return this.of(userId).find(connection => connection.socket === socket)
-    },
-
-    add (connection: Connection): void {
-      const { userId } = connection
-      byUser.set(userId, [...this.of(userId), connection])
-      size++
-    },
-
-    /** Of what is not there, or no longer, nothing is deleted. */
-    delete (connection: Connection): void {
-      const connections = this.of(connection.userId)
-      if (!connections.includes(connection)) return
-      if (connections.length === 1) byUser.delete(connection.userId)
-      else byUser.set(connection.userId, connections.filter(other => other !== connection))
-      size--
-    }
+  /** Takes a connection out; one that is not there is ignored. */
+  delete (subscriber: S): void {
+    const { userId } = subscriber
+    const subscribers = this.of(userId)
+    if (!subscribers.includes(subscriber)) return
+    if (subscribers.length === 1) this.#byUser.delete(userId)
+    else this.#byUser.set(userId, subscribers.filter(other => other !== subscriber))
+    this.#size--
   }
 }
+
+const NONE: readonly never[] = []

@@ -1,41 +1,9 @@
-/** A notification that waits for its user. */
-export interface Held {
-  readonly id: string
-  /** JSON, passed on as it is. */
-  readonly content: string
-  /** When it was routed for the first time, in whole microseconds since 1970: what is given back keeps its place. */
-  readonly position: number
-  /** In milliseconds since 1970; Infinity if it doesn't expire before `maxAge`. */
-  readonly expiresAt: number
-}
+import type { Held, HoldStore as Door } from '../delivery/doors.js'
 
-/** Where the notifications of users who are offline are kept, bounded and in order, until they are settled. */
-export interface HoldStore {
-  /**
-   * Keeps one. One that is there already, by its id, stays as it is.
-   * @returns once it is kept: the ids of this user that were dropped to make room, oldest first. Its own is among them
-   *   if it was not kept: too large, older than the others where there is no room, or expired. `known` where another one
-   *   with its id was there; one of the same position is the same one, added again after a failure
-   * @throws FST_NOTIFICATION_HOLD_FAILED; it may be kept nevertheless, and adding it again does no harm
-   */
-  add (userId: string, held: Held): Promise<readonly string[] | 'known'>
+export type { Held } from '../delivery/doors.js'
 
-  /**
-   * Reads what is kept, oldest first: by position, then in the order in which they were added.
-   * @param after the last one read, which is left out with everything before it; undefined, from the oldest on. If it
-   *   has been removed meanwhile, others of the very same position may be read again
-   * @returns at most `limit`, none of them expired
-   * @throws FST_NOTIFICATION_HOLD_FAILED
-   */
-  read (userId: string, after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Promise<readonly Held[]>
-
-  /**
-   * Removes what is settled; ids that are not there are ignored.
-   * @returns those that were there
-   * @throws FST_NOTIFICATION_HOLD_FAILED
-   */
-  remove (userId: string, ids: readonly string[]): Promise<readonly string[]>
-
+/** A store as the plugin runs it: beside what the delivery needs, its life and its state. */
+export interface HoldStore extends Door {
   /** What would be lost with this process, by user, oldest first; nothing where it is kept outside. */
   unsaved (): Iterable<[string, Held[]]>
 
@@ -69,7 +37,7 @@ export interface Bounds {
 export interface HoldHooks {
   /** Some of a user's were dropped that no client has acknowledged; which ones, where that is known. */
   dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids?: readonly string[]): void
-  /** The time in milliseconds since 1970. @default the wall clock in Redis, a clock that never steps in memory */
+  /** The time in milliseconds since 1970. @default Date.now */
   now?: () => number
 }
 

@@ -1,10 +1,9 @@
 import type { Connection } from '../websocket/connection.js'
-import type { DeadLetterReason } from '../rabbitmq/dead-letters.js'
-import type { Delivery, Origin, Outcome, Routed } from '../delivery/delivery.js'
+import type { QueueMessage } from '../rabbitmq/queue-message.js'
+import type { DeadLetterReason, Observer, Origin, Outcome, Result } from '../delivery/doors.js'
+import { describeValue, type Notification } from '../delivery/notification.js'
 import { errors } from '../errors.js'
 import { isId } from '../ids.js'
-import { kind, type Notification } from '../rabbitmq/message.js'
-import type { Router } from '../delivery/router.js'
 
 type From = 'queue' | 'notify' | 'hold' | 'relay'
 
@@ -50,10 +49,6 @@ export function createJournal (size: number) {
   /** A ring: when it is full, `next` is the oldest. */
   const entries: Entry[] = []
   let next = 0
-  /** What the broker delivers again joins what is under way: they have one outcome. */
-  const awaited = new WeakSet<Promise<Routed>>()
-  const relayed = new WeakSet<Notification>()
-  const repeated = new WeakSet<Notification>()
 
   function add (event: TraceEntry['event'], userId: string | undefined, id?: string): Entry {
     const entry = new Entry(event, userId, id)
@@ -62,7 +57,7 @@ export function createJournal (size: number) {
     return entry
   }
 
-  function addOutcome (userId: string, id: string, from: From, { outcome, connections }: Routed): Entry {
+  function addOutcome (userId: string, id: string, from: From, { outcome, connections }: Result): Entry {
     const entry = add(outcome, userId, id)
     entry.from = from
     entry.connections = connections
@@ -70,60 +65,50 @@ export function createJournal (size: number) {
     return entry
   }
 
-  function routed (notification: Notification, origin: Origin | undefined, result: Routed): void {
-    const { userId, payload: { id } } = notification
-    const entry = addOutcome(userId, id, origin === undefined ? 'notify' : 'queue', result)
-    entry.queue = origin?.queue
-    if (relayed.has(notification)) entry.reason = 'relayed'
-    if (repeated.has(notification)) entry.reason = 'repeated'
-    if (origin?.gone.aborted === true) abandoned(notification, origin)
-  }
-
-  function abandoned ({ userId, payload: { id } }: Notification, { queue }: Origin): void {
+  function abandoned ({ userId, payload: { id } }: Notification, origin: Origin | undefined): void {
     const entry = add('abandoned', userId, id)
     entry.from = 'queue'
-    entry.queue = queue
-  }
-
-  function failed (notification: Notification, origin: Origin | undefined, error: unknown): void {
-    if (origin?.gone.aborted === true) return abandoned(notification, origin)
-    const entry = add('failed', notification.userId, notification.payload.id)
-    entry.from = origin === undefined ? 'notify' : 'queue'
     entry.queue = origin?.queue
-    entry.reason = (error as { code?: string }).code
   }
 
-  return {
-    /** The same way for notifications, with their outcomes written down. */
-    watch (route: Router['route']): Router['route'] {
-      return (notification, origin, isForAll) => {
-        const result = route(notification, origin, isForAll)
-        if (!(result instanceof Promise)) routed(notification, origin, result)
-        else if (!awaited.has(result)) {
-          awaited.add(result)
-          result.then(result => routed(notification, origin, result), (error: unknown) => failed(notification, origin, error))
-        }
-        return result
-      }
-    },
+  const observer: Observer = {
+    received () {},
+    hosted () {},
+    abandoned,
 
-    /** A message of the queue is in the dead-letter queue; without a notification it can't be used. */
-    deadLettered ({ message: { properties: { messageId } }, queue }: Origin, reason: DeadLetterReason, notification?: Notification): void {
+    rejected (origin, reason, notification) {
+      const { messageId } = (origin as QueueMessage).message.properties
       const entry = add('dead-lettered', notification?.userId, notification?.payload.id ?? (isId(messageId) ? messageId : undefined))
       entry.reason = reason
       entry.from = 'queue'
-      entry.queue = queue
+      entry.queue = origin.queue
     },
 
-    /** What was in the hold has reached somebody. */
-    released (userId: string, id: string, routed: Routed): void {
-      addOutcome(userId, id, 'hold', routed)
+    settled (notification, origin, kind, result, circumstance) {
+      if (kind === 'guest' && result.outcome === 'offline') return // nobody is here: the peer that asked goes on
+      const { userId, payload: { id } } = notification
+      const from = kind === 'held' ? 'hold' : kind === 'guest' ? 'relay' : origin?.queue === undefined ? 'notify' : 'queue'
+      const entry = addOutcome(userId, id, from, result)
+      entry.queue = origin?.queue
+      if (circumstance !== undefined && kind === 'own') entry.reason = circumstance
+      if (origin?.gone?.aborted === true) abandoned(notification, origin)
     },
 
-    /** What was to be held was in the hold already. */
-    repeated (notification: Notification): void {
-      repeated.add(notification)
+    failed (notification, origin, error) {
+      if (origin?.gone?.aborted === true) return abandoned(notification, origin)
+      const entry = add('failed', notification.userId, notification.payload.id)
+      entry.from = origin?.queue === undefined ? 'notify' : 'queue'
+      entry.queue = origin?.queue
+      entry.reason = (error as { code?: string }).code
     },
+
+    settledLate (userId, id) {
+      addOutcome(userId, id, 'hold', { outcome: 'acknowledged', connections: 1 })
+    }
+  }
+
+  return {
+    observer,
 
     /** The hold dropped some of a user's unseen. */
     dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids: readonly (string | undefined)[] = [undefined]): void {
@@ -133,21 +118,6 @@ export function createJournal (size: number) {
         entry.from = 'hold'
         if (id === undefined) entry.count = count
       }
-    },
-
-    /** Another instance asked for a notification to be delivered here; where nobody is here, that one goes on. */
-    hosted ({ userId, id }: Delivery, result: Routed | Promise<Routed>): void {
-      const note = (routed: Routed) => { if (routed.outcome !== 'offline') addOutcome(userId, id, 'relay', routed) }
-      if (!(result instanceof Promise)) note(result)
-      else if (!awaited.has(result)) {
-        awaited.add(result)
-        result.then(note, () => {})
-      }
-    },
-
-    /** Another instance tells the outcome of a delivery. */
-    settledElsewhere ({ kind, isSettled, notification }: Delivery): void {
-      if (kind === 'own' && !isSettled) relayed.add(notification)
     },
 
     connection ({ id: connectionId, userId }: Connection, event: 'connected' | 'closing' | 'disconnected', code?: number): void {
@@ -161,7 +131,7 @@ export function createJournal (size: number) {
      * @throws FST_NOTIFICATION_INVALID_USER_ID where the filter names neither a user nor a notification
      */
     trace (filter?: TraceFilter): TraceEntry[] {
-      if (filter !== undefined && filter.userId === undefined && filter.id === undefined) throw new errors.InvalidUserId('given, or an id', kind(undefined))
+      if (filter !== undefined && filter.userId === undefined && filter.id === undefined) throw new errors.InvalidUserId('given, or an id', describeValue(undefined))
       const { userId, id } = filter ?? {}
       const ordered = entries.length < size ? entries : [...entries.slice(next), ...entries.slice(0, next)]
       return ordered

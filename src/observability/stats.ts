@@ -1,4 +1,4 @@
-import type { DeadLetterReason } from '../rabbitmq/dead-letters.js'
+import type { DeadLetterReason, Observer } from '../delivery/doors.js'
 
 /** What became of everything so far, since the start of this process. */
 export interface StatsSnapshot {
@@ -47,10 +47,37 @@ export function createStats () {
     abandoned: 0
   }
 
-  return {
-    count (...[outcome, reason]: ['acknowledged' | 'sent' | 'relayed' | 'held' | 'released' | 'offline' | 'abandoned'] | ['dead-lettered', DeadLetterReason]): void {
-      if (outcome === 'dead-lettered') counts.deadLettered[reason]++
+  const observer: Observer = {
+    received () {},
+    hosted () {},
+    failed () {},
+    abandoned () {},
+
+    rejected (_origin, reason) {
+      counts.deadLettered[reason]++
+    },
+
+    settled (_notification, _origin, kind, { outcome }, circumstance) {
+      if (kind === 'guest') return // the peer that asked counts it
+      if (kind === 'held') counts.released++
+      else if (circumstance === 'relayed') counts.relayed++
+      else if (circumstance === 'repeated') return // it has been counted
+      if (outcome === 'dead-lettered') counts.deadLettered.offline++
       else counts[outcome]++
+    },
+
+    settledLate () {
+      counts.released++
+      counts.acknowledged++
+    }
+  }
+
+  return {
+    observer,
+
+    /** An outcome was known only after the channel had died. */
+    abandoned (): void {
+      counts.abandoned++
     },
 
     /** The hold dropped some unseen. */

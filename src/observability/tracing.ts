@@ -1,10 +1,11 @@
 import type * as Api from '@opentelemetry/api'
 import type { Attributes, Context, Span, TextMapGetter } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Delivery, Origin, Routed } from '../delivery/delivery.js'
+import { exchangeOf } from '../cluster/exchange.js'
+import type { Observer, Origin } from '../delivery/doors.js'
 import { errors } from '../errors.js'
-import type { Options } from '../options/schema.js'
-import type { Router } from '../delivery/router.js'
+import type { BrokerOptions, Options } from '../options/schema.js'
+import type { QueueMessage } from '../rabbitmq/queue-message.js'
 
 /** Headers are anybody's: what is no text is none of a propagator's. */
 const headersGetter: TextMapGetter<Record<string, unknown>> = {
@@ -12,20 +13,19 @@ const headersGetter: TextMapGetter<Record<string, unknown>> = {
   keys: headers => Object.keys(headers)
 }
 
-/** What ended without an outcome, as the broker delivers it again. */
-const ABANDONED = { outcome: 'abandoned', connections: 0 }
-
-/** An outcome; with the reason where a message can't be used. */
-interface Outcome { readonly outcome: string, readonly connections: number, readonly reason?: string }
+interface OpenSpan {
+  readonly span: Span
+  readonly context: Context
+  /** Aborts when the broker will deliver the message again. */
+  readonly gone: AbortSignal | undefined
+}
 
 /** Written out, as types that are published must not be of a package that may not be installed. */
 export interface Tracing {
-  /** The same way in for what the queues deliver, with a span for each. */
-  process (receive: (origin: Origin) => unknown): (origin: Origin) => unknown
-  /** The same way for notifications: they take the trace along to other instances, where there are some. */
-  watch (route: Router['route']): Router['route']
-  /** The same way in for what other instances ask to be delivered here. */
-  host (deliver: (delivery: Delivery) => Routed | Promise<Routed>): (delivery: Delivery) => Routed | Promise<Routed>
+  /** A span for each message, and for each notification that a peer asks for. */
+  readonly observer: Observer
+  /** The trace of a message, or of the call that is running, for a peer that goes on with it. */
+  inject (origin: Origin | undefined): Record<string, string>
   /** At the end: what has no outcome by now has none in this process. */
   close (): void
 }
@@ -48,13 +48,13 @@ export async function loadTracing (options: Options, log: FastifyBaseLogger, loa
  * A span for each message, from its arrival until its outcome is known, in the trace that its headers name; by the
  * semantic conventions for messaging. Routing keys are left out, as they may name users; so are users and contents.
  */
-function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, { amqpUrl, queue, relay, cluster }: Options, log: FastifyBaseLogger): Tracing {
+function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, options: Options, log: FastifyBaseLogger): Tracing {
   const tracer = trace.getTracer('fastify-notification')
-  const exchange = relay.exchange ?? `${[queue].flat()[0]}.relay`
-  const server = serverAttributes(amqpUrl)
-  const contexts = new WeakMap<Origin, Context>()
-  /** Those without an outcome, with what aborts when the broker will deliver the message again. */
-  const open = new Map<Span, AbortSignal | undefined>()
+  const server = serverAttributes(options.amqpUrl)
+  /** By the message, or by the notification of a peer. */
+  const spans = new WeakMap<object, OpenSpan>()
+  /** Those without an outcome. */
+  const open = new Set<OpenSpan>()
   const watched = new WeakSet<AbortSignal>()
 
   function start (destination: string, parent: Context, attributes: Attributes): { span: Span, own: Context } {
@@ -80,104 +80,77 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
     return traceId !== undefined && trace.getSpanContext(active)?.traceId === traceId ? active : extracted
   }
 
-  function end (span: Span, { outcome, connections, reason }: Outcome): void {
-    open.delete(span)
+  function begin (subject: object, destination: string, parent: Context, gone: AbortSignal | undefined, attributes: Attributes): void {
+    const { span, own } = start(destination, parent, attributes)
+    const opened = { span, context: own, gone }
+    spans.set(subject, opened)
+    open.add(opened)
+    if (gone === undefined || watched.has(gone)) return
+    watched.add(gone)
+    gone.addEventListener('abort', () => abandonAll(gone), { once: true })
+  }
+
+  function end (subject: object | undefined, outcome: string, connections: number, reason?: string): void {
+    const opened = subject && spans.get(subject)
+    if (opened !== undefined && open.delete(opened)) endSpan(opened, outcome, connections, reason)
+  }
+
+  function endSpan ({ span }: OpenSpan, outcome: string, connections: number, reason?: string): void {
     span.setAttributes({ 'notification.outcome': outcome, 'notification.connections': connections })
     if (reason !== undefined) span.setAttribute('error.type', reason).setStatus({ code: SpanStatusCode.ERROR })
     span.end()
   }
 
-  function fail (span: Span, error: unknown): void {
-    const { code, name } = error as { code?: string, name?: string }
-    end(span, { outcome: 'failed', connections: 0, reason: code ?? name ?? 'unknown' })
-  }
-
-  /** Does what a span is for, and ends it when the outcome is known. */
-  function run<T> (span: Span, deliver: () => T, gone?: AbortSignal): T {
-    try {
-      const result = deliver()
-      if (result instanceof Promise) return follow(span, result, gone) as T
-      end(span, result as Outcome)
-      return result
-    } catch (error) {
-      if (span.isRecording()) fail(span, error)
-      throw error
-    }
-  }
-
-  /**
-   * Ends a span later; at the latest when the broker is about to deliver the message again.
-   * @returns the same outcome, once the span has ended; an error of the span's end is the message's own
-   */
-  async function follow (span: Span, result: Promise<Outcome>, gone: AbortSignal | undefined): Promise<Outcome> {
-    open.set(span, gone)
-    if (gone !== undefined && !watched.has(gone)) {
-      watched.add(gone)
-      gone.addEventListener('abort', () => abandon(gone), { once: true })
-    }
-    let outcome: Outcome
-    try {
-      outcome = await result
-    } catch (error) {
-      if (open.has(span)) fail(span, error)
-      throw error
-    }
-    if (open.has(span)) end(span, outcome)
-    return outcome
-  }
-
-  function abandon (gone?: AbortSignal): void {
-    for (const [span, signal] of open) {
-      if (gone !== undefined && signal !== gone) continue
+  /** Ends what has no outcome, as the broker delivers it again. */
+  function abandonAll (gone?: AbortSignal): void {
+    for (const opened of open) {
+      if (gone !== undefined && opened.gone !== gone) continue
+      open.delete(opened)
       try {
-        end(span, ABANDONED)
+        endSpan(opened, 'abandoned', 0)
       } catch (err) {
         log.error({ err }, 'span not ended')
       }
     }
   }
 
+  const observer: Observer = {
+    received (origin, notification) {
+      const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin as QueueMessage
+      begin(origin, queue, parentOf(headers ?? {}), gone, {
+        'messaging.message.body.size': content.length,
+        'messaging.rabbitmq.message.delivery_tag': deliveryTag,
+        ...(typeof messageId === 'string' && { 'messaging.message.id': messageId }),
+        ...(notification !== undefined && { 'notification.id': notification.payload.id })
+      })
+    },
+
+    hosted (notification) {
+      const parent = propagation.extract(ROOT_CONTEXT, notification.trace ?? {})
+      begin(notification, exchangeOf(options as BrokerOptions), parent, undefined, { 'notification.id': notification.payload.id })
+    },
+
+    rejected: (origin, reason) => end(origin, 'dead-lettered', 0, reason),
+    settled: (notification, origin, _kind, { outcome, connections }) => end(origin ?? notification, outcome, connections),
+    abandoned: (notification, origin) => end(origin ?? notification, 'abandoned', 0),
+    failed (notification, origin, error) {
+      const { code, name } = error as { code?: string, name?: string }
+      end(origin ?? notification, 'failed', 0, code ?? name ?? 'unknown')
+    },
+    settledLate () {},
+    run: (subject, step) => context.with(spans.get(subject)?.context ?? context.active(), step)
+  }
+
   return {
-    process (receive) {
-      return origin => {
-        const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin
-        const { span, own } = start(queue, parentOf(headers ?? {}), {
-          'messaging.message.body.size': content.length,
-          'messaging.rabbitmq.message.delivery_tag': deliveryTag,
-          ...(typeof messageId === 'string' && { 'messaging.message.id': messageId })
-        })
-        contexts.set(origin, own)
-        return run(span, () => context.with(own, receive, undefined, origin), gone)
-      }
+    observer,
+
+    inject (origin) {
+      const carrier: Record<string, string> = {}
+      propagation.inject((origin && spans.get(origin)?.context) ?? context.active(), carrier)
+      return carrier
     },
 
-    watch (route) {
-      return (notification, origin, isForAll) => {
-        const own = origin === undefined ? context.active() : contexts.get(origin)!
-        if (origin !== undefined) trace.getSpan(own)!.setAttribute('notification.id', notification.payload.id)
-        if (!cluster || isForAll === true) return route(notification, origin, isForAll)
-        const carrier: Record<string, string> = {}
-        propagation.inject(own, carrier)
-        return route({ ...notification, trace: carrier }, origin, isForAll)
-      }
-    },
-
-    host (deliver) {
-      return delivery => {
-        const { notification } = delivery
-        let started: ReturnType<typeof start>
-        try {
-          started = start(exchange, propagation.extract(ROOT_CONTEXT, notification.trace ?? {}), { 'notification.id': delivery.id })
-        } catch (err) {
-          log.error({ err }, 'span not started') // the instance that asks would ask again and again
-          return deliver(delivery)
-        }
-        const { span, own } = started
-        return run(span, () => context.with(own, deliver, undefined, delivery))
-      }
-    },
-
-    close: () => abandon()
+    close: () => abandonAll()
   }
 }
 

@@ -1,5 +1,5 @@
 import { wallClockLead } from '../clock.js'
-import type { Held } from '../hold/store.js'
+import type { HeldTimes } from '../delivery/doors.js'
 
 /** When a notification that was given back had been routed for the first time, in microseconds since 1970. */
 export const HELD_SINCE = 'x-notification-held-since'
@@ -7,13 +7,11 @@ export const HELD_SINCE = 'x-notification-held-since'
 /** When it expires, in milliseconds since 1970; left out if it does not. */
 export const EXPIRES_AT = 'x-notification-expires-at'
 
-type Times = Pick<Held, 'position' | 'expiresAt'>
-
 /**
  * The headers by which the next process knows how old a notification is, by the wall clock.
  * @param lead of the wall clock, the same for all that are given back, or their order would change
  */
-export function toHeaders ({ position, expiresAt }: Times, lead: number): Record<string, number> {
+export function toHeaders ({ position, expiresAt }: HeldTimes, lead: number): Record<string, number> {
   return {
     [HELD_SINCE]: position + lead * 1_000,
     ...(expiresAt !== Infinity && { [EXPIRES_AT]: Math.ceil(expiresAt) + lead })
@@ -27,7 +25,7 @@ export function toHeaders ({ position, expiresAt }: Times, lead: number): Record
  * @param maxAge of the hold, in milliseconds
  * @returns undefined where there are none
  */
-export function timesBefore (headers: Readonly<Record<string, unknown>> | undefined, fresh: Times, now: () => number, maxAge: number): Times | undefined {
+export function timesBefore (headers: Readonly<Record<string, unknown>> | undefined, fresh: HeldTimes, now: () => number, maxAge: number): HeldTimes | undefined {
   const since = headers?.[HELD_SINCE]
   if (!isTime(since)) return undefined
   const lead = now === Date.now ? 0 : wallClockLead()

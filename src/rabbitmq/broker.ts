@@ -1,19 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { exchangeOf, NOBODY } from '../cluster/exchange.js'
-import { createCluster, type Cluster, type Hosts } from '../cluster/index.js'
+import { createCluster, type Cluster, type ClusterParts } from '../cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
-import { createDeadLetters, type DeadLetterReason, type DeadLetters } from './dead-letters.js'
-import type { NearLimit, Origin, Routed } from '../delivery/delivery.js'
-import type { Journal } from '../observability/journal.js'
-import { decode, InvalidMessage, type Notification } from './message.js'
+import { createDeadLetters, type DeadLetters } from './dead-letters.js'
+import type { Dispatcher } from '../delivery/dispatcher.js'
+import type { DeadLetterReason, Observer, PeerListener, Result } from '../delivery/doors.js'
+import type { Notification } from '../delivery/notification.js'
+import { decode, InvalidMessage } from './message.js'
 import type { Times } from '../observability/metrics/index.js'
 import { queuesOf, type BrokerOptions } from '../options/schema.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import type { Registry } from '../delivery/registry.js'
 import type { Stats } from '../observability/stats.js'
 import { Teardown } from '../teardown.js'
-import type { Tracing } from '../observability/tracing.js'
+import type { NearLimit, QueueMessage } from './queue-message.js'
 import { within } from '../with-timeout.js'
 import { withoutText } from '../observability/without-text.js'
 
@@ -54,18 +55,16 @@ export interface BrokerParts {
   options: BrokerOptions
   registry: Registry
   stats: Stats
+  observer: Observer
+  dispatcher: Pick<Dispatcher, 'deliver'> & PeerListener
   log: FastifyBaseLogger
-  /** Takes a notification over; its outcome is known at once, or later. */
-  route (notification: Notification, origin: Origin): Routed | Promise<Routed>
-  /** What other instances may ask. */
-  hosts: Hosts
-  journal: Journal | undefined
-  tracing: Tracing | undefined
+  /** What other instances ask beside deliveries. */
+  peers: Pick<ClusterParts, 'broadcast' | 'closeConnections' | 'traceOf'>
   /** With `metrics`. */
   times: Times | undefined
 }
 
-export function createBroker ({ options, registry, stats, log, route, hosts, journal, tracing, times }: BrokerParts): Broker {
+export function createBroker ({ options, registry, stats, observer, dispatcher, log, peers, times }: BrokerParts): Broker {
   const publisher: Publisher = createPublisher(options, log, options.cluster
     ? {
         prepare: async model => { await cluster?.prepare(model) },
@@ -73,37 +72,38 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
         opened: () => cluster?.resume()
       }
     : {})
-  const cluster = options.cluster ? createCluster({ options, registry, publisher, stats, log, hosts, times }) : undefined
+  const cluster = options.cluster ? createCluster({ options, registry, publisher, stats, log, listener: dispatcher, ...peers, times }) : undefined
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const timed = times?.timed(receive) ?? receive
-  const handle = tracing?.process(timed) ?? timed
-  const consumers = queues.map(queue => createConsumer({ options, queue, stats, log, handle, failed, whenMovable }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, deadLetters, stats, log, handle: receive, failed, whenMovable }))
 
   /** The one way in for what the queues deliver. */
-  function receive (origin: Origin): Routed | Promise<Routed> {
-    const decoded = decode(origin.message, options.limits.messageBytes)
-    if (decoded instanceof InvalidMessage) return deadLetter(origin, decoded.reason, decoded.detail)
-    return origin.nearLimit === undefined ? route(decoded, origin) : rescue(decoded, origin, origin.nearLimit)
+  function receive (message: QueueMessage): unknown {
+    const decoded = decode(message.message, options.limits.messageBytes)
+    observer.received(message, decoded instanceof InvalidMessage ? undefined : decoded)
+    return observer.run === undefined ? take(message, decoded) : observer.run(message, () => take(message, decoded))
   }
 
-  async function deadLetter (origin: Origin, reason: DeadLetterReason, detail: string, notification?: Notification): Promise<Routed & { reason: DeadLetterReason }> {
-    await deadLetters.add(origin, reason, detail)
-    stats.count('dead-lettered', reason)
-    journal?.deadLettered(origin, reason, notification)
-    return { outcome: 'dead-lettered', connections: 0, reason }
+  function take (message: QueueMessage, decoded: Notification | InvalidMessage): unknown {
+    if (decoded instanceof InvalidMessage) return deadLetter(message, decoded.reason, decoded.detail)
+    return message.nearLimit === undefined ? dispatcher.deliver(decoded, message) : rescue(decoded, message, message.nearLimit)
+  }
+
+  async function deadLetter (message: QueueMessage, reason: DeadLetterReason, detail: string, notification?: Notification): Promise<void> {
+    await deadLetters.add(message, reason, detail)
+    observer.rejected(message, reason, notification)
   }
 
   /** Moves a message to the dead-letter queue before the broker drops it, unless its outcome is known soon. */
-  async function rescue (notification: Notification, origin: Origin, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Routed> {
+  async function rescue (notification: Notification, message: QueueMessage, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Result | void> {
     if (treatment === 'attempt') {
-      const outcome = route(notification, origin)
-      if (!(outcome instanceof Promise) || await within(ATTEMPT_TIMEOUT, outcome, origin.gone)) return await outcome
+      const result = dispatcher.deliver(notification, message)
+      if (!(result instanceof Promise) || await within(ATTEMPT_TIMEOUT, result, message.gone)) return await result
     }
     // A client that has it may still acknowledge it: then it is in both places.
-    origin.isMoved = true
+    message.isMoved = true
     const detail = `returned ${deliveryCount} times, and the broker drops it beyond ${deliveryLimit}`
-    return await deadLetter(origin, 'delivery-limit', detail, notification)
+    await deadLetter(message, 'delivery-limit', detail, notification)
   }
 
   /** Resolves when dead letters can be published, or after the time that connecting may take. */
@@ -113,9 +113,9 @@ export function createBroker ({ options, registry, stats, log, route, hosts, jou
   }
 
   /** A client may have the message already: to find it in the dead-letter queue too is better than to lose it. */
-  async function failed (origin: Origin, error: unknown): Promise<void> {
+  async function failed (message: QueueMessage, error: unknown): Promise<void> {
     const { name, code } = withoutText(error)
-    await deadLetter(origin, 'internal-error', `an unexpected error: ${code ?? name}`)
+    await deadLetter(message, 'internal-error', `an unexpected error: ${code ?? name}`)
   }
 
   return {

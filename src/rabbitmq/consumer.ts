@@ -4,11 +4,12 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from './amqplib.js'
 import { createBrokerConnection } from './connection.js'
+import type { DeadLetters } from './dead-letters.js'
 import { DeclaredQueue, type Declared } from './declared-queue.js'
 import { DeliveryLimitWatch, treatmentOf, type ReturnCounts } from './delivery-limit.js'
-import type { NearLimit, Origin } from '../delivery/delivery.js'
 import { errors } from '../errors.js'
 import type { BrokerOptions } from '../options/schema.js'
+import { QueueMessage, type NearLimit } from './queue-message.js'
 import { onOwnChannel, ownQueue } from './topology.js'
 import { createSettlement, type Settlement } from './ack-batcher.js'
 import { Standby } from './standby.js'
@@ -21,21 +22,22 @@ export type Consumer = ReturnType<typeof createConsumer>
 export interface ConsumerOptions {
   options: BrokerOptions
   queue: string
+  deadLetters: DeadLetters
   stats: Stats
   log: FastifyBaseLogger
   /**
    * Takes a message over; done, or fulfilled, when its outcome is known. Its `gone` aborts when the broker will deliver
    * the message again, as its channel is dead.
    */
-  handle (origin: Origin): unknown
+  handle (message: QueueMessage): unknown
   /** Takes a message over that could not be handled, as of an unexpected error; fulfilled when it may be settled. */
-  failed (origin: Origin, error: unknown): Promise<unknown>
+  failed (message: QueueMessage, error: unknown): Promise<unknown>
   /** Resolves when messages can be moved to the dead-letter queue, or after a while. */
   whenMovable (): Promise<void>
 }
 
 /** Consumes a queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, queue, stats, log, handle, failed, whenMovable }: ConsumerOptions) {
+export function createConsumer ({ options, queue, deadLetters, stats, log, handle, failed, whenMovable }: ConsumerOptions) {
   const { prefetch, cluster, deadLetterQueue, deliveryLimit } = options
   const source = new DeclaredQueue({ queue, declaration: ownQueue(deadLetterQueue), deliveryLimit, log })
   const standby = new Standby(queue, log)
@@ -144,17 +146,17 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
     if (standby.isOn) standby.activate()
     const settle = () => {
       if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
-      if (!own.settle(message)) stats.count('abandoned')
+      if (!own.settle(message)) stats.abandoned()
       else if (!isProving) prove(channel)
     }
-    const origin: Origin = { message, queue, gone, nearLimit: near }
+    const arrived = new QueueMessage(message, queue, gone, deadLetters, near)
     try {
-      const outcome = handle(origin)
+      const outcome = handle(arrived)
       // Most outcomes are known at once: a promise for each would cost more than the look-up that it waits for.
-      if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => fail(origin, error, settle))
+      if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => fail(arrived, error, settle))
       else settle()
     } catch (error) {
-      fail(origin, error, settle)
+      fail(arrived, error, settle)
     }
   }
 
@@ -169,14 +171,14 @@ export function createConsumer ({ options, queue, stats, log, handle, failed, wh
    * Sees to a message of which nobody knows what became: unsettled, it would hold a place of the prefetch for ever. What
    * amqplib calls must not throw, as that would close the channel.
    */
-  async function fail (origin: Origin, err: unknown, settle: () => void): Promise<void> {
-    if (origin.gone.aborted) return // the broker delivers it again
+  async function fail (message: QueueMessage, err: unknown, settle: () => void): Promise<void> {
+    if (message.gone.aborted) return // the broker delivers it again
     log.error({ error: withoutText(err), queue }, 'message failed unexpectedly')
     try {
-      await failed(origin, err)
+      await failed(message, err)
       settle()
     } catch (err) {
-      if (!origin.gone.aborted) log.error({ err, queue }, 'message not settled')
+      if (!message.gone.aborted) log.error({ err, queue }, 'message not settled')
     }
   }
 

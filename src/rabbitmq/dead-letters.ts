@@ -3,20 +3,17 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { EXPIRES_AT, HELD_SINCE } from './age-headers.js'
-import type { Origin } from '../delivery/delivery.js'
+import type { QueueMessage } from './queue-message.js'
+import type { DeadLetterReason } from '../delivery/doors.js'
 import { errors } from '../errors.js'
-import type { InvalidReason } from './message.js'
 import type { BrokerOptions } from '../options/schema.js'
 import type { Publisher } from './publisher.js'
 
-const reasons = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'] as const satisfies ReadonlyArray<InvalidReason | 'offline' | 'delivery-limit' | 'internal-error'>
-
-/** Why a message is in the dead-letter queue. */
-export type DeadLetterReason = (typeof reasons)[number]
+const reasons: readonly DeadLetterReason[] = ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error']
 
 /** The headers that a dead letter has besides those of the message. */
 export const DeadLetterHeadersSchema = Type.Object({
-  'x-notification-reason': Type.Unsafe<DeadLetterReason>(Type.String({ enum: reasons, description: 'why it is here' })),
+  'x-notification-reason': Type.Unsafe<DeadLetterReason>(Type.String({ enum: [...reasons], description: 'why it is here' })),
   'x-notification-detail': Type.String({ description: 'the same in words' }),
   'x-notification-time': Type.String({ format: 'date-time', description: 'when it came here' }),
   'x-notification-queue': Type.Optional(Type.String({ description: 'the queue that it came from, if from one' })),
@@ -25,6 +22,9 @@ export const DeadLetterHeadersSchema = Type.Object({
   'x-notification-publish-id': Type.Optional(Type.Integer({ description: "a number of the plugin's own" }))
 })
 type DeadLetterHeaders = Static<typeof DeadLetterHeadersSchema>
+
+/** What a queue has delivered. */
+type Delivered = Pick<QueueMessage, 'message' | 'queue' | 'gone'>
 
 export type DeadLetters = ReturnType<typeof createDeadLetters>
 
@@ -49,7 +49,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
   /** The letters that are under way, by their messages. */
   const adding = new WeakMap<ConsumeMessage, Promise<void>>()
 
-  async function publishDelivered ({ message, queue, gone }: Origin, why: DeadLetterReason, detail: string): Promise<void> {
+  async function publishDelivered ({ message, queue, gone }: Delivered, why: DeadLetterReason, detail: string): Promise<void> {
     const { exchange, routingKey } = message.fields
     const headers: DeadLetterHeaders = {
       ...reasonHeaders(why, detail),
@@ -87,9 +87,9 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
      * @returns when the broker has confirmed it
      * @throws AbortError
      */
-    async add (origin: Origin, why: DeadLetterReason, detail: string): Promise<void> {
-      const { message } = origin
-      const added = adding.get(message) ?? publishDelivered(origin, why, detail).finally(() => adding.delete(message))
+    async add (delivered: Delivered, why: DeadLetterReason, detail: string): Promise<void> {
+      const { message } = delivered
+      const added = adding.get(message) ?? publishDelivered(delivered, why, detail).finally(() => adding.delete(message))
       adding.set(message, added) // one letter for one message, whoever asks for it
       await added
     },

@@ -2,10 +2,10 @@ import { randomFillSync } from 'node:crypto'
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Delivery } from '../delivery/delivery.js'
-import { joinFrames, TextFrame } from './frames.js'
-import type { Gathering } from './write-batcher.js'
+import type { Subscriber } from '../delivery/doors.js'
 import type { Payload } from '../delivery/payload.js'
+import { framesOf, joinFrames, TextFrame } from './frames.js'
+import type { Gathering } from './write-batcher.js'
 import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
 
 /** What all connections have in common. */
@@ -32,15 +32,12 @@ function createId (): string {
   return random.toString('hex', from, randomUsed)
 }
 
-const NOTHING: ReadonlyMap<string, Delivery> = new Map()
-
 /** One WebSocket of one user. */
-export class Connection {
+export class Connection implements Subscriber {
   readonly id = createId()
-  /** Whether its client speaks `notification.v1`. */
-  readonly isRich: boolean
-  /** What it was handed and has not acknowledged, by id, the oldest first. */
-  readonly unacked: ReadonlyMap<string, Delivery>
+  /** Whether its client speaks `notification.v1`, and so acknowledges. */
+  readonly acknowledges: boolean
+  unackedCount = 0
   /** With which code it is being closed from here. */
   closeCode: number | undefined
   /** Whether it has been pinged and has not answered. */
@@ -67,8 +64,7 @@ export class Connection {
     private readonly gathering?: Gathering
   ) {
     this.stream = streamOf(socket)
-    this.isRich = gathering !== undefined && socket.protocol === SUBPROTOCOL
-    this.unacked = this.isRich ? new Map() : NOTHING
+    this.acknowledges = gathering !== undefined && socket.protocol === SUBPROTOCOL
   }
 
   get isOpen (): boolean {
@@ -91,17 +87,23 @@ export class Connection {
       this.rules.onSlow(this)
       return false
     }
-    if (this.isRich) {
+    if (this.acknowledges) {
       this.credit++
       this.claims++
     }
-    this.write(!this.isRich ? payload.plain : redelivered ? payload.redelivered : payload.rich)
+    const frames = framesOf(payload)
+    this.write(!this.acknowledges ? frames.plain : redelivered ? frames.redelivered : frames.rich)
     return true
+  }
+
+  /** Tells its client that another connection of the user has acknowledged a notification. */
+  dismiss (id: string): void {
+    this.tell({ type: 'dismiss', id })
   }
 
   /** Says something about the connection itself to a client that speaks `notification.v1`. */
   tell (frame: ServerFrame): void {
-    if (this.isRich && this.isOpen && this.waiting <= this.rules.bufferedBytes) this.write(new TextFrame(JSON.stringify(frame)))
+    if (this.acknowledges && this.isOpen && this.waiting <= this.rules.bufferedBytes) this.write(new TextFrame(JSON.stringify(frame)))
   }
 
   /** Takes one of the ack frames that it may send; false where there is none left. */

@@ -1,4 +1,6 @@
+import type { Payload } from '../delivery/payload.js'
 import { allocate } from './buffer-pool.js'
+import { encodeNotification } from './protocol.js'
 
 /** Final frame, text (RFC 6455 §5.2). */
 const FIN_TEXT = 0x81
@@ -94,4 +96,39 @@ export function joinFrames (frames: readonly TextFrame[], length: number): Chunk
 
 function headerLength (length: number): number {
   return length < LENGTH_IN_TWO ? 2 : length < 65_536 ? 4 : 10
+}
+
+/** The frames of one payload: each is encoded at most once, for however many sockets. */
+export class PayloadFrames {
+  #plain: TextFrame | undefined
+  #rich: TextFrame | undefined
+  #redelivered: TextFrame | undefined
+
+  constructor (readonly payload: Payload) {}
+
+  /** For a client that offered no subprotocol. */
+  get plain (): TextFrame {
+    return (this.#plain ??= new TextFrame(this.payload.text))
+  }
+
+  /** For a client of `notification.v1`. */
+  get rich (): TextFrame {
+    return (this.#rich ??= new TextFrame(encodeNotification(this.payload, false)))
+  }
+
+  /** The same, where the client may have seen it before. */
+  get redelivered (): TextFrame {
+    return (this.#redelivered ??= new TextFrame(encodeNotification(this.payload, true)))
+  }
+}
+
+let latest: PayloadFrames | undefined
+
+/**
+ * Gets the frames of a payload. The connections of a user, and all recipients of one content, are sent to one after the
+ * other, so it is enough to remember the frames of the latest payload.
+ */
+export function framesOf (payload: Payload): PayloadFrames {
+  if (latest?.payload !== payload) latest = new PayloadFrames(payload)
+  return latest
 }

@@ -40,7 +40,7 @@ export function policeInbound (connection: Connection, { limits, acknowledged, c
 
   function onMessage (data: RawData, isBinary: boolean): void {
     const bytes = data as Buffer
-    if (connection.isRich && !isBinary && bytes.length <= frameBytes) {
+    if (connection.acknowledges && !isBinary && bytes.length <= frameBytes) {
       onFrame(bytes.toString())
       return
     }

@@ -7,7 +7,7 @@ import { Connection, type ConnectionRules } from './connection.js'
 import { errors } from '../errors.js'
 import { Gathering } from './write-batcher.js'
 import { createHeartbeat } from './heartbeat.js'
-import { kind } from '../rabbitmq/message.js'
+import { describeValue } from '../delivery/notification.js'
 import type { Options } from '../options/schema.js'
 import type { Registry } from '../delivery/registry.js'
 import { Teardown } from '../teardown.js'
@@ -63,7 +63,7 @@ export type Sockets = ReturnType<typeof createSockets>
 
 interface SocketsParts {
   options: Options
-  registry: Registry
+  registry: Registry<Connection>
   /** The WebSocket server of @fastify/websocket. */
   server: WebSocketServer
   log: FastifyBaseLogger
@@ -151,8 +151,8 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
 
   function close (connection: Connection, code: number, reason: string): boolean {
     if (!connection.isOpen) return false
-    end(connection)
     hooks.noted?.(connection, 'closing', code)
+    end(connection)
     connection.close(code, reason)
     return true
   }
@@ -165,7 +165,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
   }
 
   function find (userId: string, socket: WebSocket): Connection | undefined {
-    return registry.find(userId, socket) ?? [...pending.get(userId) ?? []].find(connection => connection.socket === socket)
+    return registry.of(userId).find(connection => connection.socket === socket) ?? [...pending.get(userId) ?? []].find(connection => connection.socket === socket)
   }
 
   return {
@@ -281,7 +281,7 @@ export function createSockets ({ options, registry, server, log, hooks }: Socket
 /** @throws FST_NOTIFICATION_INVALID_SOCKET */
 function assertOpen (socket: WebSocket): void {
   const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(kind(socket))
+  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(describeValue(socket))
   if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 

@@ -1,4 +1,4 @@
-import { context, propagation, trace, type Context, type TextMapGetter } from '@opentelemetry/api'
+import { context, propagation, ROOT_CONTEXT, trace, type Context, type TextMapGetter } from '@opentelemetry/api'
 import { BasicTracerProvider, type Span, type SpanProcessor } from '@opentelemetry/sdk-trace-base'
 import Fastify, { type FastifyBaseLogger } from 'fastify'
 import { Registry, Histogram } from 'prom-client'
@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.js'
 import { connectRich } from '../support/rich-client.js'
 
 /** As the application's own part of OpenTelemetry may be. */
-const broken = { extract: false, end: false }
+const broken = { extract: false, end: false, with: false }
 
 trace.setGlobalTracerProvider(new BasicTracerProvider({
   spanProcessors: [{
@@ -30,6 +30,16 @@ propagation.setGlobalPropagator({
   fields: () => []
 })
 context.disable()
+context.setGlobalContextManager({
+  active: () => ROOT_CONTEXT,
+  with (_context, step, self, ...args) {
+    if (broken.with) throw new URIError('a context manager that throws: secret')
+    return Reflect.apply(step, self, args)
+  },
+  bind: (_context, target) => target,
+  enable () { return this },
+  disable () { return this }
+})
 
 const prefetch = 2
 const bodies = Array.from({ length: 5 }, (_, n) => ({ userId: '123', content: n, id: `n${n}` }))
@@ -46,7 +56,33 @@ async function assertDeadLettered (t: Test, broker: TestBroker, queue: string, {
   t.equal((await broker.channel.checkQueue(queue)).messageCount, 0)
 }
 
-test('fault 84: a propagator that throws: each message is dead-lettered, and none holds a place of the prefetch', async t => {
+/** They arrive, once, and nothing else becomes of them; the log has a line that names the error. */
+async function assertDelivered (t: Test, broker: TestBroker, queue: string, { app, log }: Pick<TestApp, 'app' | 'log'>, event: string, name: string): Promise<void> {
+  await eventually(() => app.notifier.health().unsettled === 0, 'all are settled')
+  t.match(app.notifier.stats().deadLettered, { 'internal-error': 0 })
+  t.equal((await broker.takeAll(`${queue}.dead`)).length, 0)
+  t.match(await log.line('observer failed'), { level: 50, event, error: { name, at: [/^at /] } })
+  t.equal(log.lines.filter(({ msg, event: of }) => msg === 'observer failed' && of === event).length, 1, 'once, not for each message')
+  t.notMatch(JSON.stringify(log.lines), 'secret', 'the text of an error may quote a message')
+}
+
+test('fault 84: an error that nobody expects: each message is dead-lettered, and none holds a place of the prefetch', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const running = await startApp(t, { amqpUrl: broker.url, queue, prefetch, tracing: true, journal: 100 })
+  const client = await connectClient(t, running.notifications('123'))
+  broken.with = true
+  t.teardown(() => { broken.with = false })
+  await broker.publish(queue, ...bodies)
+  await assertDeadLettered(t, broker, queue, running, 'an unexpected error: URIError')
+  t.match(running.app.notifier.trace(), [{ event: 'connected' }, ...bodies.map(() => ({ event: 'dead-lettered', reason: 'internal-error', queue }))])
+
+  broken.with = false
+  await broker.publish(queue, { userId: '123', content: 'well again' })
+  t.same(await client.received(1), ['well again'])
+})
+
+test('fault 84: a propagator that throws changes nothing of what becomes of a message', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const running = await startApp(t, { amqpUrl: broker.url, queue, prefetch, tracing: true, journal: 100 })
@@ -54,16 +90,12 @@ test('fault 84: a propagator that throws: each message is dead-lettered, and non
   broken.extract = true
   t.teardown(() => { broken.extract = false })
   await broker.publish(queue, ...bodies)
-  await assertDeadLettered(t, broker, queue, running, 'an unexpected error: TypeError')
-  t.match(running.app.notifier.trace(), [{ event: 'connected' }, ...bodies.map(() => ({ event: 'dead-lettered', reason: 'internal-error', queue }))])
-
-  broken.extract = false
-  await broker.publish(queue, { userId: '123', content: 'well again' })
-  t.same(await client.received(1), ['well again'])
+  t.same(await client.received(bodies.length), bodies.map(({ content }) => String(content)))
+  await assertDelivered(t, broker, queue, running, 'received', 'TypeError')
 })
 
 for (const settle of ['sent', 'acknowledged'] as const) {
-  test(`fault 84: a span processor that throws when it is ${settle}: the client has it, and the dead-letter queue too`, async t => {
+  test(`fault 84: a span processor that throws when a message is ${settle} changes nothing of what becomes of it`, async t => {
     const broker = await useBroker(t)
     const queue = broker.queueName()
     const running = await startApp(t, { amqpUrl: broker.url, queue, prefetch, tracing: true, settle })
@@ -75,7 +107,7 @@ for (const settle of ['sent', 'acknowledged'] as const) {
       await client.framesReceived(n + 1)
       client.ack(id)
     }
-    await assertDeadLettered(t, broker, queue, running, 'an unexpected error: RangeError')
+    await assertDelivered(t, broker, queue, running, 'settled', 'RangeError')
   })
 }
 
@@ -87,7 +119,8 @@ test('fault 84: a histogram of the application that throws: the same', async t =
   const histogram = registry.getSingleMetric('fastify_notification_delivery_since_consumption_seconds') as Histogram
   histogram.observe = () => { throw new SyntaxError('broken') }
   await broker.publish(queue, ...bodies)
-  await assertDeadLettered(t, broker, queue, running, 'an unexpected error: SyntaxError')
+  await eventually(() => running.app.notifier.stats().offline === bodies.length, 'all have their outcome')
+  await assertDelivered(t, broker, queue, running, 'settled', 'SyntaxError')
 })
 
 test('fault 84: a logger that throws changes nothing of what becomes of a message', async t => {

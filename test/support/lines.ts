@@ -1,12 +1,13 @@
 import { EventEmitter, once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Test } from 'tap'
-import type { Connection } from '../../src/websocket/connection.js'
 import { Delivery } from '../../src/delivery/delivery.js'
-import { createLines } from '../../src/delivery/hold-drain.js'
+import type { Subscriber } from '../../src/delivery/doors.js'
+import { Hold } from '../../src/delivery/hold.js'
+import { Mailboxes } from '../../src/delivery/mailbox.js'
+import { compose } from '../../src/delivery/notification.js'
+import { Registry } from '../../src/delivery/registry.js'
 import { createMemoryHold } from '../../src/hold/memory.js'
-import { compose } from '../../src/rabbitmq/message.js'
-import { createRegistry } from '../../src/delivery/registry.js'
 import { createApp } from './app.js'
 
 const NOW = Date.now() * 1_000
@@ -15,39 +16,40 @@ const NOW = Date.now() * 1_000
 export function setUpLines (t: Test, maxCount = 100) {
   const { app } = createApp(t)
   const memory = createMemoryHold({ maxCount, maxAge: 1e9, maxBytes: 1e9, totalBytes: 1e9 }, { dropped: () => t.fail('dropped') })
-  const registry = createRegistry()
+  const subscribers = new Registry()
+  const mailboxes = new Mailboxes()
   const events = new EventEmitter()
   const late = new Map<string, Promise<void>>()
   const taken: string[] = []
-  const known = new Set<string>()
   let room = 0
 
-  const lines = createLines({
-    registry,
+  const hold = new Hold({
+    subscribers,
+    mailboxes,
     log: app.log,
     kept: ({ id }) => { events.emit(`kept ${id}`) },
     failed: (_delivery, error) => t.error(error),
     abandoned: () => t.fail('abandoned'),
     settledLate: () => t.fail('late'),
     // Adds of some are slow.
-    store: { ...memory, size: 0, async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } },
+    store: { ...memory, async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } },
     inFlight: {
       hasRoom: () => room > 0,
-      offer ({ id }) {
+      offer (delivery) {
+        const { userId, id } = delivery
         room--
         taken.push(id)
-        known.add(id)
+        mailboxes.open(userId).inFlight.set(id, delivery)
         events.emit('taken')
         return true
       },
-      relieved: () => [],
-      find: (_userId, id) => known.has(id) ? {} as Delivery : undefined
+      relieved: () => []
     }
   })
-  t.teardown(() => lines.close())
+  t.teardown(() => hold.close())
 
   return {
-    lines,
+    hold,
     taken,
     /** Lets the adds of some ids wait until the returned function is called. */
     delayAdd (ids: string[]): () => void {
@@ -58,22 +60,22 @@ export function setUpLines (t: Test, maxCount = 100) {
     },
     /** @returns when the first read has been answered, and what it brought was looked at */
     async connect (): Promise<void> {
-      registry.add({ userId: '123' } as Connection)
-      lines.opened('123')
+      subscribers.add({ userId: '123' } as Subscriber)
+      hold.start('123')
       await turn()
     },
     disconnect () {
-      for (const connection of registry.of('123')) registry.delete(connection)
-      lines.changed('123')
+      for (const subscriber of subscribers.of('123')) subscribers.delete(subscriber)
+      mailboxes.get('123')?.drain?.touch()
     },
     /** As another instance does with the same store. */
     keepElsewhere: async (id: string, position: number) => { await memory.add('123', { id, content: '1', position: NOW + position, expiresAt: Infinity }) },
     makeRoom (count: number) {
       room += count
-      lines.changed('123')
+      mailboxes.get('123')?.drain?.touch()
     },
     add (id: string, position: number) {
-      lines.add(new Delivery(compose('123', id, id), NOW + position, Infinity, undefined))
+      hold.keep(mailboxes.open('123'), new Delivery(compose('123', id, id), undefined, NOW + position, Infinity))
     },
     kept: async (id: string) => { await once(events, `kept ${id}`) },
     async takenAll (count: number) {

@@ -1,14 +1,14 @@
 import { test } from 'tap'
 import { decodeFrame, encodeItem } from '../../src/cluster/protocol.js'
 import { Delivery } from '../../src/delivery/delivery.js'
-import { compose } from '../../src/rabbitmq/message.js'
+import { compose } from '../../src/delivery/notification.js'
 
 const decode = (type: unknown, value: unknown) => decodeFrame(type, Buffer.from(JSON.stringify(value)))
 
 for (const content of ['hello', '', 'é😀 "\\', { a: [1, null] }, null, 0]) {
   test(`what one instance relays, another one reads as it was: ${JSON.stringify(content)}`, async t => {
-    const delivery = new Delivery(compose('123', content, '"id"'), 1_700_000_000_000_000, Infinity, undefined)
-    const { type, frame } = decodeFrame('relay', Buffer.from(`[${encodeItem(7, delivery)}]`))!
+    const delivery = new Delivery(compose('123', content, '"id"'), undefined, 1_700_000_000_000_000, Infinity)
+    const { type, frame } = decodeFrame('relay', Buffer.from(`[${encodeItem(7, delivery, undefined)}]`))!
     t.equal(type, 'relay')
     t.match(frame, [{ relay: 7, id: '"id"', position: 1_700_000_000_000_000 }])
     const [{ json }] = frame as unknown as [{ json: string }]
@@ -17,9 +17,9 @@ for (const content of ['hello', '', 'é😀 "\\', { a: [1, null] }, null, 0]) {
 }
 
 test('what belongs to some deliveries alone is relayed with them', async t => {
-  const delivery = new Delivery({ ...compose('123', 'hello', 'id'), trace: { traceparent: '00-1-2-01' } }, 1, 2, undefined)
+  const delivery = new Delivery(compose('123', 'hello', 'id'), undefined, 1, 2)
   delivery.redelivered = true
-  t.match(decodeFrame('relay', Buffer.from(`[${encodeItem(7, delivery)}]`)), {
+  t.match(decodeFrame('relay', Buffer.from(`[${encodeItem(7, delivery, { traceparent: '00-1-2-01' })}]`)), {
     frame: [{ expiresAt: 2, redelivered: true, trace: { traceparent: '00-1-2-01' } }]
   })
 })

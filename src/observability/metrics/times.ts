@@ -1,5 +1,6 @@
 import type { ConsumeMessage } from 'amqplib'
-import type { Origin, Routed } from '../../delivery/delivery.js'
+import type { Observer } from '../../delivery/doors.js'
+import { QueueMessage } from '../../rabbitmq/queue-message.js'
 import type { Histogram } from './prom-client.js'
 
 /** No time in seconds is beyond; in milliseconds it is the year 1973. Some publish what Date.now() says. */
@@ -18,30 +19,35 @@ type Confirmed = (isRouted: boolean | undefined) => void
 
 /** Measures how long what comes from the queue takes, and what goes to other instances. */
 export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, relayReceipt }: TimeHistograms) {
-  function observe ({ message, queue }: Origin, outcome: string, begun: number): void {
+  function observe ({ message, queue, receivedAt }: QueueMessage, outcome: string): void {
     const labels = { queue, outcome }
-    sinceConsumption.observe(labels, secondsSince(begun))
+    sinceConsumption.observe(labels, secondsSince(receivedAt))
     const published = publishTime(message)
     // The clocks of two machines differ.
     if (published !== undefined) sincePublish.observe(labels, Math.max(0, (Date.now() - published) / 1_000))
   }
 
-  return {
-    /** @returns the same, measured */
-    timed (handle: (origin: Origin) => Routed | Promise<Routed>): (origin: Origin) => Routed | Promise<Routed> {
-      return origin => {
-        const begun = performance.now()
-        const routed = handle(origin)
-        if (!(routed instanceof Promise)) {
-          observe(origin, routed.outcome, begun)
-          return routed
-        }
-        return routed.then(routed => {
-          observe(origin, routed.outcome, begun)
-          return routed
-        })
-      }
+  const observer: Observer = {
+    hosted () {},
+    failed () {},
+    abandoned () {},
+    settledLate () {},
+
+    received (origin) {
+      (origin as QueueMessage).receivedAt = performance.now()
     },
+
+    rejected (origin) {
+      observe(origin as QueueMessage, 'dead-lettered')
+    },
+
+    settled (_notification, origin, _kind, { outcome }) {
+      if (origin instanceof QueueMessage) observe(origin, outcome)
+    }
+  }
+
+  return {
+    observer,
 
     /** To be called when a relay is published: who is told is told after it was measured. */
     confirmed (done: Confirmed): Confirmed {

@@ -1,0 +1,237 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { ByPosition } from './by-position.js'
+import { Delivery } from './delivery.js'
+import type { Held, HoldStore } from './doors.js'
+import { HoldRemovals } from './hold-removals.js'
+import type { InFlight } from './in-flight.js'
+import type { Mailbox, Mailboxes } from './mailbox.js'
+import { fromJson } from './notification.js'
+import type { Registry } from './registry.js'
+
+/** How many are read from the store at a time. */
+const BATCH = 100
+
+/** Waits between tries while the store can't be reached, in milliseconds: doubled each time. */
+const MIN_RETRY = 100
+const MAX_RETRY = 5_000
+
+/** A user's notifications on their way into the store and out of it. While it exists, nothing newer may overtake them. */
+export class HoldDrain {
+  /** Not kept yet. */
+  readonly adding = new ByPosition<Delivery, Delivery>(item => item)
+  isReading = false
+  /** The last one that was delivered; undefined to begin with the oldest. */
+  cursor: Held | undefined
+  /** The position of the last one that was read to be delivered: what is added before it was missed. */
+  reached = -Infinity
+  /** Rises with everything that is worth another look. */
+  version = 0
+  /** Whether one was added before those that were read: then reading begins anew. */
+  isRewound = false
+  /** The position of the oldest that was added since the last read began: the read may have missed it. */
+  firstAdded = Infinity
+  /** What was settled since the last read began: the read may have it nevertheless. */
+  settled = new Set<string>()
+  wake: () => void = () => {}
+
+  /** Begins with the oldest again. */
+  begin (): void {
+    this.cursor = undefined
+    this.reached = -Infinity
+    this.isRewound = false
+  }
+
+  /** Something has changed: whoever waits looks again. */
+  touch (): void {
+    this.version++
+    this.wake()
+  }
+
+  /** Resolves with the next change, or with one of `others`, which are told by a signal that they are not needed any more. */
+  async changed (others: (over: AbortSignal) => Array<Promise<void>> = () => []): Promise<void> {
+    const over = new AbortController()
+    await Promise.race([new Promise<void>(resolve => { this.wake = resolve }), ...others(over.signal)])
+    over.abort()
+  }
+
+  /** The position of the oldest that is not kept yet; Infinity if there is none. Newer ones have to wait for it. */
+  get firstAdding (): number {
+    return this.adding.first?.position ?? Infinity
+  }
+}
+
+export interface HoldParts {
+  store: HoldStore
+  subscribers: Registry
+  mailboxes: Mailboxes
+  inFlight: Pick<InFlight, 'hasRoom' | 'offer' | 'relieved'>
+  log: FastifyBaseLogger
+  /** A delivery is kept; or the store had one of its id already; or it is not kept, as there was no room for it. */
+  kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void
+  /** A call's notification could not be kept. */
+  failed (delivery: Delivery, error: unknown): void
+  /** A delivery was not kept before it was gone. */
+  abandoned (delivery: Delivery): void
+  /** What a client acknowledged late was in the store, and is not any more. */
+  settledLate (userId: string, id: string): void
+}
+
+/** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
+export class Hold {
+  readonly #parts: HoldParts
+  readonly #removals: HoldRemovals
+  readonly #keeping = new Set<Promise<void>>()
+  readonly #closed = new AbortController()
+  #isFailing = false
+
+  constructor (parts: HoldParts) {
+    this.#parts = parts
+    this.#removals = new HoldRemovals(parts.store, parts.settledLate)
+    setMaxListeners(0, this.#closed.signal) // each call that is tried again listens to it
+  }
+
+  /** Keeps a delivery, whose outcome is known when it is kept. */
+  keep (mailbox: Mailbox, delivery: Delivery): void {
+    const drain = mailbox.drain ??= new HoldDrain()
+    drain.adding.add(delivery)
+    const kept = this.#keep(mailbox, drain, delivery).finally(() => this.#keeping.delete(kept))
+    this.#keeping.add(kept)
+  }
+
+  /** Delivers what is kept for a user, from the oldest on and before anything newer. */
+  start (userId: string): void {
+    this.#start(userId, true)
+  }
+
+  #start (userId: string, fromOldest: boolean): void {
+    if (this.#closed.signal.aborted) return
+    const mailbox = this.#parts.mailboxes.open(userId)
+    const drain = mailbox.drain ??= new HoldDrain()
+    // A peer may have kept something older meanwhile.
+    if (fromOldest) drain.isRewound = true
+    drain.touch()
+    if (drain.isReading) return
+    drain.isReading = true
+    drain.isRewound = true
+    this.#drain(mailbox, drain).catch((err: unknown) => this.#parts.log.error({ err, userId }, 'hold not drained'))
+  }
+
+  /** What a user's ended connections had is only in the store again. */
+  returned ({ userId, position }: Delivery): void {
+    this.#lookAgain(userId, position)
+  }
+
+  /**
+   * Removes what is settled.
+   * @param isLate whether a client acknowledged something that is not in flight, and that may be kept
+   */
+  remove (userId: string, id: string, isLate = false): void {
+    const drain = this.#parts.mailboxes.get(userId)?.drain
+    if (drain?.isReading === true) drain.settled.add(id)
+    this.#removals.add(userId, id, isLate)
+  }
+
+  /** Stops delivering. Resolves when what was on its way into the store is there, or can't be kept. */
+  async close (): Promise<void> {
+    await this.#removals.flush()
+    this.#closed.abort()
+    for (const { drain } of this.#parts.mailboxes) drain?.touch()
+    await Promise.all(this.#keeping)
+  }
+
+  /** A call is told of a failure at once. A message waits with the broker for as long as the broker waits for us. */
+  async #keep (mailbox: Mailbox, drain: HoldDrain, delivery: Delivery): Promise<void> {
+    const { store, kept, failed, abandoned } = this.#parts
+    const { userId, id, position, expiresAt, origin } = delivery
+    const add = async () => await store.add(userId, { id, content: delivery.notification.payload.json, position, expiresAt })
+    try {
+      const added = origin?.returns === true ? await this.#retry(add, () => !delivery.isGone) : await add()
+      if (added === 'known') kept(delivery, 'known')
+      else if (added !== undefined) kept(delivery, added.includes(id) ? 'offline' : 'held')
+      else if (delivery.isGone) abandoned(delivery)
+    } catch (error) {
+      failed(delivery, error)
+    } finally {
+      drain.adding.delete(delivery)
+      drain.firstAdded = Math.min(drain.firstAdded, position)
+      drain.touch()
+      this.#lookAgain(userId, position)
+      this.#prune(mailbox, drain)
+    }
+  }
+
+  /** Reads again from the beginning if one was added before those that were read. */
+  #lookAgain (userId: string, position: number): void {
+    const { mailboxes, subscribers } = this.#parts
+    const drain = mailboxes.get(userId)?.drain
+    if (drain !== undefined && position <= drain.reached) drain.isRewound = true
+    if (subscribers.of(userId).length > 0) this.#start(userId, false)
+  }
+
+  async #drain (mailbox: Mailbox, drain: HoldDrain): Promise<void> {
+    const { userId } = mailbox
+    const isWanted = () => this.#parts.subscribers.of(userId).length > 0 && !this.#closed.signal.aborted
+    try {
+      while (isWanted()) {
+        if (drain.isRewound) drain.begin()
+        const { version } = drain
+        drain.firstAdded = Infinity
+        drain.settled = new Set(this.#removals.of(userId))
+        const held = await this.#retry(async () => await this.#parts.store.read(userId, drain.cursor, BATCH), isWanted)
+        if (held === undefined) return
+        const first = Math.min(drain.firstAdding, drain.firstAdded)
+        const ready = held.filter(({ position }) => position < first)
+        drain.reached = ready.at(-1)?.position ?? drain.reached
+        if (ready.length > 0) await this.#deliver(mailbox, drain, ready, isWanted)
+        else if (drain.version !== version) continue
+        else if (drain.adding.size === 0) return
+        else await drain.changed()
+      }
+    } finally {
+      // In the turn in which nothing was left: what comes next need not wait, or starts anew.
+      drain.isReading = false
+      this.#prune(mailbox, drain)
+    }
+  }
+
+  async #deliver ({ userId, inFlight: handedOut }: Mailbox, drain: HoldDrain, ready: readonly Held[], isWanted: () => boolean): Promise<void> {
+    const { inFlight } = this.#parts
+    for (const held of ready) {
+      const delivery = new Delivery(fromJson(userId, held.id, held.content), undefined, held.position, held.expiresAt, 'held')
+      delivery.redelivered = true // perhaps: the store does not know
+      const isDone = () => drain.settled.has(held.id) || handedOut.has(held.id)
+      while (true) {
+        if (!isWanted() || drain.isRewound) return
+        if (isDone() || (inFlight.hasRoom(userId) && inFlight.offer(delivery))) break
+        await drain.changed(over => inFlight.relieved(userId, over))
+      }
+      drain.cursor = held
+    }
+  }
+
+  /** Calls the store until it answers; undefined if its answer is not wanted any more. */
+  async #retry<T> (call: () => Promise<T>, isWanted: () => boolean): Promise<T | undefined> {
+    const { log } = this.#parts
+    for (let wait = MIN_RETRY; ; wait = Math.min(2 * wait, MAX_RETRY)) {
+      try {
+        const result = await call()
+        if (this.#isFailing) log.info('hold works again')
+        this.#isFailing = false
+        return result
+      } catch (err) {
+        if (!this.#isFailing) log.warn({ err }, 'hold failed')
+        this.#isFailing = true
+      }
+      await delay(wait, undefined, { signal: this.#closed.signal }).catch(() => {})
+      if (this.#closed.signal.aborted || !isWanted()) return undefined
+    }
+  }
+
+  #prune (mailbox: Mailbox, drain: HoldDrain): void {
+    if (drain.adding.size > 0 || drain.isReading || mailbox.drain !== drain) return
+    mailbox.drain = undefined
+    this.#parts.mailboxes.prune(mailbox)
+  }
+}

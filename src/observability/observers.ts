@@ -1,0 +1,44 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Observer } from '../delivery/doors.js'
+import { withoutText } from './without-text.js'
+
+type Event = Exclude<keyof Observer, 'run'>
+
+/**
+ * Makes one observer of several, which are told in their order. An observer that throws, as a span processor or a
+ * histogram of the application may, changes nothing of what becomes of a message, and the others are told all the same.
+ */
+export function combineObservers (observers: readonly Observer[], log: FastifyBaseLogger): Observer {
+  const reported = new Set<Event>()
+
+  /** Logs the first failure of each kind: there may be one for each message. */
+  function report (event: Event, error: unknown): void {
+    if (reported.has(event)) return
+    reported.add(event)
+    log.error({ event, error: withoutText(error) }, 'observer failed')
+  }
+
+  function toAll<E extends Event> (event: E): Observer[E] {
+    return ((...told: unknown[]) => {
+      for (const observer of observers) {
+        try {
+          Reflect.apply(observer[event], observer, told)
+        } catch (error) {
+          report(event, error)
+        }
+      }
+    }) as Observer[E]
+  }
+
+  const run = observers.find(observer => observer.run !== undefined)?.run
+  return {
+    received: toAll('received'),
+    rejected: toAll('rejected'),
+    hosted: toAll('hosted'),
+    settled: toAll('settled'),
+    failed: toAll('failed'),
+    abandoned: toAll('abandoned'),
+    settledLate: toAll('settledLate'),
+    ...(run && { run })
+  }
+}

@@ -1,0 +1,109 @@
+import { test } from 'tap'
+import { call, MemoryExchange, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
+
+test('a plain client has a notification when it was sent', async t => {
+  const { connect, deliver } = startInstance({ settle: 'sent' })
+  const tabs = [connect('123', false), connect('123', false)]
+  t.same(await deliver('a'), { outcome: 'sent', connections: 2 })
+  for (const { sent } of tabs) t.same(sent, [{ id: 'a', redelivered: false }])
+  t.same(await deliver('b', 'nobody'), { outcome: 'offline', connections: 0 })
+})
+
+test('a notification is settled when the first client acknowledges it', async t => {
+  const { connect, deliver, dispatcher } = startInstance()
+  const tabs = [connect('123'), connect('123')]
+  const result = deliver('a')
+  await settleDown()
+  dispatcher.acknowledged(tabs[1]!, ['a'])
+  t.same(await result, { outcome: 'acknowledged', connections: 2 })
+  t.same(tabs.map(({ unackedCount }) => unackedCount), [0, 0])
+})
+
+test('what a closed tab has not acknowledged goes to the next one, in order and marked', async t => {
+  const { connect, deliver, disconnect, dispatcher } = startInstance({ maxUnacked: 2 })
+  const first = connect('123')
+  const results = ['a', 'b', 'c'].map(id => deliver(id))
+  const second = connect('123')
+  disconnect(first)
+  await settleDown()
+  t.same(second.sent, [{ id: 'c', redelivered: false }, { id: 'a', redelivered: true }], 'it had room for what waited')
+  dispatcher.acknowledged(second, ['c', 'a'])
+  await settleDown()
+  dispatcher.acknowledged(second, ['b'])
+  for (const result of results) t.match(await result, { outcome: 'acknowledged' })
+})
+
+test('with a hold, what nobody acknowledged is kept, and delivered before anything newer', async t => {
+  const store = new MemoryStore()
+  const { connect, deliver, disconnect, dispatcher } = startInstance({ offline: 'hold' }, { store })
+  const tab = connect('123')
+  const first = deliver('a')
+  await settleDown()
+  disconnect(tab)
+  t.match(await first, { outcome: 'held' })
+  t.match(await deliver('b'), { outcome: 'held' })
+  const back = connect('123')
+  const newest = deliver('c')
+  await settleDown()
+  await settleDown()
+  t.same(back.sent.map(({ id }) => id), ['a', 'b', 'c'])
+  dispatcher.acknowledged(back, ['a', 'b', 'c'])
+  await newest
+  await settleDown()
+  t.same(store.ids('123'), [])
+})
+
+test('what is not kept yet is waited for by what came later', async t => {
+  const store = new MemoryStore()
+  const { connect, deliver } = startInstance({ offline: 'hold' }, { store })
+  let go = () => {}
+  store.delay = () => new Promise(resolve => { go = resolve })
+  deliver('first')
+  store.delay = undefined
+  await deliver('second')
+  const tab = connect('123')
+  await settleDown()
+  t.same(tab.sent, [])
+  go()
+  await settleDown()
+  await settleDown()
+  t.same(tab.sent.map(({ id }) => id), ['first', 'second'])
+})
+
+test('the broker delivers a message again: it joins the delivery that is under way', async t => {
+  const { connect, deliver, dispatcher, outcomes } = startInstance()
+  const tab = connect('123')
+  const lost = new MemoryMessage()
+  const first = deliver('a', '123', lost)
+  lost.lose()
+  const again = deliver('a', '123', new MemoryMessage(true))
+  await settleDown()
+  t.equal(tab.sent.length, 1)
+  dispatcher.acknowledged(tab, ['a'])
+  t.match(await Promise.all([first, again]), [{ outcome: 'acknowledged' }, { outcome: 'acknowledged' }])
+  t.same(outcomes.get('a'), ['acknowledged'])
+})
+
+test('one id taken by two instances whose tabs both leave is settled by both, as the offline policy says', async t => {
+  const exchange = new MemoryExchange()
+  const options = { offline: 'dead-letter' } as const
+  const [one, two] = [startInstance(options, { exchange }), startInstance(options, { exchange })]
+  const tabs = [one!.connect('123'), two!.connect('123')]
+  const results = [one!.deliver('a'), two!.deliver('a')]
+  await settleDown()
+  await settleDown()
+  one!.disconnect(tabs[0]!)
+  two!.disconnect(tabs[1]!)
+  t.match(await Promise.all(results), [{ outcome: 'dead-lettered' }, { outcome: 'dead-lettered' }])
+})
+
+test('while the application closes, what nobody can take is left to its source', async t => {
+  const { deliver, dispatcher, outcomes } = startInstance({ offline: 'drop' })
+  dispatcher.drain()
+  let isSettled = false
+  deliver('a').then(() => { isSettled = true }, () => {})
+  await settleDown()
+  t.notOk(isSettled)
+  t.same(outcomes.get('a'), undefined)
+  t.match(await deliver('b', '123', call), { outcome: 'offline' }, 'a call has no source that keeps it')
+})
