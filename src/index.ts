@@ -3,16 +3,18 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBroker, type Broker } from './rabbitmq/broker.js'
 import { createCallOrigin } from './rabbitmq/call-origin.js'
+import type { Publisher } from './rabbitmq/publisher.js'
+import { createCluster, type Cluster } from './cluster/index.js'
 import type { Connection } from './websocket/connection.js'
 import { combineObservers } from './observability/observers.js'
 import { closeCodes } from './close-codes.js'
 import { createHealth } from './observability/health.js'
 import { createHoldStore, type HoldHooks, type HoldStore } from './hold/index.js'
-import { giveBack } from './hold/give-back.js'
+import { giveBack } from './rabbitmq/give-back.js'
 import { createJournal } from './observability/journal.js'
 import { createMetrics } from './observability/metrics/index.js'
 import { createNotifier } from './notifier.js'
-import { hasBroker, type NotificationPluginOptions } from './options/schema.js'
+import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from './options/schema.js'
 import { patternsWithoutMatch } from './websocket/origin-pattern.js'
 import { parseOptions } from './options/parse.js'
 import { createPendingDecisions } from './websocket/pending-decisions.js'
@@ -20,7 +22,7 @@ import { Dispatcher } from './delivery/dispatcher.js'
 import type { Payload } from './delivery/payload.js'
 import { Registry } from './delivery/registry.js'
 import { addRoute } from './websocket/route.js'
-import { createSafeLog } from './observability/safe-log.js'
+import { createSafeLog } from './safe-log.js'
 import { assertScope, refuseSecondWebSocket } from './websocket/scope.js'
 import { createSockets, handleSocketError, serverOptions } from './websocket/sockets.js'
 import { createStats } from './observability/stats.js'
@@ -68,33 +70,28 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     log,
     overdue: connection => sockets.close(connection as Connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
+  const side: { cluster?: Cluster } = {}
   const broker = hasBroker(options)
     ? createBroker({
       options,
-      registry,
-      stats,
+      abandoned: stats.abandoned,
       observer,
       dispatcher,
       log,
-      times: metrics?.times,
-      peers: {
-        traceOf: origin => tracing?.inject(origin),
-        broadcast: payload => broadcastHere(payload),
-        closeConnections: (userId, code, reason) => { sockets.disconnect(userId, code, reason) }
-      }
+      extend: options.cluster ? publisher => (side.cluster = createPeers(options, publisher)) : undefined
     })
     : undefined
-  if (broker?.cluster !== undefined) dispatcher.connect(broker.cluster.peers)
+  const { cluster } = side
+  if (cluster !== undefined) dispatcher.connect(cluster.peers)
   const origin = createCallOrigin(broker?.deadLetters)
-  const { opening, left } = broker?.cluster ?? {}
   const sockets = createSockets({
     options,
     registry,
     server: app.websocketServer,
     log,
     hooks: {
-      opening,
-      left,
+      opening: cluster?.opening,
+      left: cluster?.left,
       opened: connection => dispatcher.joined(connection),
       ended: connection => dispatcher.left(connection),
       tick: () => dispatcher.tick(),
@@ -103,7 +100,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       noted: journal?.connection
     }
   })
-  const health = createHealth({ prefetch: options.prefetch, broker, store, closing })
+  const health = createHealth({ prefetch: options.prefetch, broker, cluster, store, closing })
 
   app.addHook('onReady', async () => {
     if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
@@ -129,6 +126,21 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       await broker.close(0).catch((err: unknown) => log.error({ err }, 'broker not closed'))
       throw error
     }
+  }
+
+  function createPeers (options: BrokerOptions, publisher: Publisher): Cluster {
+    return createCluster({
+      options,
+      registry,
+      publisher,
+      unsent: stats.countUnsent,
+      log,
+      listener: dispatcher.peerListener,
+      traceOf: origin => tracing?.inject(origin),
+      broadcast: broadcastHere,
+      closeConnections: (userId, code, reason) => { sockets.disconnect(userId, code, reason) },
+      times: metrics?.times
+    })
   }
 
   /** A peer sends something to everybody. */
@@ -184,9 +196,9 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   })
 
   // After the hooks: where one of these throws, close() lets go of what is open by now.
-  app.decorate('notifier', createNotifier({ registry, dispatcher, origin, sockets, cluster: broker?.cluster, health, stats: stats.snapshot, journal }))
+  app.decorate('notifier', createNotifier({ registry, dispatcher, origin, sockets, cluster, health, stats: stats.snapshot, journal }))
   addRoute(app, { options, sockets, acknowledged: (connection, ids) => dispatcher.acknowledged(connection, ids), upgrades, decisions, refused: metrics?.refused })
-  metrics?.register({ options, registry, sockets, broker, store, health, stats: stats.snapshot })
+  metrics?.register({ options, registry, sockets, broker, cluster, store, health, stats: stats.snapshot })
 }
 
 /**
@@ -204,13 +216,10 @@ export default notificationPlugin
 
 export { closeCodes } from './close-codes.js'
 export type { Health, HealthState } from './observability/health.js'
-export type { Authenticate, Identity, UpgradeContext } from './websocket/identity.js'
+export type { AllowedOrigins, Authenticate, Identity, MetricsRegistry, RedisClient, UpgradeContext } from './options/values.js'
 export type { TraceEntry, TraceFilter } from './observability/journal.js'
 export type { Message } from './rabbitmq/message.js'
-export type { MetricsRegistry } from './observability/metrics/index.js'
 export type { Notifier, NotifyManyResult, NotifyResult } from './notifier.js'
 export type { NotificationPluginOptions } from './options/schema.js'
-export type { AllowedOrigins } from './websocket/origin.js'
 export type { DeadLetterReason, Outcome } from './delivery/doors.js'
-export type { RedisClient } from './hold/index.js'
 export type { StatsSnapshot } from './observability/stats.js'

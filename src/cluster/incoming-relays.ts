@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { Delivery } from '../delivery/delivery.js'
 import type { Result } from '../delivery/doors.js'
 import { fromJson } from '../delivery/notification.js'
-import { withoutText } from '../observability/without-text.js'
+import { withoutText } from '../without-text.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
 /** Whose relays they are: an instance, and its inbox now. */

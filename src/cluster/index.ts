@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Origin, PeerListener, Peers } from '../delivery/doors.js'
+import type { Origin } from '../delivery/doors.js'
+import type { PeerListener, Peers } from '../delivery/peers.js'
 import type { Payload } from '../delivery/payload.js'
 import { payloadFromJson } from '../delivery/notification.js'
 import { isId } from '../ids.js'
-import type { Times } from '../observability/metrics/index.js'
 import type { BrokerOptions } from '../options/schema.js'
 import type { Publisher } from '../rabbitmq/publisher.js'
 import type { Registry } from '../delivery/registry.js'
-import type { Stats } from '../observability/stats.js'
 import { Teardown } from '../teardown.js'
 import { createBindings } from './bindings.js'
 import { BroadcastQueue } from './broadcast-queue.js'
@@ -17,7 +16,7 @@ import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
 import { createGathered } from './turn-batcher.js'
 import { createGuests } from './incoming-relays.js'
 import { createInbox, EVERYBODY } from './inbox.js'
-import { createOutbox } from './outbox.js'
+import { createOutbox, type RelayTimes } from './outbox.js'
 import { createPresence } from './presence.js'
 import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
 import { Unsent } from './unsent.js'
@@ -36,7 +35,8 @@ export interface ClusterParts {
   options: BrokerOptions
   registry: Registry
   publisher: Publisher
-  stats: Stats
+  /** Something is given up that the other instances were to be told. */
+  unsent (reason: 'overflow' | 'expired'): void
   log: FastifyBaseLogger
   listener: PeerListener
   /** The trace of a delivery, for whoever goes on with it. */
@@ -46,7 +46,7 @@ export interface ClusterParts {
   /** Closes a user's connections here, as another instance was told to. */
   closeConnections (userId: string, code: number, reason: string): void
   /** With `metrics`. */
-  times: Times | undefined
+  times: RelayTimes | undefined
 }
 
 /**
@@ -54,7 +54,7 @@ export interface ClusterParts {
  * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
  * returns is for nobody. The outcome comes back by receipts.
  */
-export function createCluster ({ options, registry, publisher, stats, log, listener, traceOf, broadcast, closeConnections, times }: ClusterParts) {
+export function createCluster ({ options, registry, publisher, unsent: countUnsent, log, listener, traceOf, broadcast, closeConnections, times }: ClusterParts) {
   const { relay: { unbindDelay, receiptTimeout }, publishTimeout, reconnect } = options
   const exchange = exchangeOf(options)
   const instance = randomUUID()
@@ -90,7 +90,7 @@ export function createCluster ({ options, registry, publisher, stats, log, liste
     nextId,
     publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
   })
-  const unsent = new Unsent(stats, log)
+  const unsent = new Unsent(countUnsent, log)
   const urgentWakes = createUrgent('wake')
   const disconnects = createUrgent('disconnect')
   const broadcasts = new BroadcastQueue({
@@ -205,8 +205,14 @@ export function createCluster ({ options, registry, publisher, stats, log, liste
       if (await ensureExchange(model, exchange)) await inbox.reopen()
     },
 
+    /** What is published to, and a routing key by which nobody is bound there. */
+    exchanges: [{ name: exchange, nobody: NOBODY }],
+
+    /** Connects. */
+    start: (timeout: number): Promise<void> => inbox.connection.start(timeout),
+
     /** The publisher takes publishes again: what waits is published at once. */
-    resume (): void {
+    opened (): void {
       outbox.resume()
       for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.resume()
     },

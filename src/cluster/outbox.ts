@@ -1,9 +1,9 @@
 import type { Delivery } from '../delivery/delivery.js'
-import type { Origin, Outcome, PeerListener } from '../delivery/doors.js'
+import type { Origin, Outcome } from '../delivery/doors.js'
+import type { PeerListener } from '../delivery/peers.js'
 import { errors } from '../errors.js'
-import type { Times } from '../observability/metrics/index.js'
 import type { Registry } from '../delivery/registry.js'
-import { toSettledState, type Receipt, type SettledItem, type SettledState } from './protocol.js'
+import { toSettledState, type Receipt, type ReceiptState, type SettledItem, type SettledState } from './protocol.js'
 import { createRelayLines, type Relay, type RelayLinesParts } from './relay-queue.js'
 
 /** How many times what nobody took is published again at once, before it waits for the next look. */
@@ -14,6 +14,17 @@ const TICK = 500
 
 export type Outbox = ReturnType<typeof createOutbox>
 
+/** Is told how long relays take. */
+export interface RelayTimes {
+  /** To be called when a relay is published: who is told is told after it was measured. */
+  confirmed (done: (isRouted: boolean | undefined) => void): (isRouted: boolean | undefined) => void
+  /**
+   * An instance tells what became of a relay.
+   * @param begun when it was published, in milliseconds of the monotonic clock
+   */
+  receipt (receipt: ReceiptState, begun: number): void
+}
+
 export interface OutboxParts {
   registry: Registry
   /** Whether clients acknowledge. */
@@ -23,7 +34,7 @@ export interface OutboxParts {
   /** How long the broker may take to confirm what did not come from the queue, in milliseconds. */
   publishTimeout: number
   /** With `metrics`. */
-  times?: Times | undefined
+  times?: RelayTimes | undefined
   nextId (): number
   publish: RelayLinesParts['publish']
   /** Tells an inbox what need not be acknowledged any more. */

@@ -1,4 +1,4 @@
-import type { Kind } from './delivery.js'
+import type { Kind } from './doors.js'
 
 /** All that counts for the next step of a delivery. */
 export interface Situation {

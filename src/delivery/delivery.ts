@@ -1,13 +1,5 @@
-import type { Circumstance, Origin, Outcome, Result, Subscriber } from './doors.js'
+import type { Circumstance, Kind, Origin, Outcome, Result, Subscriber } from './doors.js'
 import type { Notification } from './notification.js'
-
-/**
- * Who asked for a delivery:
- * - `own`: a message of the queue or a call of `notify()`; this instance decides its outcome
- * - `held`: it comes from the hold, and has had its outcome
- * - `guest`: a peer asks whether somebody here takes it
- */
-export type Kind = 'own' | 'held' | 'guest'
 
 const NOBODY: readonly Subscriber[] = []
 

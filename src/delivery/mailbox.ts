@@ -1,6 +1,6 @@
 import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
-import type { HoldDrain } from './hold.js'
+import type { HoldDrain } from './hold-drain.js'
 
 /** Everything that is under way for one user on this instance. It exists only while something is. */
 export class Mailbox {

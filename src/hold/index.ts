@@ -1,10 +1,9 @@
 import { createMemoryHold } from './memory.js'
-import type { RedisClient } from './redis-client.js'
+import type { RedisClient } from '../options/values.js'
 import { createRedisHold } from './redis.js'
 import type { Bounds, HoldHooks, HoldStore } from './store.js'
 
 export type { Held, HoldHooks, HoldStore } from './store.js'
-export type { RedisClient } from './redis-client.js'
 
 /** Where notifications are kept, and how many. */
 export interface HoldOptions extends Bounds {

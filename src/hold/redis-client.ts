@@ -1,15 +1,7 @@
 import { errors } from '../errors.js'
 import { redactUrl } from '../options/redact-url.js'
+import type { RedisClient } from '../options/values.js'
 import { scripts } from './scripts.js'
-
-/** A client of ioredis, 5.11 or later, for one Redis or for a cluster: what is used of it. */
-export interface RedisClient {
-  readonly status: string
-  connect (): Promise<unknown>
-  defineCommand (name: string, definition: { lua: string, numberOfKeys: number }): void
-  on (event: 'ready', listener: () => void): unknown
-  off (event: 'ready', listener: () => void): unknown
-}
 
 interface OwnClient extends RedisClient {
   on (event: 'ready' | 'error', listener: (error: unknown) => void): unknown

@@ -1,4 +1,5 @@
-import { connectRedis, type RedisClient } from './redis-client.js'
+import type { RedisClient } from '../options/values.js'
+import { connectRedis } from './redis-client.js'
 import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
 
 /**

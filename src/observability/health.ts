@@ -41,14 +41,15 @@ interface HealthParts {
   /** How many messages may be unsettled. */
   prefetch: number
   /** Its connections, if there is one. */
-  broker: { consumers: readonly Consumer[], publisher: Publisher, cluster: Cluster | undefined } | undefined
+  broker: { consumers: readonly Consumer[], publisher: Publisher } | undefined
+  cluster: Pick<Cluster, 'connection'> | undefined
   store: HoldStore | undefined
   /** Since when the application closes, and since when it is closed. */
   closing: { since?: Date, done?: Date }
 }
 
 /** Tells how the broker side and the hold are. */
-export function createHealth ({ prefetch, broker, store, closing }: HealthParts): () => Health {
+export function createHealth ({ prefetch, broker, cluster, store, closing }: HealthParts): () => Health {
   const created = new Date()
 
   function current (): Pick<Health, 'state' | 'since'> {
@@ -59,7 +60,7 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
       return { state: 'hold-failing', since: store.lastError?.at ?? new Date() }
     }
     if (broker === undefined) return { state: 'no-broker', since: created }
-    const { publisher, consumers, cluster } = broker
+    const { publisher, consumers } = broker
     const connections = [...consumers.map(({ connection }) => connection), ...(cluster === undefined ? [] : [cluster.connection])]
     const since = new Date(Math.max(...connections.map(({ since }) => since.getTime())))
     if (connections.some(({ state }) => state === 'closed')) return { state: 'stopped', since }
@@ -76,7 +77,7 @@ export function createHealth ({ prefetch, broker, store, closing }: HealthParts)
     const consumers = broker?.consumers ?? []
     const unsettled = consumers.reduce((sum, { unsettled }) => sum + unsettled, 0)
     const ready = GOING.has(state) && consumers.every(({ unsettled }) => unsettled < prefetch)
-    const lastErrors = [...consumers.map(({ connection }) => connection.lastError), broker?.publisher.connection.lastError, broker?.cluster?.connection.lastError, store?.lastError]
+    const lastErrors = [...consumers.map(({ connection }) => connection.lastError), broker?.publisher.connection.lastError, cluster?.connection.lastError, store?.lastError]
     const lastError = describe(lastErrors.reduce<LastError | undefined>(latest, undefined))
     const highestDeliveryCount = Math.max(0, ...consumers.map(({ limitWatch }) => limitWatch.highest))
     return { state, ready, since, lastError, unsettled, highestDeliveryCount }

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Observer } from '../delivery/doors.js'
-import { withoutText } from './without-text.js'
+import { withoutText } from '../without-text.js'
 
 type Event = Exclude<keyof Observer, 'run'>
 

@@ -1,12 +1,11 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from '../errors.js'
-import type { RedisClient } from '../hold/index.js'
-import { isRegistry } from '../observability/metrics/prom-client.js'
 import { OptionsSchema, type NotificationPluginOptions, type Options } from './schema.js'
-import { normalizeOrigin } from '../websocket/origin.js'
+import { normalizeOrigin } from './normalize-origin.js'
 import { redactUrl } from './redact-url.js'
 import { assertBrokerUrl, assertServerUrl } from './server-url.js'
+import { isRegistry, type RedisClient } from './values.js'
 
 /**
  * Checks the options and fills in the defaults; what was given is left as it was.

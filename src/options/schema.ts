@@ -1,26 +1,8 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { RegisterOptions } from 'fastify'
-import { MAX_DELIVERY_LIMIT } from '../rabbitmq/broker-version.js'
-import type { RedisClient } from '../hold/index.js'
-import type { Authenticate } from '../websocket/identity.js'
-import type { MetricsRegistry } from '../observability/metrics/index.js'
-import type { AllowedOrigins } from '../websocket/origin.js'
-
-const DAY = 24 * 60 * 60 * 1_000
-const KiB = 1024
-const MiB = 1024 * KiB
-
-/** A queue name is an AMQP short string: at most 255 bytes (AMQP 0-9-1 §4.2.5.3). */
-const QueueName = Type.String({ minLength: 1, maxLength: 255, allowed: 'a queue name of 1 to 255 bytes' })
-
-const milliseconds = (minimum: number, maximum: number, value: number) =>
-  Type.Integer({ minimum, maximum, default: value, allowed: `a whole number of milliseconds from ${minimum} to ${maximum}` })
-
-const bytes = (minimum: number, maximum: number, value: number) =>
-  Type.Integer({ minimum, maximum, default: value, allowed: `a number of bytes from ${minimum} to ${maximum}` })
-
-const count = (value: number) =>
-  Type.Integer({ minimum: 1, maximum: 10_000_000, default: value, allowed: 'a whole number from 1 to 10000000' })
+import { HeartbeatOptions, HoldOptions, LimitsOptions, ReconnectOptions, RelayOptions } from './groups.js'
+import { MAX_DELIVERY_LIMIT, milliseconds, QueueName } from './types.js'
+import type { AllowedOrigins, Authenticate, MetricsRegistry } from './values.js'
 
 /** Every option: its type, its default, its range. The one place that says so. */
 export const OptionsSchema = Type.Object({
@@ -78,35 +60,7 @@ export const OptionsSchema = Type.Object({
   }),
 
   /** With `offline: 'hold'`: where notifications are kept, and how many. The oldest go first where there are more. */
-  hold: Type.Object({
-    /** A `redis://` or `rediss://` URL, or a client of `ioredis`; left out, they are kept in memory. */
-    redis: Type.Optional(Type.Unsafe<string | RedisClient>(Type.Unknown())),
-    /**
-     * What the keys in Redis begin with.
-     * @default 'notification:'
-     */
-    keyPrefix: Type.String({ pattern: '^[^{}]{0,100}$', default: 'notification:', allowed: 'at most 100 characters without braces' }), // braces mean something in a cluster's keys
-    /**
-     * Notifications of one user.
-     * @default 1000
-     */
-    maxCount: count(1_000),
-    /**
-     * How long one is kept, in milliseconds.
-     * @default 604800000
-     */
-    maxAge: milliseconds(1_000, 366 * DAY, 7 * DAY),
-    /**
-     * Bytes of the ids and contents of one user.
-     * @default 1048576
-     */
-    maxBytes: bytes(1, 1_024 * MiB, MiB),
-    /**
-     * Bytes of everybody's in memory, with what the keeping itself takes.
-     * @default 268435456
-     */
-    totalBytes: bytes(1, 1_024 * 1_024 * MiB, 256 * MiB)
-  }, { default: {}, additionalProperties: false, allowed: 'an object with redis, keyPrefix, maxCount, maxAge, maxBytes and totalBytes' }),
+  hold: HoldOptions,
 
   /**
    * When a notification is settled: `'sent'`, when it was handed to a socket; `'acknowledged'`, when a client that
@@ -144,23 +98,7 @@ export const OptionsSchema = Type.Object({
   cluster: Type.Boolean({ default: false, allowed: 'true or false' }),
 
   /** With `cluster: true`: how the instances reach each other. */
-  relay: Type.Object({
-    /**
-     * The exchange between them, the same for all; direct, and created where it doesn't exist.
-     * @default `<queue>.relay`, of the first queue
-     */
-    exchange: Type.Optional(Type.String({ minLength: 1, maxLength: 127, allowed: 'a name of 1 to 127 characters' })),
-    /**
-     * How long a user stays bound to an instance after their last connection to it has closed, in milliseconds.
-     * @default 30000
-     */
-    unbindDelay: milliseconds(0, 3_600_000, 30_000), // a reload, or a change of network, takes less
-    /**
-     * How long another instance may take to tell what became of a notification, in milliseconds; then it is asked again.
-     * @default 5000
-     */
-    receiptTimeout: milliseconds(100, 600_000, 5_000)
-  }, { default: {}, additionalProperties: false, allowed: 'an object with exchange, unbindDelay and receiptTimeout' }),
+  relay: RelayOptions,
 
   /**
    * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
@@ -230,79 +168,16 @@ export const OptionsSchema = Type.Object({
   metrics: Type.Optional(Type.Unsafe<MetricsRegistry>(Type.Unknown())),
 
   /** When a connection is asked whether it is still there. */
-  heartbeat: Type.Object({
-    /**
-     * How often a connection is pinged, in milliseconds.
-     * @default 25000
-     */
-    interval: milliseconds(100, 600_000, 25_000), // below the 60 s after which common proxies cut idle connections
-    /**
-     * How long its pong may take, in milliseconds; less than `interval`.
-     * @default 10000
-     */
-    timeout: milliseconds(50, 600_000, 10_000)
-  }, { default: {}, additionalProperties: false, allowed: 'an object with interval and timeout' }),
+  heartbeat: HeartbeatOptions,
 
   /**
    * How long to wait between tries to reconnect to the broker: doubled each time, with a fifth of jitter, until the
    * connection has proved useful: a publish was confirmed, an ack was taken, or it has stayed open for `maxDelay`.
    */
-  reconnect: Type.Object({
-    /**
-     * The first wait, in milliseconds.
-     * @default 100
-     */
-    initialDelay: milliseconds(1, 60_000, 100),
-    /**
-     * The longest wait, in milliseconds.
-     * @default 10000
-     */
-    maxDelay: milliseconds(1, 600_000, 10_000)
-  }, { default: {}, additionalProperties: false, allowed: 'an object with initialDelay and maxDelay' }),
+  reconnect: ReconnectOptions,
 
   /** What is too much. */
-  limits: Type.Object({
-    /**
-     * The largest message accepted from the queue, in bytes; a larger one is dead-lettered.
-     * @default 1048576
-     */
-    messageBytes: bytes(1, 128 * MiB, MiB),
-    /**
-     * Connections in all; one more is refused with 503.
-     * @default 50000
-     */
-    connections: count(50_000),
-    /**
-     * Connections of one user; one more is refused with 429.
-     * @default 50
-     */
-    connectionsPerUser: count(50),
-    /**
-     * Calls of `authenticate` or an `allowedOrigins` function that run; one more upgrade is refused with 503.
-     * @default 1000
-     */
-    pendingUpgrades: count(1_000),
-    /**
-     * How long each call of authenticate or of an allowedOrigins function may take, in milliseconds; then the upgrade is refused with 503.
-     * @default 10000
-     */
-    upgradeTimeout: milliseconds(10, 600_000, 10_000),
-    /**
-     * The largest frame accepted from a client, in bytes; at a larger one the connection is closed with 1009.
-     * @default 4096
-     */
-    frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients hardly send
-    /**
-     * Frames accepted from a client in a second, pings and pongs too; at more the connection is closed with 1008.
-     * @default 50
-     */
-    framesPerSecond: count(50),
-    /**
-     * Bytes that may wait for a client to read them; above it the connection is closed with 4000.
-     * @default 1048576
-     */
-    bufferedBytes: bytes(1, 1_024 * MiB, MiB)
-  }, { default: {}, additionalProperties: false, allowed: 'an object of limits' }),
+  limits: LimitsOptions,
 
   /**
    * How many of the last outcomes, connections and disconnections are remembered for `notifier.trace()`: with 0 none are.

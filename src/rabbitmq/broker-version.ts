@@ -4,9 +4,6 @@ import type { ChannelModel } from 'amqplib'
  * What depends on the broker's product and version is decided here.
  */
 
-/** The highest delivery limit that every version of RabbitMQ accepts, as an argument and in a policy. */
-export const MAX_DELIVERY_LIMIT = 2_147_483_647
-
 /** RabbitMQ 4.0, release notes: a quorum queue without a delivery limit of its own has this one. */
 const DEFAULT_DELIVERY_LIMIT = 20
 

@@ -1,22 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { exchangeOf, NOBODY } from '../cluster/exchange.js'
-import { createCluster, type Cluster, type ClusterParts } from '../cluster/index.js'
 import { createConsumer, type Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetters } from './dead-letters.js'
 import type { Dispatcher } from '../delivery/dispatcher.js'
-import type { DeadLetterReason, Observer, PeerListener, Result } from '../delivery/doors.js'
+import type { DeadLetterReason, Observer, Result } from '../delivery/doors.js'
 import type { Notification } from '../delivery/notification.js'
 import { decode, InvalidMessage } from './message.js'
-import type { Times } from '../observability/metrics/index.js'
 import { queuesOf, type BrokerOptions } from '../options/schema.js'
-import { createPublisher, type Publisher } from './publisher.js'
-import type { Registry } from '../delivery/registry.js'
-import type { Stats } from '../observability/stats.js'
+import { createPublisher, type Publisher, type PublisherHooks } from './publisher.js'
 import { Teardown } from '../teardown.js'
 import type { NearLimit, QueueMessage } from './queue-message.js'
 import { within } from '../with-timeout.js'
-import { withoutText } from '../observability/without-text.js'
+import { withoutText } from '../without-text.js'
 
 /**
  * How long a message that comes close to the delivery limit may wait for its outcome before it is moved, in milliseconds:
@@ -34,8 +29,6 @@ export interface Broker {
   readonly consumers: readonly Consumer[]
   readonly publisher: Publisher
   readonly deadLetters: DeadLetters
-  /** With `cluster: true`. */
-  readonly cluster: Cluster | undefined
   /**
    * Connects, and begins to consume.
    * @param timeout with `startup: 'fail'`, how long that may take in all, in milliseconds
@@ -51,31 +44,36 @@ export interface Broker {
   close (timeout: number): Promise<void>
 }
 
-export interface BrokerParts {
-  options: BrokerOptions
-  registry: Registry
-  stats: Stats
-  observer: Observer
-  dispatcher: Pick<Dispatcher, 'deliver'> & PeerListener
-  log: FastifyBaseLogger
-  /** What other instances ask beside deliveries. */
-  peers: Pick<ClusterParts, 'broadcast' | 'closeConnections' | 'traceOf'>
-  /** With `metrics`. */
-  times: Times | undefined
+/** What else uses the broker, and lives as long. */
+export interface BrokerExtension extends Required<PublisherHooks> {
+  /**
+   * Connects.
+   * @param timeout with `startup: 'fail'`, how long that may take, in milliseconds
+   */
+  start (timeout: number): Promise<void>
+  /** Takes nothing more from the broker. To be called again when it is closed. */
+  leave (timeout: number): Promise<void>
+  /** Sends what waits to be published. */
+  close (): Promise<void>
 }
 
-export function createBroker ({ options, registry, stats, observer, dispatcher, log, peers, times }: BrokerParts): Broker {
-  const publisher: Publisher = createPublisher(options, log, options.cluster
-    ? {
-        prepare: async model => { await cluster?.prepare(model) },
-        exchanges: [{ name: exchangeOf(options), nobody: NOBODY }],
-        opened: () => cluster?.resume()
-      }
-    : {})
-  const cluster = options.cluster ? createCluster({ options, registry, publisher, stats, log, listener: dispatcher, ...peers, times }) : undefined
+export interface BrokerParts {
+  options: BrokerOptions
+  /** An outcome was known only after the channel of its message had died. */
+  abandoned (): void
+  observer: Observer
+  dispatcher: Pick<Dispatcher, 'deliver'>
+  log: FastifyBaseLogger
+  /** With `cluster: true`: makes what speaks to the other instances. */
+  extend: ((publisher: Publisher) => BrokerExtension) | undefined
+}
+
+export function createBroker ({ options, abandoned, observer, dispatcher, log, extend }: BrokerParts): Broker {
+  const publisher: Publisher = createPublisher(options, log, () => extension)
+  const extension = extend?.(publisher)
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const consumers = queues.map(queue => createConsumer({ options, queue, deadLetters, stats, log, handle: receive, failed, whenMovable }))
+  const consumers = queues.map(queue => createConsumer({ options, queue, deadLetters, abandoned, log, handle: receive, failed, whenMovable }))
 
   /** The one way in for what the queues deliver. */
   function receive (message: QueueMessage): unknown {
@@ -123,12 +121,11 @@ export function createBroker ({ options, registry, stats, observer, dispatcher, 
     consumers,
     publisher,
     deadLetters,
-    cluster,
 
     async start (timeout) {
       const deadline = performance.now() + timeout
       // What consumes comes last: before, nothing could be passed on.
-      await Promise.all([publisher.connection.start(timeout), cluster?.connection.start(timeout)])
+      await Promise.all([publisher.connection.start(timeout), extension?.start(timeout)])
       await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - performance.now()))))
     },
 
@@ -136,16 +133,16 @@ export function createBroker ({ options, registry, stats, observer, dispatcher, 
       const deadline = performance.now() + timeout
       const teardown = new Teardown(log)
       await Promise.all(consumers.map(consumer => teardown.try(() => consumer.drain(timeout))))
-      await teardown.try(() => cluster?.leave(Math.max(0, deadline - performance.now())))
+      await teardown.try(() => extension?.leave(Math.max(0, deadline - performance.now())))
       teardown.end()
     },
 
     async close (timeout) {
       const teardown = new Teardown(log)
-      await teardown.try(() => cluster?.close())
+      await teardown.try(() => extension?.close())
       const connections = [...consumers.map(({ connection }) => connection), publisher.connection]
       await Promise.all([
-        teardown.try(() => cluster?.leave(timeout)),
+        teardown.try(() => extension?.leave(timeout)),
         ...connections.map(connection => teardown.try(() => connection.close(timeout)))
       ])
       teardown.end()

@@ -13,9 +13,8 @@ import { QueueMessage, type NearLimit } from './queue-message.js'
 import { onOwnChannel, ownQueue } from './topology.js'
 import { createSettlement, type Settlement } from './ack-batcher.js'
 import { Standby } from './standby.js'
-import type { Stats } from '../observability/stats.js'
 import { within } from '../with-timeout.js'
-import { withoutText } from '../observability/without-text.js'
+import { withoutText } from '../without-text.js'
 
 export type Consumer = ReturnType<typeof createConsumer>
 
@@ -23,7 +22,8 @@ export interface ConsumerOptions {
   options: BrokerOptions
   queue: string
   deadLetters: DeadLetters
-  stats: Stats
+  /** An outcome was known only after the channel of its message had died. */
+  abandoned (): void
   log: FastifyBaseLogger
   /**
    * Takes a message over; done, or fulfilled, when its outcome is known. Its `gone` aborts when the broker will deliver
@@ -37,7 +37,7 @@ export interface ConsumerOptions {
 }
 
 /** Consumes a queue for as long as it takes, and settles each message when its outcome is known. */
-export function createConsumer ({ options, queue, deadLetters, stats, log, handle, failed, whenMovable }: ConsumerOptions) {
+export function createConsumer ({ options, queue, deadLetters, abandoned, log, handle, failed, whenMovable }: ConsumerOptions) {
   const { prefetch, cluster, deadLetterQueue, deliveryLimit } = options
   const source = new DeclaredQueue({ queue, declaration: ownQueue(deadLetterQueue), deliveryLimit, log })
   const standby = new Standby(queue, log)
@@ -146,7 +146,7 @@ export function createConsumer ({ options, queue, deadLetters, stats, log, handl
     if (standby.isOn) standby.activate()
     const settle = () => {
       if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
-      if (!own.settle(message)) stats.abandoned()
+      if (!own.settle(message)) abandoned()
       else if (!isProving) prove(channel)
     }
     const arrived = new QueueMessage(message, queue, gone, deadLetters, near)

@@ -3,7 +3,6 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { ConsumeMessage, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { EXPIRES_AT, HELD_SINCE } from './age-headers.js'
-import type { QueueMessage } from './queue-message.js'
 import type { DeadLetterReason } from '../delivery/doors.js'
 import { errors } from '../errors.js'
 import type { BrokerOptions } from '../options/schema.js'
@@ -24,7 +23,12 @@ export const DeadLetterHeadersSchema = Type.Object({
 type DeadLetterHeaders = Static<typeof DeadLetterHeadersSchema>
 
 /** What a queue has delivered. */
-type Delivered = Pick<QueueMessage, 'message' | 'queue' | 'gone'>
+interface Delivered {
+  readonly message: ConsumeMessage
+  readonly queue: string
+  /** Aborts when the broker will deliver the message again. */
+  readonly gone: AbortSignal
+}
 
 export type DeadLetters = ReturnType<typeof createDeadLetters>
 

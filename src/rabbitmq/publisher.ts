@@ -2,7 +2,7 @@ import { IllegalOperationError, type ChannelModel, type ConfirmChannel, type Opt
 import type { FastifyBaseLogger } from 'fastify'
 import { isRefusal, reason } from './amqplib.js'
 import { createBrokerConnection } from './connection.js'
-import { MAX_DELIVERY_LIMIT } from './broker-version.js'
+import { MAX_DELIVERY_LIMIT } from '../options/types.js'
 import { DeclaredQueue } from './declared-queue.js'
 import { errors } from '../errors.js'
 import type { BrokerOptions } from '../options/schema.js'
@@ -14,13 +14,14 @@ const PUBLISH_ID = 'x-notification-publish-id'
 
 export type Publisher = ReturnType<typeof createPublisher>
 
+/** What else is published. */
 export interface PublisherHooks {
-  /** Declares what else is needed. */
-  prepare? (model: ChannelModel): Promise<void>
-  /** Where else is published to, and a routing key by which nobody is bound there. */
-  exchanges?: ReadonlyArray<{ readonly name: string, readonly nobody: string }>
-  /** It takes publishes, for the first time or again. */
-  opened?: () => void
+  /** Declares what it needs. */
+  prepare (model: ChannelModel): Promise<void>
+  /** Where it is published to, and a routing key by which nobody is bound there. */
+  readonly exchanges: ReadonlyArray<{ readonly name: string, readonly nobody: string }>
+  /** The publisher takes publishes, for the first time or again. */
+  opened (): void
 }
 
 /** The default exchange, and the name of no queue. */
@@ -29,9 +30,9 @@ const DEFAULT_EXCHANGE = { name: '', nobody: '' }
 /**
  * Publishes on a connection of its own: under a memory or disk alarm RabbitMQ blocks a connection that publishes,
  * and with it whatever is consumed on the same.
- * @param hooks what else is needed, on each new channel
+ * @param hooks of what else is published, if there is something; asked for with each new channel
  */
-export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger, { prepare, exchanges = [], opened }: PublisherHooks = {}) {
+export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger, hooks: () => PublisherHooks | undefined = () => undefined) {
   const { deadLetterQueue: queue, deliveryLimit } = options
   const deadLetterQueue = new DeclaredQueue({ queue, declaration: ownQueue(), deliveryLimit, log })
   let isLimitTold = false
@@ -66,7 +67,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
         } else tell(Number(messageId), false)
       })
       await ensureDeadLetterQueue(model)
-      await prepare?.(model)
+      await hooks()?.prepare(model)
       // The broker closes the channel at a publish that it refuses: before it is asked, nothing else is published.
       if (isRefused) await checkPermission(channel, model)
     },
@@ -76,7 +77,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
       for (const fail of inFlight.values()) fail('the connection was lost', why)
       for (const id of sent.keys()) tell(id, undefined)
     },
-    opened
+    opened: () => hooks()?.opened()
   })
 
   /**
@@ -85,7 +86,7 @@ export function createPublisher (options: BrokerOptions, log: FastifyBaseLogger,
    * @throws where the broker refuses, or does not answer
    */
   async function checkPermission (channel: ConfirmChannel, model: ChannelModel): Promise<void> {
-    const answered = Promise.all([DEFAULT_EXCHANGE, ...exchanges].map(async ({ name, nobody }) => {
+    const answered = Promise.all([DEFAULT_EXCHANGE, ...hooks()?.exchanges ?? []].map(async ({ name, nobody }) => {
       await new Promise<void>((resolve, reject) => {
         channel.publish(name, nobody, Buffer.alloc(0), { mandatory: true }, (error: unknown) => error == null ? resolve() : reject(error))
       })

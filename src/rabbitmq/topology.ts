@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, Options as AmqpOptions } from 'amqplib'
 import { closeChannel } from './amqplib.js'
-import { MAX_DELIVERY_LIMIT } from './broker-version.js'
+import { MAX_DELIVERY_LIMIT } from '../options/types.js'
 import { errors } from '../errors.js'
 
 /** AMQP 0-9-1 §1.2: the reply codes for a queue that doesn't exist, and for one that is exclusive to another connection. */

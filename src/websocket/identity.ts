@@ -1,25 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
 import { isId } from '../ids.js'
-
-/** Who a request comes from, as the application has verified it. */
-export type Identity = string | {
-  userId: string
-  /** When the credentials expire: a Date, or milliseconds since 1970. The connection is closed then. */
-  expiresAt?: Date | number | undefined
-}
-
-/** What a function that decides about an upgrade is given beside the request. */
-export interface UpgradeContext {
-  /**
-   * Aborts when nobody waits for the decision any more: the time is up (`limits.upgradeTimeout`), the client has gone, or
-   * the application is closing. What goes on after that still counts for `limits.pendingUpgrades`.
-   */
-  readonly signal: AbortSignal
-}
-
-/** Returns the verified user of an upgrade request, or throws to refuse it. */
-export type Authenticate = (request: FastifyRequest, context: UpgradeContext) => Identity | Promise<Identity>
+import type { Authenticate, UpgradeContext } from '../options/values.js'
 
 /** Whose a connection is, and until when (milliseconds since 1970). */
 export interface Verified {

@@ -1,4 +1,5 @@
-import { normalizeOrigin, type AllowedOrigins } from './origin.js'
+import { normalizeOrigin } from '../options/normalize-origin.js'
+import type { AllowedOrigins } from '../options/values.js'
 
 /** A part of a regular expression. */
 interface Part {

@@ -1,32 +1,9 @@
-import type { FastifyRequest } from 'fastify'
-import type { UpgradeContext } from './identity.js'
-
-/**
- * Which pages may connect: those of any origin; of one that equals a string or is matched, from end to end, by a regular
- * expression; of one for which a function returns true.
- */
-export type AllowedOrigins = OriginList | ((origin: string, request: FastifyRequest, context: UpgradeContext) => boolean | Promise<boolean>)
-
-type OriginList = '*' | ReadonlyArray<string | RegExp>
-
-/** Origins without a host: of sandboxed frames and of pages that are files (RFC 6454 §4 and §6.1). Only a string allows them. */
-const HOSTLESS = ['null', 'file://']
+import { HOSTLESS, normalizeOrigin } from '../options/normalize-origin.js'
+import type { AllowedOrigins, OriginList } from '../options/values.js'
 
 /** How many characters of an origin are logged, and how many of the allowed ones. */
 const MAX_LOGGED = 200
 const MAX_ALLOWED = 20
-
-/**
- * An origin (RFC 6454 §6.1) in the one form in which origins can be compared: lower case, without a default port.
- * @returns undefined for what is no origin
- */
-export function normalizeOrigin (origin: string): string | undefined {
-  if (HOSTLESS.includes(origin)) return origin
-  if (!URL.canParse(origin)) return undefined
-  const { protocol, host, username, password, pathname, search, hash } = new URL(origin)
-  const rest = username + password + (pathname === '/' ? '' : pathname) + search + hash
-  return host === '' || rest !== '' || origin.endsWith('/') ? undefined : `${protocol}//${host}`
-}
 
 /**
  * Whether a page of this origin may connect, where no function decides. Browsers say where a page is from, and let it

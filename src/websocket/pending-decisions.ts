@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
-import type { UpgradeContext } from './identity.js'
+import type { UpgradeContext } from '../options/values.js'
 import type { Options } from '../options/schema.js'
 import { within } from '../with-timeout.js'
 

@@ -4,7 +4,8 @@ import { errors } from '../errors.js'
 import type { Options } from '../options/schema.js'
 import { routePattern, routerRules } from './route-path.js'
 import { hasResponse, isAnswered, isFree, isRead, type Upgrade, type UpgradeSocket } from './upgrade.js'
-import { listenToUpgrades, type UpgradeGate } from './upgrade-gate.js'
+import type { UpgradeGate } from './upgrade-gate.js'
+import { listenToUpgrades } from './upgrade-listener.js'
 
 /** The errors that an upgrade would have been answered with that is ended without an answer. */
 const TOO_MANY = new errors.TooManyUpgrades().code

@@ -1,8 +1,9 @@
 // The delivery without servers: a source, connections, a store and an exchange between instances, all in memory.
 import { Delivery } from '../../src/delivery/delivery.js'
 import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.js'
-import type { Held, HoldStore, Observer, Origin, Outcome, Peers, Result, Subscriber } from '../../src/delivery/doors.js'
+import type { Held, HoldStore, Observer, Origin, Outcome, Result, Subscriber } from '../../src/delivery/doors.js'
 import { compose } from '../../src/delivery/notification.js'
+import type { Peers } from '../../src/delivery/peers.js'
 import type { Payload } from '../../src/delivery/payload.js'
 import { Registry } from '../../src/delivery/registry.js'
 
@@ -142,12 +143,12 @@ export class MemoryExchange {
       const asked = others(delivery.userId)
       const answers = asked.map(async ({ dispatcher: peer }) => {
         const guest = new Delivery(delivery.notification, undefined, delivery.position, delivery.expiresAt, 'guest')
-        const { outcome, connections } = await peer.host(guest)
+        const { outcome, connections } = await peer.peerListener.host(guest)
         await settleDown()
         if (outcome === 'offline' || outcome === 'dead-lettered') return
-        dispatcher.peerSettled(delivery, outcome, connections)
+        dispatcher.peerListener.peerSettled(delivery, outcome, connections)
       })
-      dispatcher.peersAnswered(delivery, asked.length > 0)
+      dispatcher.peerListener.peersAnswered(delivery, asked.length > 0)
       await Promise.all(answers)
       if (asked.length > 0 && !delivery.isSettled && delivery.holders.length === 0 && !delivery.isWaiting) await ask(delivery)
     }
@@ -163,7 +164,7 @@ export class MemoryExchange {
       unanswered: userId => [...asking].filter(delivery => delivery.userId === userId && delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSentHere),
       settled (delivery) { asking.delete(delivery) },
       failed (delivery) { asking.delete(delivery) },
-      wake: userId => { for (const { dispatcher } of others(userId)) dispatcher.wake(userId) }
+      wake: userId => { for (const { dispatcher } of others(userId)) dispatcher.peerListener.wake(userId) }
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { test } from 'tap'
-import { identify, type Authenticate } from '../../src/websocket/identity.js'
+import type { Authenticate } from '../../src/options/values.js'
+import { identify } from '../../src/websocket/identity.js'
 
 const log: unknown[] = []
 const request = { log: { debug: (fields: unknown) => log.push(fields) } } as unknown as FastifyRequest

@@ -1,14 +1,14 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { errors } from '../../errors.js'
+import type { MetricsRegistry } from '../../options/values.js'
 import { Teardown } from '../../teardown.js'
 import { createCloses } from './closes.js'
-import { loadPromClient, type Counter, type Gauge, type MetricsRegistry, type PromClient } from './prom-client.js'
+import { loadPromClient, type Counter, type Gauge, type PromClient } from './prom-client.js'
 import { createRefusals } from './refusals.js'
 import { createSources, type Samples, type SourceParts } from './sources.js'
 import { metricTable, type MetricDefinition, type MetricName } from './table.js'
 import { createTimes, type TimeHistograms } from './times.js'
 
-export type { MetricsRegistry } from './prom-client.js'
 export type { Times } from './times.js'
 
 export type Metrics = Awaited<ReturnType<typeof createMetrics>>
@@ -58,7 +58,7 @@ export async function createMetrics (target: MetricsRegistry, log: FastifyBaseLo
       }
       const { sinceConsumption, sincePublish, relayConfirm, relayReceipt } = histograms
       if (parts.broker !== undefined) metrics.set('sinceConsumption', sinceConsumption).set('sincePublish', sincePublish)
-      if (parts.broker?.cluster !== undefined) metrics.set('relayConfirm', relayConfirm).set('relayReceipt', relayReceipt)
+      if (parts.cluster !== undefined) metrics.set('relayConfirm', relayConfirm).set('relayReceipt', relayReceipt)
 
       const definitions = [...metrics.keys()].map(name => metricTable[name])
       assertFree(target, definitions)

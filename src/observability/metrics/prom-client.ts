@@ -1,12 +1,5 @@
 import { errors } from '../../errors.js'
 
-/** A Registry of prom-client: what is used of it. */
-export interface MetricsRegistry {
-  registerMetric (metric: object): void
-  getSingleMetric (name: string): unknown
-  removeSingleMetric (name: string): void
-}
-
 export type Labels = Readonly<Record<string, string>>
 
 interface Configuration {
@@ -36,12 +29,6 @@ export interface PromClient {
   Counter: new (configuration: Configuration & { collect (this: Counter): void }) => Counter
   Gauge: new (configuration: Configuration & { collect (this: Gauge): void }) => Gauge
   Histogram: new (configuration: Configuration & { buckets: number[] }) => Histogram
-}
-
-/** Whether it can be used as a registry. */
-export function isRegistry (value: unknown): value is MetricsRegistry {
-  const { registerMetric, getSingleMetric, removeSingleMetric } = (value ?? {}) as Partial<MetricsRegistry>
-  return [registerMetric, getSingleMetric, removeSingleMetric].every(method => typeof method === 'function')
 }
 
 /** @throws FST_NOTIFICATION_METRICS_NO_CLIENT where prom-client is not installed */

@@ -1,3 +1,4 @@
+import type { Cluster } from '../../cluster/index.js'
 import type { Broker } from '../../rabbitmq/broker.js'
 import { healthStates, type Health } from '../health.js'
 import type { HoldStore } from '../../hold/index.js'
@@ -18,6 +19,7 @@ export interface SourceParts {
   registry: Registry
   sockets: Pick<Sockets, 'size' | 'bufferedBytes'>
   broker: Broker | undefined
+  cluster: Cluster | undefined
   store: HoldStore | undefined
   health (): Health
   stats (): StatsSnapshot
@@ -30,7 +32,7 @@ export interface ConnectionCounts {
 }
 
 /** Where each metric has its values from: nothing is counted twice. */
-export function createSources ({ options, registry, sockets, broker, store, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
+export function createSources ({ options, registry, sockets, broker, cluster, store, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
   return {
     messages () {
       const { acknowledged, sent, held, offline, deadLettered } = stats()
@@ -50,12 +52,12 @@ export function createSources ({ options, registry, sockets, broker, store, heal
     closes: () => Array.from(counts.closes, ([code, count]) => [{ code }, count]),
     refused: () => Array.from(counts.refusals.counts, ({ status, reason, count }) => [{ status, reason }, count]),
     bufferedBytes: () => single(sockets.bufferedBytes),
-    ...(broker && brokerSources(broker, options, stats)),
+    ...(broker && brokerSources(broker, cluster, options, stats)),
     ...(store && holdSources(store, stats))
   }
 }
 
-function brokerSources ({ consumers, publisher, cluster }: Broker, { prefetch }: Options, stats: () => StatsSnapshot): Sources {
+function brokerSources ({ consumers, publisher }: Broker, cluster: Cluster | undefined, { prefetch }: Options, stats: () => StatsSnapshot): Sources {
   const connections = [
     ...consumers.map(({ queue, connection }) => ({ purpose: 'consumer', queue, connection })),
     { purpose: 'publisher', connection: publisher.connection },

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { steadyNow, wallClockLead } from '../clock.js'
 import { toMessage } from '../delivery/notification.js'
-import { toHeaders } from '../rabbitmq/age-headers.js'
-import type { Publisher } from '../rabbitmq/publisher.js'
+import { toHeaders } from './age-headers.js'
+import type { Publisher } from './publisher.js'
 import { within } from '../with-timeout.js'
-import { sizeOf, type Held, type HoldStore } from './store.js'
+import { sizeOf, type Held, type HoldStore } from '../hold/store.js'
 
 /**
  * How many are published and not confirmed yet, at most; and how many bytes, where it is more than one. Measured on a

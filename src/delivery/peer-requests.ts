@@ -1,0 +1,76 @@
+import type { Delivery } from './delivery.js'
+import type { Observer, Result } from './doors.js'
+import type { Hold } from './hold.js'
+import type { InFlight } from './in-flight.js'
+import type { Mailboxes } from './mailbox.js'
+import type { Outcomes } from './outcomes.js'
+import type { PeerListener } from './peers.js'
+import type { Placement } from './placement.js'
+
+export interface PeerRequestsParts {
+  mailboxes: Mailboxes
+  inFlight: InFlight
+  /** With `offline: 'hold'`. */
+  hold: Hold | undefined
+  outcomes: Outcomes
+  placement: Placement
+  observer: Observer
+}
+
+/** Takes what peers ask and answer. */
+export class PeerRequests implements PeerListener {
+  readonly #parts: PeerRequestsParts
+
+  constructor (parts: PeerRequestsParts) {
+    this.#parts = parts
+  }
+
+  host (guest: Delivery): Result | Promise<Result> {
+    const { observer } = this.#parts
+    observer.hosted(guest.notification)
+    return observer.run === undefined ? this.#host(guest) : observer.run(guest.notification, () => this.#host(guest))
+  }
+
+  #host (guest: Delivery): Result | Promise<Result> {
+    const { mailboxes, placement } = this.#parts
+    const same = mailboxes.get(guest.userId)?.find(guest.id)
+    if (same !== undefined && guest.redelivered) same.redelivered = true // meanwhile another instance may have had it
+    if (same === undefined) placement.place(guest)
+    else if (same.kind === 'guest') return same.result // another instance has it too: the broker delivered it again
+    else if (same.holders.length > 0 || same.isWaiting || same.isSentHere) (same.guests ??= []).push(guest)
+    // What waits for peers itself must not be waited for: two instances would wait for each other.
+    else guest.settle('offline')
+    return guest.result
+  }
+
+  peersAnswered (delivery: Delivery, isElsewhere: boolean): void {
+    const { outcomes, placement } = this.#parts
+    if (delivery.isSettled || delivery.isWaiting) return
+    if (delivery.isSentHere) return outcomes.settle(delivery, 'sent')
+    if (!isElsewhere && delivery.holders.length === 0) placement.placeAlone(delivery)
+  }
+
+  peerSettled (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
+    const { inFlight, hold, outcomes, placement } = this.#parts
+    if (delivery.isSettled) return
+    delivery.connections += connections
+    delivery.circumstance = 'relayed'
+    if (outcome === 'held' && hold !== undefined) inFlight.moveToHold(delivery)
+    else inFlight.release(delivery, outcome === 'acknowledged')
+    outcomes.settle(delivery, outcome)
+    placement.offerWaiting(delivery.userId)
+  }
+
+  abandon (delivery: Delivery): void {
+    this.#parts.outcomes.abandon(delivery)
+  }
+
+  fail (delivery: Delivery, error: unknown): void {
+    this.#parts.outcomes.fail(delivery, error)
+  }
+
+  wake (userId: string): void {
+    const { hold, placement } = this.#parts
+    if (placement.isHere(userId)) hold?.start(userId)
+  }
+}

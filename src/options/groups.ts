@@ -1,0 +1,126 @@
+// The options that are groups of options.
+import { Type } from '@sinclair/typebox'
+import { bytes, count, DAY, KiB, MiB, milliseconds } from './types.js'
+import type { RedisClient } from './values.js'
+
+/** Where notifications are kept, and how many. */
+export const HoldOptions = Type.Object({
+  /** A `redis://` or `rediss://` URL, or a client of `ioredis`; left out, they are kept in memory. */
+  redis: Type.Optional(Type.Unsafe<string | RedisClient>(Type.Unknown())),
+  /**
+   * What the keys in Redis begin with.
+   * @default 'notification:'
+   */
+  keyPrefix: Type.String({ pattern: '^[^{}]{0,100}$', default: 'notification:', allowed: 'at most 100 characters without braces' }), // braces mean something in a cluster's keys
+  /**
+   * Notifications of one user.
+   * @default 1000
+   */
+  maxCount: count(1_000),
+  /**
+   * How long one is kept, in milliseconds.
+   * @default 604800000
+   */
+  maxAge: milliseconds(1_000, 366 * DAY, 7 * DAY),
+  /**
+   * Bytes of the ids and contents of one user.
+   * @default 1048576
+   */
+  maxBytes: bytes(1, 1_024 * MiB, MiB),
+  /**
+   * Bytes of everybody's in memory, with what the keeping itself takes.
+   * @default 268435456
+   */
+  totalBytes: bytes(1, 1_024 * 1_024 * MiB, 256 * MiB)
+}, { default: {}, additionalProperties: false, allowed: 'an object with redis, keyPrefix, maxCount, maxAge, maxBytes and totalBytes' })
+
+/** How the instances reach each other. */
+export const RelayOptions = Type.Object({
+  /**
+   * The exchange between them, the same for all; direct, and created where it doesn't exist.
+   * @default `<queue>.relay`, of the first queue
+   */
+  exchange: Type.Optional(Type.String({ minLength: 1, maxLength: 127, allowed: 'a name of 1 to 127 characters' })),
+  /**
+   * How long a user stays bound to an instance after their last connection to it has closed, in milliseconds.
+   * @default 30000
+   */
+  unbindDelay: milliseconds(0, 3_600_000, 30_000), // a reload, or a change of network, takes less
+  /**
+   * How long another instance may take to tell what became of a notification, in milliseconds; then it is asked again.
+   * @default 5000
+   */
+  receiptTimeout: milliseconds(100, 600_000, 5_000)
+}, { default: {}, additionalProperties: false, allowed: 'an object with exchange, unbindDelay and receiptTimeout' })
+
+/** When a connection is asked whether it is still there. */
+export const HeartbeatOptions = Type.Object({
+  /**
+   * How often a connection is pinged, in milliseconds.
+   * @default 25000
+   */
+  interval: milliseconds(100, 600_000, 25_000), // below the 60 s after which common proxies cut idle connections
+  /**
+   * How long its pong may take, in milliseconds; less than `interval`.
+   * @default 10000
+   */
+  timeout: milliseconds(50, 600_000, 10_000)
+}, { default: {}, additionalProperties: false, allowed: 'an object with interval and timeout' })
+
+/** How long to wait between tries to reconnect to the broker. */
+export const ReconnectOptions = Type.Object({
+  /**
+   * The first wait, in milliseconds.
+   * @default 100
+   */
+  initialDelay: milliseconds(1, 60_000, 100),
+  /**
+   * The longest wait, in milliseconds.
+   * @default 10000
+   */
+  maxDelay: milliseconds(1, 600_000, 10_000)
+}, { default: {}, additionalProperties: false, allowed: 'an object with initialDelay and maxDelay' })
+
+/** What is too much. */
+export const LimitsOptions = Type.Object({
+  /**
+   * The largest message accepted from the queue, in bytes; a larger one is dead-lettered.
+   * @default 1048576
+   */
+  messageBytes: bytes(1, 128 * MiB, MiB),
+  /**
+   * Connections in all; one more is refused with 503.
+   * @default 50000
+   */
+  connections: count(50_000),
+  /**
+   * Connections of one user; one more is refused with 429.
+   * @default 50
+   */
+  connectionsPerUser: count(50),
+  /**
+   * Calls of `authenticate` or an `allowedOrigins` function that run; one more upgrade is refused with 503.
+   * @default 1000
+   */
+  pendingUpgrades: count(1_000),
+  /**
+   * How long each call of authenticate or of an allowedOrigins function may take, in milliseconds; then the upgrade is refused with 503.
+   * @default 10000
+   */
+  upgradeTimeout: milliseconds(10, 600_000, 10_000),
+  /**
+   * The largest frame accepted from a client, in bytes; at a larger one the connection is closed with 1009.
+   * @default 4096
+   */
+  frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients hardly send
+  /**
+   * Frames accepted from a client in a second, pings and pongs too; at more the connection is closed with 1008.
+   * @default 50
+   */
+  framesPerSecond: count(50),
+  /**
+   * Bytes that may wait for a client to read them; above it the connection is closed with 4000.
+   * @default 1048576
+   */
+  bufferedBytes: bytes(1, 1_024 * MiB, MiB)
+}, { default: {}, additionalProperties: false, allowed: 'an object of limits' })

@@ -1,0 +1,14 @@
+/** Origins without a host: of sandboxed frames and of pages that are files (RFC 6454 §4 and §6.1). Only a string allows them. */
+export const HOSTLESS = ['null', 'file://']
+
+/**
+ * An origin (RFC 6454 §6.1) in the one form in which origins can be compared: lower case, without a default port.
+ * @returns undefined for what is no origin
+ */
+export function normalizeOrigin (origin: string): string | undefined {
+  if (HOSTLESS.includes(origin)) return origin
+  if (!URL.canParse(origin)) return undefined
+  const { protocol, host, username, password, pathname, search, hash } = new URL(origin)
+  const rest = username + password + (pathname === '/' ? '' : pathname) + search + hash
+  return host === '' || rest !== '' || origin.endsWith('/') ? undefined : `${protocol}//${host}`
+}

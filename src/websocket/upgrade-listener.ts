@@ -1,0 +1,64 @@
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyInstance } from 'fastify'
+import { pathOf, routerRules, type RouterRules } from './route-path.js'
+import type { Upgrade, UpgradeSocket } from './upgrade.js'
+import type { UpgradeGate } from './upgrade-gate.js'
+
+/** A registration of the plugin, as the listener sees it. */
+export interface UpgradeTaker {
+  readonly gate: UpgradeGate | undefined
+  isOwnPath (path: string): boolean
+  watch (request: IncomingMessage, socket: UpgradeSocket, head: Buffer, isOwn: boolean): Upgrade | undefined
+  give (upgrade: Upgrade): void
+  offer (upgrade: Upgrade): void
+}
+
+/** The registrations of the plugin on one server, and the one listener that is for all of them. */
+interface Listening {
+  readonly all: UpgradeTaker[]
+  stop (): void
+}
+
+const listening = new WeakMap<EventEmitter, Listening>()
+
+/**
+ * Shows the upgrades of a server to a registration of the plugin.
+ * @returns ends that
+ */
+export function listenToUpgrades (app: FastifyInstance, upgrades: UpgradeTaker): () => void {
+  const server: EventEmitter = app.server
+  const { all, stop } = listening.get(server) ?? listen(server, routerRules(app))
+  all.push(upgrades)
+  return () => {
+    if (all.includes(upgrades)) all.splice(all.indexOf(upgrades), 1)
+    if (all.length === 0) stop()
+  }
+}
+
+function listen (server: EventEmitter, rules: RouterRules): Listening {
+  const all: UpgradeTaker[] = []
+
+  function onUpgrade (request: IncomingMessage, socket: UpgradeSocket, head: Buffer): void {
+    const path = pathOf(request.url!, rules)
+    const own = all.find(one => one.isOwnPath(path))
+    const taker = own ?? all.find(({ gate }) => gate?.hasRoute(path)) ?? all.find(({ gate }) => gate !== undefined) ?? all[0]!
+    const upgrade = taker.watch(request, socket, head, own !== undefined)
+    if (upgrade === undefined || taker.gate === undefined) return
+    if (server.listenerCount('upgrade') === 1) taker.give(upgrade)
+    // Other listeners come first. What is no route here is left to them: they may answer later.
+    else if (own !== undefined || taker.gate.hasRoute(path)) queueMicrotask(() => taker.offer(upgrade))
+  }
+
+  // It must be the first to see an upgrade, to know what the others have written since.
+  server.prependListener('upgrade', onUpgrade)
+  const entry = {
+    all,
+    stop () {
+      server.removeListener('upgrade', onUpgrade)
+      listening.delete(server)
+    }
+  }
+  listening.set(server, entry)
+  return entry
+}
