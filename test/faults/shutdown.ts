@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.js'
 import { startBroker } from '../support/private-broker.js'
 import { startProxy } from '../support/proxy.js'
 import { usePrivateRedis } from '../support/redis.js'
+import { connectRich } from '../support/rich-client.js'
 
 const reconnect = { initialDelay: 10, maxDelay: 100 }
 
@@ -30,6 +31,43 @@ test('close() while reconnecting takes nothing out of the queue', async t => {
   t.match(app.notifier.stats(), { offline: 0, sent: 0 })
   await eventually(async () => (await broker.channel.checkQueue(queue)).messageCount === 100, 'all are still there')
 })
+
+/** How a method about a queue begins (AMQP 0-9-1 §1.7.2.1 and §1.8.3.3: class, method, a reserved short, the queue's name). */
+const methodOf = (classId: number, methodId: number, queue: string) => Buffer.from([0, classId, 0, methodId, 0, 0, queue.length, ...Buffer.from(queue)])
+
+for (const [name, isConsuming, classId, methodId] of [['its declaration of the queue', false, 50, 10], ['its consume', true, 60, 20]] as const) {
+  test(`an instance that closes before the broker has answered ${name} takes nothing out of the queue when the answer comes`, async t => {
+    const broker = await useBroker(t)
+    const queue = broker.queueName()
+    const busy = broker.queueName()
+    await broker.channel.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum' } })
+    await broker.channel.assertQueue(busy, { arguments: { 'x-queue-type': 'classic' } }) // a quorum queue counts a cancelled consumer until all is acked
+    const publishAll = async () => await broker.publish(queue, ...Array.from({ length: 10 }, (_, n) => ({ userId: '123', content: n })))
+    const proxy = await startProxy(t, broker.url)
+    proxy.muteAt(methodOf(classId, methodId, queue))
+    const { app, log, notifications } = await startApp(t, {
+      amqpUrl: `${proxy.through(broker.url)}?heartbeat=60`, queue: [queue, busy], startup: 'background', settle: 'acknowledged', reconnect, drainTimeout: 120_000
+    })
+    const opened = () => log.lines.filter(({ msg }) => msg === 'broker consumer open').length
+    await eventually(() => opened() === 1 && proxy.muted > 0, 'one consumer consumes, of the other the answer is held')
+    const client = await connectRich(t, notifications('123'))
+    await broker.publish(busy, { userId: '123', content: 'hi', id: 'x' })
+    await client.framesReceived(1)
+    const closed = app.close() // waits for the acknowledgement
+    await eventually(async () => (await broker.channel.checkQueue(busy)).consumerCount === 0, 'the one that consumed has been cancelled')
+
+    if (!isConsuming) await publishAll()
+    proxy.forward()
+    await eventually(() => opened() === 2, 'the other one is set up')
+    await eventually(async () => (await broker.channel.checkQueue(queue)).consumerCount === 0, 'it does not consume', 20_000)
+    if (isConsuming) await publishAll()
+    t.same(await broker.channel.checkQueue(queue), { queue, messageCount: 10, consumerCount: 0 })
+    client.ack('x')
+    await closed
+    const messages = await broker.takeAll(queue, 10)
+    t.same(messages.map(({ fields: { redelivered } }) => redelivered), Array(10).fill(false), 'nobody is told that a client may have had them')
+  })
+}
 
 for (const [name, fault] of [['resets', 'reset'], ['ends', 'end'], ['swallows', 'blackhole']] as const) {
   test(`close() during the handshake with a broker whose network ${name} it`, async t => {
