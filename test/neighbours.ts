@@ -271,6 +271,25 @@ test('fault 93: upgrades that nobody can answer, on a malformed path or behind a
   await app.close()
 })
 
+test('fault 93: upgrades that another listener takes its time to decide about are left to it, also where there are more than the plugin watches', async t => {
+  const { app } = createApp(t)
+  await app.register(notificationPlugin, { limits: { pendingUpgrades: 1, upgradeTimeout: 60_000 } })
+  const server = new WebSocketServer({ noServer: true })
+  const undecided: Array<() => void> = []
+  app.server.on('upgrade', (request, socket, head) => {
+    if (request.url !== '/ws') return
+    undecided.push(() => server.handleUpgrade(request, socket, head, client => client.send('welcome')))
+    if (undecided.length === 5) for (const open of undecided) open()
+  })
+  app.addHook('preClose', async () => { for (const client of server.clients) client.terminate() })
+  const { at, notifications } = await listen(app)
+  const theirs = await Promise.all(Array.from({ length: 5 }, () => connectClient(t, at('/ws'))))
+  for (const client of theirs) t.same(await client.received(1), ['welcome'])
+  const ours = await connectClient(t, notifications('123'))
+  await app.close()
+  t.equal((await ours.closed).code, 1001)
+})
+
 test('what nobody answers does not keep the application from closing, though others listen for upgrades', async t => {
   const { app } = createApp(t)
   await app.register(notificationPlugin, {})

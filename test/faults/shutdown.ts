@@ -1,13 +1,14 @@
 import { Redis } from 'ioredis'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import notificationPlugin from '../../src/index.js'
 import { createApp, listen, startApp } from '../support/app.js'
-import { connectTo, useBroker } from '../support/broker.js'
+import { connectTo, useBroker, type TestBroker } from '../support/broker.js'
 import { connectClient } from '../support/client.js'
 import { eventually } from '../support/eventually.js'
 import { startBroker } from '../support/private-broker.js'
 import { startProxy } from '../support/proxy.js'
 import { usePrivateRedis } from '../support/redis.js'
+import { connectRich } from '../support/rich-client.js'
 
 const reconnect = { initialDelay: 10, maxDelay: 100 }
 
@@ -29,6 +30,84 @@ test('close() while reconnecting takes nothing out of the queue', async t => {
   t.match(app.notifier.health(), { state: 'stopped', ready: false })
   t.match(app.notifier.stats(), { offline: 0, sent: 0 })
   await eventually(async () => (await broker.channel.checkQueue(queue)).messageCount === 100, 'all are still there')
+})
+
+/** How a method about a queue begins (AMQP 0-9-1 §1.7.2.1 and §1.8.3.3: class, method, a reserved short, the queue's name). */
+const methodOf = (classId: number, methodId: number, queue: string) => Buffer.from([0, classId, 0, methodId, 0, 0, queue.length, ...Buffer.from(queue)])
+const declareOf = (queue: string) => methodOf(50, 10, queue)
+const consumeOf = (queue: string) => methodOf(60, 20, queue)
+
+/**
+ * An application that begins to close before the broker has answered a method of the set-up of one of its consumers.
+ * @returns when it closes, which goes on until `finish()` is called; `answer()` lets the broker answer
+ */
+async function closeDuringSetUp (t: Test, broker: TestBroker, queue: string, method: Buffer): Promise<{ answer (): Promise<void>, finish (): Promise<void> }> {
+  const busy = broker.queueName()
+  await broker.channel.assertQueue(busy, { arguments: { 'x-queue-type': 'classic' } }) // a quorum queue counts a cancelled consumer until all is acked
+  const proxy = await startProxy(t, broker.url)
+  proxy.muteAt(method)
+  const { app, log, notifications } = await startApp(t, {
+    amqpUrl: `${proxy.through(broker.url)}?heartbeat=60`,
+    queue: [queue, busy],
+    startup: 'background',
+    settle: 'acknowledged',
+    reconnect,
+    drainTimeout: 120_000
+  })
+  const opened = () => log.lines.filter(({ msg }) => msg === 'broker consumer open').length
+  await eventually(() => opened() === 1 && proxy.muted > 0, 'one consumer consumes, of the other the answer is held')
+  const client = await connectRich(t, notifications('busy'))
+  await broker.publish(busy, { userId: 'busy', content: 'hi', id: 'x' })
+  await client.framesReceived(1)
+  const closed = app.close() // waits for the acknowledgement
+  await eventually(async () => (await broker.channel.checkQueue(busy)).consumerCount === 0, 'the one that consumed has been cancelled')
+  return {
+    async answer () {
+      proxy.forward()
+      await eventually(() => opened() === 2, 'the other one is set up')
+    },
+    async finish () {
+      client.ack('x')
+      await closed
+    }
+  }
+}
+
+for (const [name, isConsuming, methodFor] of [['its declaration of the queue', false, declareOf], ['its consume', true, consumeOf]] as const) {
+  test(`an instance that closes before the broker has answered ${name} takes nothing out of the queue when the answer comes`, async t => {
+    const broker = await useBroker(t)
+    const queue = broker.queueName()
+    await broker.channel.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum' } })
+    const publishAll = async () => await broker.publish(queue, ...Array.from({ length: 10 }, (_, n) => ({ userId: '123', content: n })))
+    const { answer, finish } = await closeDuringSetUp(t, broker, queue, methodFor(queue))
+    if (!isConsuming) await publishAll()
+    await answer()
+    await eventually(async () => (await broker.channel.checkQueue(queue)).consumerCount === 0, 'it does not consume', 20_000)
+    if (isConsuming) await publishAll()
+    t.same(await broker.channel.checkQueue(queue), { queue, messageCount: 10, consumerCount: 0 })
+    await finish()
+    const messages = await broker.takeAll(queue, 10)
+    t.same(messages.map(({ fields: { redelivered } }) => redelivered), Array(10).fill(false), 'nobody is told that a client may have had them')
+  })
+}
+
+test('fault 60: what an instance that closes is delivered, and the broker would drop when it is returned, is in the dead-letter queue', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  await broker.channel.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1 } })
+  await broker.publish(queue, { userId: '123', content: 'returned once' })
+  const other = await connectTo(t, broker.url)
+  t.ok(await other.channel.get(queue))
+  await other.channel.close()
+  const count = async () => (await broker.channel.checkQueue(queue)).messageCount
+  await eventually(async () => await count() === 1, 'returned')
+  const { answer, finish } = await closeDuringSetUp(t, broker, queue, consumeOf(queue))
+  await eventually(async () => await count() === 0, 'delivered')
+  await answer()
+  await eventually(async () => (await broker.channel.checkQueue(`${queue}.dead`)).messageCount === 1, 'moved', 20_000)
+  await finish()
+  t.match(await broker.takeAll(`${queue}.dead`), [{ properties: { headers: { 'x-notification-reason': 'delivery-limit' } } }])
+  t.equal((await broker.takeAll(queue)).length, 0)
 })
 
 for (const [name, fault] of [['resets', 'reset'], ['ends', 'end'], ['swallows', 'blackhole']] as const) {

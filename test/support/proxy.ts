@@ -22,6 +22,8 @@ export interface Proxy {
   blackhole (purpose?: Purpose): void
   /** Forwards nothing more from the broker to the plugin, until {@link forward}. */
   mute (purpose: Purpose): void
+  /** The same for each connection on which the plugin sends these bytes, from then on. */
+  muteAt (bytes: Buffer): void
   /** How many bytes from the broker are held since then. */
   readonly muted: number
   forward (): void
@@ -47,6 +49,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
   let holdNew = false
   let resetLimit: number | undefined
   let holdLimit: number | undefined
+  let muteBytes: Buffer | undefined
   const heldPairs = new Set<Pair>()
 
   const server = createServer({ noDelay: true }, client => {
@@ -56,6 +59,7 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
     pairs.add(pair)
     client.on('data', chunk => {
       pair.purpose ??= /fastify-notification (consumer|publisher|relay) of/.exec(chunk.toString('latin1'))?.[1] as Purpose
+      if (muteBytes !== undefined && chunk.includes(muteBytes)) mutePair(pair)
     })
     let received = 0
     upstream.on('data', chunk => {
@@ -124,17 +128,16 @@ export async function startProxy (t: Test, target: string, listenOn = 0): Promis
       select(purpose).forEach(hold)
     },
     mute (purpose) {
-      for (const pair of select(purpose)) {
-        pair.muted = []
-        pair.upstream.unpipe(pair.client).resume()
-      }
+      select(purpose).forEach(mutePair)
     },
+    muteAt (bytes) { muteBytes = bytes },
     get muted () {
       return [...pairs].flatMap(({ muted }) => muted ?? []).reduce((sum, chunk) => sum + chunk.length, 0)
     },
     forward () {
       holdNew = false
       holdLimit = undefined
+      muteBytes = undefined
       for (const pair of pairs) {
         if (pair.muted === undefined) continue
         pair.client.write(Buffer.concat(pair.muted))
@@ -165,6 +168,11 @@ interface Pair {
   purpose: Purpose | undefined
   /** What has come from the broker, where it is not forwarded. */
   muted: Buffer[] | undefined
+}
+
+function mutePair (pair: Pair): void {
+  pair.muted ??= []
+  pair.upstream.unpipe(pair.client).resume()
 }
 
 function resetPair ({ client, upstream }: Pair): void {
