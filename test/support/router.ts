@@ -1,18 +1,15 @@
-import type { ConsumeMessage } from 'amqplib'
 import type { Test } from 'tap'
 import { createOutbox } from '../../src/cluster/outbox.js'
-import type { Connection } from '../../src/connection.js'
-import type { DeadLetterReason } from '../../src/dead-letters.js'
-import type { Delivery, Origin, Routed } from '../../src/delivery.js'
+import { Dispatcher } from '../../src/delivery/dispatcher.js'
+import type { DeadLetterReason, HoldStore, Origin, Result, Subscriber } from '../../src/delivery/doors.js'
+import { compose } from '../../src/delivery/notification.js'
+import { Registry } from '../../src/delivery/registry.js'
 import { createMemoryHold } from '../../src/hold/memory.js'
-import type { HoldStore } from '../../src/hold/store.js'
-import { createJournal } from '../../src/journal.js'
-import { compose } from '../../src/message.js'
-import type { NotificationPluginOptions } from '../../src/options.js'
-import { parseOptions } from '../../src/parse-options.js'
-import { createRegistry } from '../../src/registry.js'
-import { createRouter, type Router } from '../../src/router.js'
-import { createStats } from '../../src/stats.js'
+import { createJournal } from '../../src/observability/journal.js'
+import { combineObservers } from '../../src/observability/observers.js'
+import { createStats } from '../../src/observability/stats.js'
+import { parseOptions } from '../../src/options/parse.js'
+import type { NotificationPluginOptions } from '../../src/options/schema.js'
 import { createApp } from './app.js'
 
 const NEVER = 600_000
@@ -27,8 +24,8 @@ export interface RouterClient {
 
 /** A message that the broker has delivered. */
 export interface Delivered {
-  readonly origin: Origin
-  readonly outcome: Promise<Routed>
+  readonly origin: Origin & { isMoved: boolean }
+  readonly outcome: Promise<Result>
   /** The channel dies: the broker will deliver the message again. */
   loseChannel (): void
 }
@@ -37,48 +34,43 @@ export interface Delivered {
 export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPluginOptions, 'amqpUrl' | 'queue'> & { store?: Partial<HoldStore> }) {
   const options = parseOptions({ amqpUrl: 'amqp://localhost', queue: 'hello', ...input })
   const { app: { log } } = createApp(t)
-  const registry = createRegistry()
+  const subscribers = new Registry()
   const stats = createStats()
   const journal = createJournal(100)
   const letters: DeadLetterReason[] = []
   const relays: Array<{ body: string, answered (isRouted: boolean | undefined): void }> = []
   let lastId = 0
 
+  const memory = createMemoryHold(options.hold, { dropped: () => t.fail('dropped') })
+  const dispatcher = new Dispatcher({
+    options,
+    subscribers,
+    store: options.offline === 'hold' ? { ...memory, ...store } : undefined,
+    observer: combineObservers([stats.observer, journal.observer], log),
+    log,
+    overdue: () => t.fail('overdue')
+  })
   const outbox = createOutbox({
-    registry,
+    registry: subscribers,
     awaitsAcks: options.settle === 'acknowledged',
     receiptTimeout: NEVER,
     publishTimeout: NEVER,
     nextId: () => ++lastId,
     publish (_userId, body, _isHere, answered) { relays.push({ body, answered }) },
     tell () {},
-    relayed: (delivery, isElsewhere) => router.relayed(delivery, isElsewhere),
-    settledElsewhere: (delivery, outcome, connections) => router.settledElsewhere(delivery, outcome, connections)
+    listener: dispatcher.peerListener,
+    traceOf: () => undefined
   })
-  const memory = createMemoryHold(options.hold, { dropped: () => t.fail('dropped') })
-  const router: Router = createRouter({
-    options,
-    registry,
-    deadLetters: {
-      async add (_origin, why) { letters.push(why) },
-      async addOwn (_message, why) { letters.push(why) }
-    },
-    store: options.offline === 'hold' ? { ...memory, size: 0, ...store } : undefined,
-    relays: options.cluster ? { ...outbox, wake () {} } : undefined,
-    stats,
-    log,
-    released: journal.released,
-    repeated: journal.repeated,
-    onOverdue: () => t.fail('overdue')
-  })
-  const route = journal.watch(router.route)
+  if (options.cluster) dispatcher.connect({ ...outbox, wake () {} })
   t.teardown(async () => {
     outbox.close()
-    await router.close()
+    await dispatcher.close()
   })
 
+  const origin = { queue: undefined, returns: false, redelivered: false, timeToLive: Infinity, gone: undefined, isMoved: false, timesBefore: () => undefined }
+  async function deadLetter (): Promise<void> { letters.push('offline') }
+
   return {
-    router,
     stats,
     journal,
     /** The hold as it would be by itself. */
@@ -90,25 +82,26 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
 
     connect (): RouterClient {
       const received: unknown[] = []
-      const connection = {
+      const connection: Subscriber = {
+        id: 'connection',
         userId: '123',
-        isRich: true,
+        acknowledges: true,
         isUsable: true,
         isCongested: false,
-        unacked: new Map<string, Delivery>(),
+        unackedCount: 0,
         send: payload => received.push(payload.content) > 0,
         relieved: async over => { if (!over.aborted) await new Promise(resolve => over.addEventListener('abort', resolve)) },
         spendClaim: () => true,
-        tell () {}
-      } as Partial<Connection> as Connection
-      registry.add(connection)
-      router.opened(connection)
+        dismiss () {}
+      }
+      subscribers.add(connection)
+      dispatcher.joined(connection)
       return {
         received,
-        ack: (...ids) => router.acknowledged(connection, ids),
+        ack: (...ids) => dispatcher.acknowledged(connection, ids),
         end () {
-          registry.delete(connection)
-          router.ended(connection)
+          subscribers.delete(connection)
+          dispatcher.left(connection)
         }
       }
     },
@@ -116,14 +109,13 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
     /** The broker delivers a message. */
     deliver (id: string, redelivered = false): Delivered {
       const gone = new AbortController()
-      const message = { fields: { redelivered }, properties: {} } as ConsumeMessage
-      const origin: Origin = { message, queue: 'hello', gone: gone.signal }
-      const outcome = Promise.resolve(route(compose('123', id, id), origin))
+      const message = { ...origin, queue: 'hello', returns: true, redelivered, gone: gone.signal, deadLetter }
+      const outcome = Promise.resolve(dispatcher.deliver(compose('123', id, id), message))
       outcome.catch(() => {})
-      return { origin, outcome, loseChannel: () => gone.abort() }
+      return { origin: message, outcome, loseChannel: () => gone.abort() }
     },
 
     /** As `notify()` does. */
-    notify: async (id: string): Promise<Routed> => await route(compose('123', id, id))
+    notify: async (id: string): Promise<Result> => await dispatcher.deliver(compose('123', id, id), { ...origin, deadLetter })
   }
 }

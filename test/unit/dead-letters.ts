@@ -1,10 +1,10 @@
 import type { ConsumeMessage } from 'amqplib'
 import { test } from 'tap'
-import { createDeadLetters } from '../../src/dead-letters.js'
+import { createDeadLetters } from '../../src/rabbitmq/dead-letters.js'
 import { errors } from '../../src/errors.js'
-import { parseOptions } from '../../src/parse-options.js'
-import type { BrokerOptions } from '../../src/options.js'
-import type { Publisher } from '../../src/publisher.js'
+import { parseOptions } from '../../src/options/parse.js'
+import type { BrokerOptions } from '../../src/options/schema.js'
+import type { Publisher } from '../../src/rabbitmq/publisher.js'
 import { createApp } from '../support/app.js'
 
 test('a message that is dead-lettered for two reasons at a time, while the broker takes no publishes, has one dead letter', async t => {
