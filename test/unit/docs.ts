@@ -1,7 +1,7 @@
 // What the documents say of the code, held against it.
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
-import { dirname, join, normalize } from 'node:path'
+import { dirname, join } from 'node:path'
 import Fastify from 'fastify'
 import { test } from 'tap'
 import notificationPlugin from '../../src/index.js'
@@ -9,29 +9,6 @@ import notificationPlugin from '../../src/index.js'
 const root = new URL('../..', import.meta.url).pathname
 const read = async (path: string) => await readFile(join(root, path), 'utf8')
 const sources = (await readdir(join(root, 'src'), { recursive: true })).filter(path => path.endsWith('.ts'))
-
-/** A file's room: its folder, or itself. */
-const roomOf = (path: string) => path.includes('/') ? path.split('/')[0]! : path.slice(0, -3)
-
-test('the rooms of the architecture page, and the arrows between them, are those of the code', async t => {
-  const page = await read('docs/architecture.md')
-  const leaves = /leaves that know nothing of the flow: (.*?)\./.exec(page)![1]!.match(/[\w-]+/g)!
-  const drawn = [...page.matchAll(/^ +([\w-]+) --> ([\w-]+)$/gm)].map(([, from, to]) => `${from} --> ${to}`)
-
-  const imported = new Set<string>()
-  for (const path of sources) {
-    const from = roomOf(path)
-    for (const [, to] of (await read(`src/${path}`)).matchAll(/^(?:import|export) (?!type ).* from '(\.[^']+)'/gm)) {
-      const room = roomOf(normalize(join(dirname(path), to!.replace(/\.js$/, '.ts'))))
-      if (room === from) continue
-      if (leaves.includes(from)) t.ok(leaves.includes(room), `${from} is a leaf, and imports ${room}`)
-      else if (!leaves.includes(room)) imported.add(`${from} --> ${room}`)
-    }
-  }
-  t.same(drawn.toSorted(), [...imported].toSorted())
-  const told = new Set([...page.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, names]) => names!.match(/[\w-]+/g)!))
-  t.same([...new Set(sources.map(roomOf))].filter(room => !told.has(room) && !leaves.includes(room) && room !== 'client'), [], 'each has its line')
-})
 
 test('every line that is logged is in the README', async t => {
   const table = (await read('README.md')).split('## Logs')[1]!.split('\n## ')[0]!

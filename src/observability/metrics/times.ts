@@ -1,4 +1,3 @@
-import type { ConsumeMessage } from 'amqplib'
 import type { Observer } from '../../delivery/doors.js'
 import { QueueMessage } from '../../rabbitmq/queue-message.js'
 import type { Histogram } from './prom-client.js'
@@ -70,7 +69,7 @@ function secondsSince (begun: number): number {
 }
 
 /** When a message was published, in milliseconds since 1970: by RabbitMQ's clock where it sets the header, else by the publisher's. */
-function publishTime ({ properties: { timestamp, headers } }: ConsumeMessage): number | undefined {
+function publishTime ({ properties: { timestamp, headers } }: QueueMessage['message']): number | undefined {
   const exact: unknown = headers?.timestamp_in_ms
   if (typeof exact === 'number') return exact
   if (typeof timestamp !== 'number' || timestamp <= 0) return undefined
