@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
-import { exchange } from './network.mjs'
 import { PrivateRabbitMQError, startNode, type PrivateRabbitMQ, type PrivateRabbitMQOptions } from './private-rabbitmq.js'
 import { findRabbitMQ, RabbitMQUnavailableError } from './rabbitmq/install.js'
 import { startSupervised } from './supervised.js'
@@ -62,9 +60,9 @@ export async function startPrivateRabbitMQCluster (
     const options = { plugins, config: { ...formation(names, index), ...config }, member: { name, cookie, epmdPort: epmd.port } }
     return { ...await startNode(source, options), name }
   }
-  const first = startMember(names[0]!, 0)
-  await registered(epmd.port, names[0]!, first)
-  const starts = await Promise.allSettled([first, ...names.slice(1).map((name, index) => startMember(name, index + 1))])
+  // The first has to be up: one that joins it before it has enabled its feature flags has other tables, and does not start.
+  const starts = await Promise.allSettled([startMember(names[0]!, 0)])
+  if (starts[0]!.status === 'fulfilled') starts.push(...await Promise.allSettled(names.slice(1).map((name, index) => startMember(name, index + 1))))
   const nodes = starts.flatMap((start) => start.status === 'fulfilled' ? [start.value] : [])
 
   async function remove (): Promise<void> {
@@ -81,21 +79,6 @@ export async function startPrivateRabbitMQCluster (
   log?.(`RabbitMQ answers on ports ${nodes.map(({ port }) => port).join(', ')} after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
 
   return { nodes, urls: nodes.map(({ url }) => url), remove, [Symbol.asyncDispose]: remove }
-}
-
-/** epmd's NAMES_REQ (Erlang Distribution Protocol): its length, and 110. */
-const NAMES_REQUEST = Buffer.from([0, 1, 110])
-
-/**
- * Waits until epmd knows a node, or the node has failed to start. Erlang registers a node soon after its start, long
- * before RabbitMQ answers.
- */
-async function registered (epmdPort: number, name: string, start: Promise<unknown>): Promise<void> {
-  const state = { isOver: false }
-  const over = () => { state.isOver = true }
-  start.then(over, over)
-  const line = `name ${name.split('@')[0]} at `
-  while (!state.isOver && !await exchange(epmdPort, NAMES_REQUEST, (bytes) => bytes.includes(line) || undefined)) await delay(20)
 }
 
 /**

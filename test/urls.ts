@@ -24,8 +24,11 @@ function piecesOf (password: string): string[] {
   return forms.flatMap(form => Array.from({ length: Math.max(0, form.length - 3) }, (_, n) => form.slice(n, n + 4)))
 }
 
-/** Everything that an error shows, but for the lines of code in its stack: their numbers may be a piece of a password too. */
-const shown = (error: unknown) => inspect(error, { depth: 10, showHidden: true }).replace(/^\s*at .*$/gm, '')
+/**
+ * Everything that an error shows, but for the lines of code in its stack, also where the stack is quoted: their numbers may
+ * be a piece of a password too.
+ */
+const shown = (error: unknown) => inspect(error, { depth: 10, showHidden: true }).replace(/^\s*['"`]?\s*at .*$/gm, '')
 
 const withUrl = {
   amqpUrl: (amqpUrl: string): NotificationPluginOptions => ({ amqpUrl, queue: 'hello' }),
