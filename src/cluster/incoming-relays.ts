@@ -12,7 +12,7 @@ export interface Sender {
 }
 
 /** What was asked of us by one instance. */
-interface Visit {
+interface Peer {
   /** Where it takes answers now. */
   inbox: string
   /** Without an outcome yet. */
@@ -22,7 +22,7 @@ interface Visit {
   older: Map<number, Receipt>
 }
 
-export interface GuestsParts {
+export interface IncomingRelaysParts {
   log: FastifyBaseLogger
   /** How long a receipt may be on its way, in milliseconds. */
   receiptTimeout: number
@@ -36,45 +36,45 @@ export interface GuestsParts {
 }
 
 /** What other instances ask to be delivered here, each once, however often they ask. */
-export function createGuests ({ log, receiptTimeout, host, leave, reply, settledElsewhere }: GuestsParts) {
-  const visits = new Map<string, Visit>()
+export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply, settledElsewhere }: IncomingRelaysParts) {
+  const peers = new Map<string, Peer>()
   let timer: NodeJS.Timeout | undefined
 
-  function visitOf ({ instance, inbox }: Sender): Visit {
-    let visit = visits.get(instance)
-    if (visit === undefined) visits.set(instance, visit = { inbox, pending: new Map(), done: new Map(), older: new Map() })
-    visit.inbox = inbox
+  function peerOf ({ instance, inbox }: Sender): Peer {
+    let peer = peers.get(instance)
+    if (peer === undefined) peers.set(instance, peer = { inbox, pending: new Map(), done: new Map(), older: new Map() })
+    peer.inbox = inbox
     timer ??= setInterval(forget, 3 * receiptTimeout) // by then it would have been asked again
-    return visit
+    return peer
   }
 
   function forget (): void {
-    for (const [instance, visit] of visits) {
-      visit.older = visit.done
-      visit.done = new Map()
-      if (visit.older.size === 0 && visit.pending.size === 0) visits.delete(instance)
+    for (const [instance, peer] of peers) {
+      peer.older = peer.done
+      peer.done = new Map()
+      if (peer.older.size === 0 && peer.pending.size === 0) peers.delete(instance)
     }
-    if (visits.size > 0) return
+    if (peers.size > 0) return
     clearInterval(timer)
     timer = undefined
   }
 
-  async function conclude (visit: Visit, relay: number, userId: string, { outcome, connections }: Result): Promise<void> {
+  async function conclude (peer: Peer, relay: number, userId: string, { outcome, connections }: Result): Promise<void> {
     const state: ReceiptState = toReceiptState(outcome)
-    visit.pending.delete(relay)
+    peer.pending.delete(relay)
     const receipt: Receipt = [relay, state, connections]
     if (state === 'nobody') await leave(userId)
-    else visit.done.set(relay, receipt)
-    reply(visit.inbox, receipt)
+    else peer.done.set(relay, receipt)
+    reply(peer.inbox, receipt)
   }
 
   return {
     /** An instance has something for a user who is bound here. */
     receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
-      const visit = visitOf(sender)
+      const peer = peerOf(sender)
       for (const { relay, id, json, position, expiresAt = Infinity, redelivered = false, trace } of items) {
-        const known = visit.done.get(relay) ?? visit.older.get(relay)
-        const pending = visit.pending.get(relay)
+        const known = peer.done.get(relay) ?? peer.older.get(relay)
+        const pending = peer.pending.get(relay)
         if (known !== undefined) reply(sender.inbox, known)
         else if (pending !== undefined) {
           if (redelivered) pending.redelivered = true // meanwhile another instance may have had it
@@ -82,39 +82,39 @@ export function createGuests ({ log, receiptTimeout, host, leave, reply, settled
         } else {
           const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, undefined, position, expiresAt, 'guest')
           delivery.redelivered = redelivered
-          visit.pending.set(relay, delivery)
+          peer.pending.set(relay, delivery)
           let result: Result | Promise<Result>
           try {
             result = host(delivery)
           } catch (err) {
             log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
-            visit.pending.delete(relay)
+            peer.pending.delete(relay)
             continue
           }
           if (!(result instanceof Promise)) {
-            conclude(visit, relay, userId, result)
+            conclude(peer, relay, userId, result)
             continue
           }
           reply(sender.inbox, [relay, 'taken', delivery.connections])
           // It may have been told meanwhile that somebody else has it.
-          result.then(result => { if (visit.pending.has(relay)) conclude(visit, relay, userId, result) }, () => visit.pending.delete(relay))
+          result.then(result => { if (peer.pending.has(relay)) conclude(peer, relay, userId, result) }, () => peer.pending.delete(relay))
         }
       }
     },
 
     /** Somebody else has it. */
     settled ({ instance }: Sender, relay: number, outcome: SettledState): void {
-      const visit = visits.get(instance)
-      const delivery = visit?.pending.get(relay)
-      if (visit === undefined || delivery === undefined) return
-      visit.pending.delete(relay)
-      visit.done.set(relay, [relay, outcome, 0])
+      const peer = peers.get(instance)
+      const delivery = peer?.pending.get(relay)
+      if (peer === undefined || delivery === undefined) return
+      peer.pending.delete(relay)
+      peer.done.set(relay, [relay, outcome, 0])
       settledElsewhere(delivery, outcome, 0)
     },
 
     close (): void {
       clearInterval(timer)
-      visits.clear()
+      peers.clear()
     }
   }
 }

@@ -13,8 +13,8 @@ import { Teardown } from '../teardown.js'
 import { createBindings } from './bindings.js'
 import { BroadcastQueue } from './broadcast-queue.js'
 import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
-import { createGathered } from './turn-batcher.js'
-import { createGuests } from './incoming-relays.js'
+import { createTurnBatcher } from './turn-batcher.js'
+import { createIncomingRelays } from './incoming-relays.js'
 import { createInbox, EVERYBODY } from './inbox.js'
 import { createOutbox, type RelayTimes } from './outbox.js'
 import { createPresence } from './presence.js'
@@ -62,8 +62,8 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
   const nextId = () => ++lastId
 
   const bindings = createBindings(unbindDelay, userId => listener.wake(userId))
-  const receipts = createGathered<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
-  const settlements = createGathered<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
+  const receipts = createTurnBatcher<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
+  const settlements = createTurnBatcher<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
   const outbox = createOutbox({
     registry,
     awaitsAcks: options.settle === 'acknowledged',
@@ -76,7 +76,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
     listener,
     traceOf
   })
-  const guests = createGuests({
+  const incoming = createIncomingRelays({
     log,
     receiptTimeout,
     host: guest => listener.host(guest),
@@ -149,7 +149,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
     switch (message.type) {
       case 'relay': return receive(sender, routingKey, message.frame)
       case 'receipts': return message.frame.forEach(receipt => { if (!presence.receipt(receipt)) outbox.receipt(replyTo, receipt) })
-      case 'settled': return message.frame.forEach(([relay, outcome]) => guests.settled(sender, relay, outcome))
+      case 'settled': return message.frame.forEach(([relay, outcome]) => incoming.settled(sender, relay, outcome))
       case 'probe':
         answer(sender.inbox, routingKey, message.frame)
         return
@@ -165,8 +165,8 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
   function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
     // The broker may deliver to a new binding before it has answered that it is there: what is held comes first.
     const bound = bindings.pending(userId)
-    if (bound === undefined) guests.receive(sender, userId, items)
-    else bound.then(() => guests.receive(sender, userId, items))
+    if (bound === undefined) incoming.receive(sender, userId, items)
+    else bound.then(() => incoming.receive(sender, userId, items))
   }
 
   async function answer (inbox: string, userId: string, probe: number): Promise<void> {
@@ -236,7 +236,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
       await teardown.try(receipts.flush)
       await teardown.try(settlements.flush)
       await teardown.try(outbox.close)
-      await teardown.try(guests.close)
+      await teardown.try(incoming.close)
       for (const waiting of [disconnects, urgentWakes, broadcasts]) await teardown.try(() => waiting.close())
       teardown.end()
     }

@@ -4,7 +4,7 @@ import type { PeerListener } from '../delivery/peers.js'
 import { errors } from '../errors.js'
 import type { Registry } from '../delivery/registry.js'
 import { toSettledState, type Receipt, type ReceiptState, type SettledItem, type SettledState } from './protocol.js'
-import { createRelayLines, type Relay, type RelayLinesParts } from './relay-queue.js'
+import { createRelayQueue, type Relay, type RelayQueueParts } from './relay-queue.js'
 
 /** How many times what nobody took is published again at once, before it waits for the next look. */
 const MAX_ATTEMPTS = 10
@@ -36,7 +36,7 @@ export interface OutboxParts {
   /** With `metrics`. */
   times?: RelayTimes | undefined
   nextId (): number
-  publish: RelayLinesParts['publish']
+  publish: RelayQueueParts['publish']
   /** Tells an inbox what need not be acknowledged any more. */
   tell (inbox: string, settled: SettledItem): void
   listener: Pick<PeerListener, 'peersAnswered' | 'peerSettled' | 'abandon' | 'fail'>
@@ -56,7 +56,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
 
   const relayOf = ({ relay }: Delivery) => relay === undefined ? undefined : relays.get(relay)
 
-  const lines = createRelayLines({
+  const queue = createRelayQueue({
     registry,
     receiptTimeout,
     isTimed: times !== undefined,
@@ -84,13 +84,13 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
 
   function again (relay: Relay): void {
     if (relay.delivery.isGone) return abandon(relay)
-    lines.add(relay)
-    lines.answered(relay)
+    queue.add(relay)
+    queue.answered(relay)
   }
 
   function forget (relay: Relay): void {
     relays.delete(relay.id)
-    lines.answered(relay)
+    queue.answered(relay)
     if (relays.size > 0) return
     clearInterval(timer)
     timer = undefined
@@ -115,16 +115,16 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       if (delivery.isGone) abandon(relay)
       else if (state !== 'confirmed' && patience < now && delivery.origin?.returns !== true) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
-      else if (batch !== undefined) lines.overdue(relay)
+      else if (batch !== undefined) queue.overdue(relay)
       // Connections here have it, or it waits for one.
       else if (delivery.holders.length > 0 || delivery.isWaiting) relay.deadline = now + receiptTimeout
       else {
         relay.takers.clear()
         delivery.redelivered = true
-        lines.add(relay)
+        queue.add(relay)
       }
     }
-    lines.resume()
+    queue.resume()
   }
 
   /** For who called notify(): connections here have it, or nobody. */
@@ -164,7 +164,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         }
         relays.set(id, relay)
         timer ??= setInterval(tick, TICK)
-        lines.add(relay)
+        queue.add(relay)
         if (isClosed) queueMicrotask(() => end(relay)) // by then it is waited for
       } else if (known.state === 'confirmed' && known.takers.size === 0) {
         again(known)
@@ -172,7 +172,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     },
 
     /** What of a user nobody is known to have yet, the oldest first. */
-    unanswered: (userId: string): Delivery[] => lines.of(userId).filter(isLeft).map(({ delivery }) => delivery),
+    unanswered: (userId: string): Delivery[] => queue.of(userId).filter(isLeft).map(({ delivery }) => delivery),
 
     /** Whether the broker has not yet confirmed that it has a delivery for the other instances. */
     isAsking (delivery: Delivery): boolean {
@@ -210,7 +210,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         delivery.connections += uncounted(relay, inbox, connections)
         takers.add(inbox)
         relay.deadline = performance.now() + receiptTimeout
-        lines.answered(relay)
+        queue.answered(relay)
       } else if (state === 'nobody') {
         // Where `taken` was lost, the connections tell that clients had it.
         if (takers.delete(inbox) || connections > 0) delivery.redelivered = true
@@ -224,12 +224,12 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     },
 
     /** The way to the others is open again. */
-    resume: lines.resume,
+    resume: queue.resume,
 
     close (): void {
       isClosed = true
       for (const relay of [...relays.values()]) end(relay)
-      lines.close()
+      queue.close()
     }
   }
 }

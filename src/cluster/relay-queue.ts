@@ -49,7 +49,7 @@ interface Line {
   batch: Batch | undefined
 }
 
-export interface RelayLinesParts {
+export interface RelayQueueParts {
   registry: Registry
   /** How long an answer may take, in milliseconds. */
   receiptTimeout: number
@@ -73,7 +73,7 @@ export interface RelayLinesParts {
 }
 
 /** Publishes relays: in order for each user, one message at a time. */
-export function createRelayLines ({ registry, receiptTimeout, isTimed, publish, isOpen, abandon, confirmed }: RelayLinesParts) {
+export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, isOpen, abandon, confirmed }: RelayQueueParts) {
   const lines = new Map<string, Line>()
   let dirty = new Set<Line>()
   let scheduled: NodeJS.Immediate | undefined

@@ -1,5 +1,5 @@
 /** Gathers what goes to the same address in one turn of the event loop, and sends it together. */
-export function createGathered<Item> (send: (address: string, items: Item[]) => void) {
+export function createTurnBatcher<Item> (send: (address: string, items: Item[]) => void) {
   let gathered = new Map<string, Item[]>()
   let scheduled: NodeJS.Immediate | undefined
 
