@@ -30,7 +30,7 @@ import { Teardown } from './teardown.js'
 import { loadTracing } from './observability/tracing.js'
 import { UpgradeGate } from './websocket/upgrade-gate.js'
 import { Upgrades } from './websocket/upgrades.js'
-import { within } from './with-timeout.js'
+import { withTimeout } from './with-timeout.js'
 
 /** How often what has expired is looked for in the hold, in milliseconds. */
 const SWEEP_INTERVAL = 1_000
@@ -176,7 +176,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   async function closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
     const teardown = new Teardown(log)
     clearInterval(sweeping)
-    await teardown.try(() => within(timeLeft(), dispatcher.close()))
+    await teardown.try(() => withTimeout(timeLeft(), dispatcher.close()))
     await teardown.try(() => giveBack(store, broker, timeLeft(), log))
     await teardown.try(() => store.close())
     teardown.end()

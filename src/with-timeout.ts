@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
  * @param over ends the wait
  * @throws what it is rejected with; AbortError
  */
-export async function within (timeout: number, promise: Promise<unknown>, over?: AbortSignal): Promise<boolean> {
+export async function withTimeout (timeout: number, promise: Promise<unknown>, over?: AbortSignal): Promise<boolean> {
   const timer = new AbortController()
   try {
     return await Promise.race([

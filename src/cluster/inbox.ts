@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel } from '../rabbitmq/amqplib.js'
-import { createBrokerConnection } from '../rabbitmq/connection.js'
+import { BrokerConnection } from '../rabbitmq/connection.js'
 import type { BrokerOptions } from '../options/schema.js'
 import type { Bindings, Binder } from './bindings.js'
 import { ensureExchange } from './exchange.js'
@@ -44,7 +44,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
   let address = ''
   let timer: NodeJS.Timeout | undefined
 
-  const connection = createBrokerConnection<Channel>({
+  const connection = new BrokerConnection<Channel>({
     options,
     purpose: 'relay',
     log,

@@ -1,142 +1,151 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 
-export type Settlement = ReturnType<typeof createSettlement>
+/**
+ * How long the oldest message may keep the broker waiting before the others are acked singly, in milliseconds. Clients
+ * acknowledge nearly in order: the oldest message mostly follows in a moment, and then one ack settles them all.
+ */
+const STALL_TIMEOUT = 5
 
 /**
- * How long the broker waits in vain for the oldest message before others are acked singly, in milliseconds. Clients
- * acknowledge nearly in order: mostly the oldest follows in a moment, and one ack, not one for each, is for all.
+ * Acks the messages of one channel, each message once, after its outcome is known.
+ *
+ * A delivery tag is valid only on its own channel (AMQP 0-9-1 §1.8.3.13). On another channel, the same tag would silently
+ * ack a different message. So each channel has its own batcher, which ends with the channel.
+ *
+ * Acks go out once per turn of the event loop: one ack for the longest settled prefix. One ack per message would cost
+ * more processor time than the rest of the path.
  */
-const PATIENCE = 5
-
-/**
- * Acks what one channel delivered, each message once, after its outcome is known.
- *
- * A delivery tag means something on its own channel alone (AMQP 0-9-1 §1.8.3.13): used on another, it acks some
- * other message in silence. So a settlement lives and dies with its channel.
- *
- * Acks go out once in a turn of the event loop, one for the longest settled prefix: an ack for each message costs
- * more processor time than the rest of the whole path.
- *
- * @param prefetch how many messages the broker delivers without an ack
- */
-export function createSettlement (channel: Channel, prefetch: number) {
+export class AckBatcher {
+  readonly #channel: Channel
+  readonly #prefetch: number
   /** The oldest unsettled tag. The tags of a channel are 1, 2, 3, … (AMQP 0-9-1 §1.1: delivery-tag). */
-  let oldest = 1
-  let newest = 0
-  /** The newest tag of the settled prefix that needs an ack, and the newest that had one. */
-  let due = 0
-  let acked = 0
-  let live = true
-  let scheduled: NodeJS.Immediate | undefined
-  let patience: NodeJS.Timeout | undefined
-  /** Settled behind an unsettled one: to be acked with the prefix, and acked already, each by itself. */
-  const ahead = new Set<number>()
-  const ackedAhead = new Set<number>()
-  let whenSettled: (() => void) | undefined
+  #oldest = 1
+  #newest = 0
+  /** The newest tag of the settled prefix. */
+  #settledUpTo = 0
+  /** The newest tag that the broker has a multiple ack for. */
+  #ackedUpTo = 0
+  /** Settled tags behind an unsettled one, without an ack. */
+  readonly #settledAhead = new Set<number>()
+  /** Settled tags behind an unsettled one, each with an ack of its own. */
+  readonly #ackedAhead = new Set<number>()
+  #isAlive = true
+  #nextFlush: NodeJS.Immediate | undefined
+  #stallTimer: NodeJS.Timeout | undefined
+  #onSettled: (() => void) | undefined
 
-  /** Whether the broker waits for acks, some of which could be sent. */
-  function isStalled (): boolean {
-    return ahead.size > 0 && newest - oldest + 1 - ackedAhead.size >= prefetch
+  /** @param prefetch how many unacked messages the broker allows on the channel */
+  constructor (channel: Channel, prefetch: number) {
+    this.#channel = channel
+    this.#prefetch = prefetch
   }
 
-  function flushSoon (): void {
-    scheduled ??= setImmediate(() => flush(isStalled() && isMuchAhead()))
+  /** Notes that a message was delivered. */
+  track ({ fields }: ConsumeMessage): void {
+    this.#newest = fields.deliveryTag
+    this.#watchStall()
   }
 
-  function isMuchAhead (): boolean {
-    return 2 * ahead.size >= prefetch
+  /**
+   * Notes that the outcome of a message is known.
+   * @returns false if the channel is dead: then the broker delivers the message again
+   */
+  settle ({ fields: { deliveryTag } }: ConsumeMessage): boolean {
+    if (!this.#isAlive) return false
+    if (deliveryTag !== this.#oldest) {
+      this.#settledAhead.add(deliveryTag)
+      this.#watchStall()
+      return true
+    }
+    this.#settledUpTo = this.#oldest++
+    while (true) {
+      // If the last tag of a multiple ack were acked already, the broker would close the channel.
+      if (this.#settledAhead.delete(this.#oldest)) this.#settledUpTo = this.#oldest
+      else if (!this.#ackedAhead.delete(this.#oldest)) break
+      this.#oldest++
+    }
+    this.#flushSoon()
+    if (this.#oldest > this.#newest) this.#onSettled?.()
+    return true
   }
 
-  /** Sees to single acks where the broker waits: at once for many, else when the oldest doesn't follow. */
-  function watchStall (): void {
-    if (!isStalled()) return
-    if (isMuchAhead()) flushSoon()
-    else patience ??= setTimeout(endPatience, PATIENCE, oldest)
+  /** How many messages have no outcome yet. */
+  get unsettledCount (): number {
+    return this.#isAlive ? this.#unackedCount() - this.#settledAhead.size : 0
   }
 
-  function endPatience (stuck: number): void {
-    patience = undefined
-    if (oldest === stuck) flush(isStalled())
-    else watchStall()
+  /** Resolves when every delivered message is settled, or when the channel is dead. */
+  async allSettled (): Promise<void> {
+    if (this.#isAlive && this.#oldest <= this.#newest) await new Promise<void>(resolve => { this.#onSettled = resolve })
   }
 
-  /** @param all whether to ack singly what is settled behind an unsettled one */
-  function flush (all: boolean): void {
-    clearImmediate(scheduled)
-    scheduled = undefined
-    if (!live) return
+  /** Sends an ack for each settled message at once. */
+  flush (): void {
+    this.#flush(true)
+  }
+
+  /** The channel is dead: sends no more acks. */
+  abandon (): void {
+    this.#isAlive = false
+    clearImmediate(this.#nextFlush)
+    clearTimeout(this.#stallTimer)
+    this.#settledAhead.clear()
+    this.#ackedAhead.clear()
+    this.#onSettled?.()
+  }
+
+  /** How many messages have no ack, without those of the settled prefix. */
+  #unackedCount (): number {
+    return this.#newest - this.#oldest + 1 - this.#ackedAhead.size
+  }
+
+  /** Whether the broker sends nothing until it gets an ack, and single acks could be sent. */
+  #isStalled (): boolean {
+    return this.#settledAhead.size > 0 && this.#unackedCount() >= this.#prefetch
+  }
+
+  #isFarAhead (): boolean {
+    return 2 * this.#settledAhead.size >= this.#prefetch
+  }
+
+  /** If the broker is stalled, sends single acks: at once if there are many, else after the oldest message's time is up. */
+  #watchStall (): void {
+    if (!this.#isStalled()) return
+    if (this.#isFarAhead()) this.#flushSoon()
+    else this.#stallTimer ??= setTimeout(oldest => this.#endStall(oldest), STALL_TIMEOUT, this.#oldest)
+  }
+
+  /** @param oldest the oldest unsettled tag when the wait began */
+  #endStall (oldest: number): void {
+    this.#stallTimer = undefined
+    if (this.#oldest === oldest) this.#flush(this.#isStalled())
+    else this.#watchStall()
+  }
+
+  #flushSoon (): void {
+    this.#nextFlush ??= setImmediate(() => this.#flush(this.#isStalled() && this.#isFarAhead()))
+  }
+
+  /** @param withSingles whether to ack singly the messages that are settled behind an unsettled one */
+  #flush (withSingles: boolean): void {
+    clearImmediate(this.#nextFlush)
+    this.#nextFlush = undefined
+    if (!this.#isAlive) return
     try {
-      if (due > acked) ack(acked = due, true)
-      if (all) {
-        for (const tag of ahead) {
-          ack(tag, false)
-          ackedAhead.add(tag)
-        }
-        ahead.clear()
+      if (this.#settledUpTo > this.#ackedUpTo) this.#ack(this.#ackedUpTo = this.#settledUpTo, true)
+      if (!withSingles) return
+      for (const tag of this.#settledAhead) {
+        this.#ack(tag, false)
+        this.#ackedAhead.add(tag)
       }
+      this.#settledAhead.clear()
     } catch {
       // The channel is closing, and amqplib sends nothing more on it: the broker delivers the messages again.
-      abandon()
+      this.abandon()
     }
   }
 
-  function ack (deliveryTag: number, multiple: boolean): void {
-    channel.ack({ fields: { deliveryTag } } as ConsumeMessage, multiple)
-  }
-
-  function abandon (): void {
-    live = false
-    clearImmediate(scheduled)
-    clearTimeout(patience)
-    ahead.clear()
-    ackedAhead.clear()
-    whenSettled?.()
-  }
-
-  return {
-    /** A message was delivered. */
-    track ({ fields }: ConsumeMessage): void {
-      newest = fields.deliveryTag
-      watchStall()
-    },
-
-    /**
-     * The outcome of a message is known.
-     * @returns false if the channel died before: the broker delivers the message again
-     */
-    settle ({ fields: { deliveryTag } }: ConsumeMessage): boolean {
-      if (!live) return false
-      if (deliveryTag !== oldest) {
-        ahead.add(deliveryTag)
-        watchStall()
-        return true
-      }
-      due = oldest++
-      while (true) {
-        // A tag that was acked must not be named again: the broker would close the channel.
-        if (ahead.delete(oldest)) due = oldest
-        else if (!ackedAhead.delete(oldest)) break
-        oldest++
-      }
-      flushSoon()
-      if (oldest > newest) whenSettled?.()
-      return true
-    },
-
-    /** How many messages have no outcome yet. */
-    get unsettled (): number {
-      return live ? newest - oldest + 1 - ahead.size - ackedAhead.size : 0
-    },
-
-    /** Resolves when everything delivered is settled or the channel is dead. */
-    async settled (): Promise<void> {
-      if (live && oldest <= newest) await new Promise<void>(resolve => { whenSettled = resolve })
-    },
-
-    /** Sends every ack that can be sent, now. */
-    flush: () => flush(true),
-
-    /** The channel is dead: nothing of it is acked any more. */
-    abandon
+  #ack (deliveryTag: number, multiple: boolean): void {
+    this.#channel.ack({ fields: { deliveryTag } } as ConsumeMessage, multiple)
   }
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { credentials, type Channel, type ChannelModel, type SocketOptions } from 'amqplib'
 import { errors } from '../errors.js'
-import { within } from '../with-timeout.js'
+import { withTimeout } from '../with-timeout.js'
 
 /**
  * What amqplib leaves to its users: how to log in and to close, and how to bear what would end a connection.
@@ -53,7 +53,7 @@ export async function closeChannel (channel: Channel): Promise<void> {
 export async function closeModel (model: ChannelModel, timeout: number): Promise<void> {
   const closed = new Promise<void>(resolve => model.once('close', () => resolve()))
   const answered = Promise.race([model.close().catch(() => {}), closed])
-  if (await within(timeout, answered)) return
+  if (await withTimeout(timeout, answered)) return
   model.on('error', () => {})
   loseModel(model, 'the broker did not answer')
 }

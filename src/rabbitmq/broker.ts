@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { createConsumer, type Consumer } from './consumer.js'
+import { Consumer } from './consumer.js'
 import { createDeadLetters, type DeadLetters } from './dead-letters.js'
 import type { Dispatcher } from '../delivery/dispatcher.js'
 import type { DeadLetterReason, Observer, Result } from '../delivery/doors.js'
 import type { Notification } from '../delivery/notification.js'
 import { decode, InvalidMessage } from './message.js'
 import { queuesOf, type BrokerOptions } from '../options/schema.js'
-import { createPublisher, type Publisher, type PublisherHooks } from './publisher.js'
+import { Publisher, type PublisherHooks } from './publisher.js'
 import { Teardown } from '../teardown.js'
 import type { NearLimit, QueueMessage } from './queue-message.js'
-import { within } from '../with-timeout.js'
+import { withTimeout } from '../with-timeout.js'
 import { withoutText } from '../without-text.js'
 
 /**
@@ -69,11 +69,11 @@ export interface BrokerParts {
 }
 
 export function createBroker ({ options, abandoned, observer, dispatcher, log, extend }: BrokerParts): Broker {
-  const publisher: Publisher = createPublisher(options, log, () => extension)
+  const publisher: Publisher = new Publisher(options, log, () => extension)
   const extension = extend?.(publisher)
   const deadLetters = createDeadLetters(options, publisher, log)
   const queues = queuesOf(options)
-  const consumers = queues.map(queue => createConsumer({ options, queue, deadLetters, abandoned, log, handle: receive, failed, whenMovable }))
+  const consumers = queues.map(queue => new Consumer({ options, queue, handlers: { handle: receive, failed, abandoned }, deadLetters, whenMovable, log }))
 
   /** The one way in for what the queues deliver. */
   function receive (message: QueueMessage): unknown {
@@ -96,7 +96,7 @@ export function createBroker ({ options, abandoned, observer, dispatcher, log, e
   async function rescue (notification: Notification, message: QueueMessage, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Result | void> {
     if (treatment === 'attempt') {
       const result = dispatcher.deliver(notification, message)
-      if (!(result instanceof Promise) || await within(ATTEMPT_TIMEOUT, result, message.gone)) return await result
+      if (!(result instanceof Promise) || await withTimeout(ATTEMPT_TIMEOUT, result, message.gone)) return await result
     }
     // A client that has it may still acknowledge it: then it is in both places.
     message.isMoved = true

@@ -4,7 +4,7 @@ import { steadyNow, wallClockLead } from '../clock.js'
 import { toMessage } from '../delivery/notification.js'
 import { toHeaders } from './age-headers.js'
 import type { Publisher } from './publisher.js'
-import { within } from '../with-timeout.js'
+import { withTimeout } from '../with-timeout.js'
 import { sizeOf, type Held, type HoldStore } from '../hold/store.js'
 
 /**
@@ -51,7 +51,7 @@ export async function giveBack (store: HoldStore, broker: Target | undefined, ti
     const { id, content, expiresAt } = held
     const expiration = expiresAt === Infinity ? {} : { expiration: String(Math.max(0, Math.ceil(expiresAt - steadyNow()))) }
     const properties = { contentType: 'application/json', headers: toHeaders(held, lead), ...expiration }
-    return await within(timeLeft(), publisher.publish(queue, toMessage({ userId, payload: { id, json: content } }), properties))
+    return await withTimeout(timeLeft(), publisher.publish(queue, toMessage({ userId, payload: { id, json: content } }), properties))
   }
 
   async function publishInTime (target: Target, userId: string, held: Held): Promise<void> {

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { errors } from '../errors.js'
 import type { UpgradeContext } from '../options/values.js'
 import type { Options } from '../options/schema.js'
-import { within } from '../with-timeout.js'
+import { withTimeout } from '../with-timeout.js'
 
 /** How long the answers may take when the application closes, in milliseconds. */
 const CLOSE_GRACE = 1_000
@@ -82,7 +82,7 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
       isClosing = true
       const answered = Promise.all(Array.from(waiting, async socket => { if (!socket.closed) await once(socket, 'close').catch(() => {}) }))
       for (const controller of running) controller.abort(new errors.Closing())
-      await within(CLOSE_GRACE, answered)
+      await withTimeout(CLOSE_GRACE, answered)
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { test } from 'tap'
-import { createSettlement } from '../../src/rabbitmq/ack-batcher.js'
+import { AckBatcher } from '../../src/rabbitmq/ack-batcher.js'
 import { createRandom } from '../support/random.js'
 
 const message = (deliveryTag: number) => ({ fields: { deliveryTag } }) as ConsumeMessage
@@ -31,25 +31,25 @@ test('whatever the order of the outcomes, each message is acked once, after its 
     const count = random.between(1, 60)
     const settled = new Set<number>()
     const { channel, unacked, problems } = createChannel(settled)
-    const settlement = createSettlement(channel, random.between(1, 60))
+    const batcher = new AckBatcher(channel, random.between(1, 60))
     const open: number[] = []
     for (let tag = 1; tag <= count || open.length > 0;) {
       if (tag <= count && (open.length === 0 || random.between(0, 1) === 0)) {
         unacked.add(tag)
-        settlement.track(message(tag))
+        batcher.track(message(tag))
         open.push(tag++)
       } else {
         const [next] = open.splice(random.between(0, open.length - 1), 1) as [number]
         settled.add(next)
-        if (!settlement.settle(message(next))) problems.push(`the channel is said to be dead at ${next}`)
+        if (!batcher.settle(message(next))) problems.push(`the channel is said to be dead at ${next}`)
       }
-      if (settlement.unsettled !== open.length) problems.push(`${settlement.unsettled} unsettled instead of ${open.length}`)
-      if (random.between(0, 9) === 0) settlement.flush()
+      if (batcher.unsettledCount !== open.length) problems.push(`${batcher.unsettledCount} unsettled instead of ${open.length}`)
+      if (random.between(0, 9) === 0) batcher.flush()
       if (random.between(0, 9) === 0) await new Promise(resolve => setImmediate(resolve))
     }
-    await settlement.settled()
-    settlement.flush()
-    settlement.abandon()
+    await batcher.allSettled()
+    batcher.flush()
+    batcher.abandon()
     t.same({ problems, unacked: [...unacked] }, { problems: [], unacked: [] }, `${count} messages`)
   }
 })
@@ -57,25 +57,25 @@ test('whatever the order of the outcomes, each message is acked once, after its 
 test('on a channel that is dead nothing is settled, and nobody waits for it', async t => {
   const settled = new Set([1, 2])
   const { channel, unacked, problems } = createChannel(settled)
-  const settlement = createSettlement(channel, 10)
+  const batcher = new AckBatcher(channel, 10)
   for (const tag of [1, 2]) {
     unacked.add(tag)
-    settlement.track(message(tag))
+    batcher.track(message(tag))
   }
-  t.equal(settlement.settle(message(1)), true)
-  const waiting = settlement.settled()
-  settlement.abandon()
+  t.equal(batcher.settle(message(1)), true)
+  const waiting = batcher.allSettled()
+  batcher.abandon()
   await waiting
-  t.equal(settlement.settle(message(2)), false, 'the broker delivers it again')
-  settlement.flush()
+  t.equal(batcher.settle(message(2)), false, 'the broker delivers it again')
+  batcher.flush()
   await new Promise(resolve => setImmediate(resolve))
-  t.same({ problems, unacked: [...unacked], unsettled: settlement.unsettled }, { problems: [], unacked: [1, 2], unsettled: 0 })
+  t.same({ problems, unacked: [...unacked], unsettled: batcher.unsettledCount }, { problems: [], unacked: [1, 2], unsettled: 0 })
 })
 
 test('a channel that refuses an ack is dead', async t => {
-  const settlement = createSettlement({ ack () { throw new Error('Channel closing') } } as unknown as Channel, 10)
-  settlement.track(message(1))
-  settlement.settle(message(1))
-  settlement.flush()
-  t.equal(settlement.settle(message(1)), false)
+  const batcher = new AckBatcher({ ack () { throw new Error('Channel closing') } } as unknown as Channel, 10)
+  batcher.track(message(1))
+  batcher.settle(message(1))
+  batcher.flush()
+  t.equal(batcher.settle(message(1)), false)
 })
