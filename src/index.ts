@@ -1,4 +1,3 @@
-import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBroker, type Broker } from './rabbitmq/broker.js'
@@ -23,12 +22,12 @@ import type { Payload } from './delivery/payload.js'
 import { Registry } from './delivery/registry.js'
 import { addRoute } from './websocket/route.js'
 import { createSafeLog } from './safe-log.js'
-import { assertScope, refuseSecondWebSocket } from './websocket/scope.js'
-import { createSockets, handleSocketError, serverOptions } from './websocket/sockets.js'
+import { assertScope } from './websocket/scope.js'
+import { registerWebSocket } from './websocket/server.js'
+import { Sockets } from './websocket/sockets.js'
 import { createStats } from './observability/stats.js'
 import { Teardown } from './teardown.js'
 import { loadTracing } from './observability/tracing.js'
-import { UpgradeGate } from './websocket/upgrade-gate.js'
 import { Upgrades } from './websocket/upgrades.js'
 import { withTimeout } from './with-timeout.js'
 
@@ -40,13 +39,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const log = createSafeLog(app.log)
   assertScope(app)
 
-  // There can be one in a scope, and it may have WebSocket routes of its own.
-  const gate = app.hasPlugin('@fastify/websocket') ? undefined : new UpgradeGate(app)
-  if (gate !== undefined) {
-    await app.register(websocket, { errorHandler: handleSocketError, options: { ...serverOptions(options), server: gate.server } })
-    refuseSecondWebSocket(app)
-  }
-
+  const gate = await registerWebSocket(app, options)
   const metrics = options.metrics && await createMetrics(options.metrics, log)
   const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
   const decisions = createPendingDecisions(options.limits, log)
@@ -84,7 +77,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const { cluster } = side
   if (cluster !== undefined) dispatcher.connect(cluster.peers)
   const origin = createCallOrigin(broker?.deadLetters)
-  const sockets = createSockets({
+  const sockets: Sockets = new Sockets({
     options,
     registry,
     server: app.websocketServer,
@@ -97,7 +90,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       tick: () => dispatcher.tick(),
       connected: metrics?.connected,
       closed: metrics?.closed,
-      noted: journal?.connection
+      recorded: journal?.connection
     }
   })
   const health = createHealth({ prefetch: options.prefetch, broker, cluster, store, closing })

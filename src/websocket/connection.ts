@@ -5,23 +5,23 @@ import type { WebSocket } from 'ws'
 import type { Subscriber } from '../delivery/doors.js'
 import type { Payload } from '../delivery/payload.js'
 import { framesOf, joinFrames, TextFrame } from './frames.js'
-import type { Gathering } from './write-batcher.js'
 import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
+import type { WriteBatcher } from './write-batcher.js'
 
-/** What all connections have in common. */
+/** What applies to all connections. */
 export interface ConnectionRules {
-  /** Bytes that may wait for a client to read them. */
+  /** Maximum number of bytes that may wait for a client to read them. */
   readonly bufferedBytes: number
-  /** More than that wait. */
+  /** More bytes wait for the client of a connection. */
   onSlow (connection: Connection): void
 }
 
-/** Random bytes for ids, taken from the system a hundred ids at a time: each by itself would cost 5 µs of an upgrade. */
+/** Random bytes for 100 ids. To ask the system for the bytes of each id would add 5 µs to an upgrade. */
 const ID_BYTES = 12
 const random = Buffer.alloc(100 * ID_BYTES)
 let randomUsed = random.length
 
-/** 24 hexadecimal digits. A UUID is a rope of twenty strings, 700 bytes for as long as nobody reads it. */
+/** Makes an id of 24 hexadecimal digits. A UUID would take 700 bytes: V8 keeps it as a rope of 20 strings until it is read. */
 function createId (): string {
   if (randomUsed === random.length) {
     randomFillSync(random)
@@ -35,43 +35,46 @@ function createId (): string {
 /** One WebSocket of one user. */
 export class Connection implements Subscriber {
   readonly id = createId()
-  /** Whether its client speaks `notification.v1`, and so acknowledges. */
+  /** Whether its client acknowledges notifications: it speaks `notification.v1`. */
   readonly acknowledges: boolean
   unackedCount = 0
-  /** With which code it is being closed from here. */
+  /** The code that this server closes it with. */
   closeCode: number | undefined
-  /** Whether it has been pinged and has not answered. */
+  /** Whether its client has been pinged and has not answered yet. */
   awaitsPong = false
-  /** Which part of the heartbeat pings it. */
+  /** The slot of the heartbeat that pings it. */
   slot = 0
-  /** How many ack frames it may send for what it was sent. */
+  /** How many more ack frames its client may send: one for each notification sent. */
   private credit = 0
-  /** How many ids that are not waited for it may name: as many as it was sent. */
+  /** How many more ids its client may acknowledge that nobody waits for: one for each notification sent. */
   private claims = 0
+  /** Where frames are written to directly; undefined if `ws` must write them. */
   private readonly stream: Writable | undefined
+  /** The frames of this turn that are not written yet; undefined if there are none. */
   private frames: TextFrame[] | undefined
+  /** Bytes of `frames`. */
   private bytes = 0
 
   /**
    * @param expiresAt when its user's credentials expire, in milliseconds since 1970
-   * @param gathering left out where somebody else writes to the socket too, whose order would change
+   * @param writeBatcher undefined if the application writes to the socket too: a batched write would come after its writes
    */
   constructor (
     readonly userId: string,
     readonly socket: WebSocket,
     readonly expiresAt: number,
     private readonly rules: ConnectionRules,
-    private readonly gathering?: Gathering
+    private readonly writeBatcher?: WriteBatcher
   ) {
     this.stream = streamOf(socket)
-    this.acknowledges = gathering !== undefined && socket.protocol === SUBPROTOCOL
+    this.acknowledges = writeBatcher !== undefined && socket.protocol === SUBPROTOCOL
   }
 
   get isOpen (): boolean {
     return this.socket.readyState === this.socket.OPEN
   }
 
-  /** Whether it may be sent anything: its socket is open, and its credentials have not expired. */
+  /** Whether notifications may be sent: the socket is open, and the credentials have not expired. */
   get isUsable (): boolean {
     return this.isOpen && (this.expiresAt === Infinity || this.expiresAt > Date.now())
   }
@@ -79,7 +82,7 @@ export class Connection implements Subscriber {
   /**
    * Hands a payload to the socket.
    * @param redelivered whether the client may have seen it before
-   * @returns false where the socket is no longer open, the credentials have expired, or the client is too slow
+   * @returns false if the socket is not open any more, the credentials have expired, or the client is too slow
    */
   send (payload: Payload, redelivered = false): boolean {
     if (!this.isUsable) return false
@@ -96,44 +99,50 @@ export class Connection implements Subscriber {
     return true
   }
 
-  /** Tells its client that another connection of the user has acknowledged a notification. */
+  /** Tells the client that another connection of the user has acknowledged a notification. */
   dismiss (id: string): void {
     this.tell({ type: 'dismiss', id })
   }
 
-  /** Says something about the connection itself to a client that speaks `notification.v1`. */
+  /** Sends a frame that is not a notification. A plain client gets none. */
   tell (frame: ServerFrame): void {
     if (this.acknowledges && this.isOpen && this.waiting <= this.rules.bufferedBytes) this.write(new TextFrame(JSON.stringify(frame)))
   }
 
-  /** Takes one of the ack frames that it may send; false where there is none left. */
+  /**
+   * Uses up one of the ack frames that the client may send.
+   * @returns false if there is none left
+   */
   spendCredit (): boolean {
     if (this.credit === 0) return false
     this.credit--
     return true
   }
 
-  /** Takes one of the ids that it may name though they are not waited for; false where there is none left. */
+  /**
+   * Uses up one of the ids that the client may acknowledge though nobody waits for them.
+   * @returns false if there is none left
+   */
   spendClaim (): boolean {
     if (this.claims === 0) return false
     this.claims--
     return true
   }
 
-  /** Bytes that the client has not read yet, as far as is known. */
+  /** Bytes that this process has not sent to the client yet. */
   get waiting (): number {
     return this.socket.bufferedAmount + this.bytes
   }
 
-  /** Whether more than the stream would take at once waits for the client. */
+  /** Whether the stream asks for a pause: as many bytes wait as its high-water mark. */
   get isCongested (): boolean {
     return this.stream !== undefined && this.waiting >= this.stream.writableHighWaterMark
   }
 
-  /** Resolves when it is not congested any more, or has ended, or the signal aborts. */
+  /** Resolves when the connection is not congested any more, or has ended, or the signal aborts. */
   async relieved (over: AbortSignal): Promise<void> {
     this.flush()
-    // One that was destroyed needs no drain: its end is told in another turn.
+    // A destroyed stream emits no `drain`, and its `close` may have come already.
     if (this.stream === undefined || !(this.stream.writableNeedDrain || this.stream.destroyed)) return
     const events = ['drain', 'close'].map(async event => await once(this.stream!, event, { signal: over }))
     await Promise.race(events).catch(() => {})
@@ -141,22 +150,22 @@ export class Connection implements Subscriber {
 
   private write (frame: TextFrame): void {
     if (this.stream === undefined) this.socket.send(frame.text)
-    else if (this.gathering === undefined) this.stream.write(frame.chunk, 'latin1')
-    else this.gather(this.gathering, frame)
+    else if (this.writeBatcher === undefined) this.stream.write(frame.chunk, 'latin1')
+    else this.batch(this.writeBatcher, frame)
   }
 
-  private gather (gathering: Gathering, frame: TextFrame): void {
+  private batch (writeBatcher: WriteBatcher, frame: TextFrame): void {
     if (this.frames === undefined) {
       this.frames = [frame]
-      gathering.add(this)
+      writeBatcher.add(this)
     } else {
       this.frames.push(frame)
     }
     this.bytes += frame.length
-    gathering.grew(frame.length)
+    writeBatcher.addBytes(frame.length)
   }
 
-  /** Writes what was gathered. */
+  /** Writes the batched frames. */
   flush (): void {
     const { frames, bytes } = this
     if (frames === undefined) return
@@ -181,8 +190,8 @@ export class Connection implements Subscriber {
 }
 
 /**
- * What `ws` writes its frames to, for frames of our own among them; undefined where its own have to be compressed, or
- * where it has another name for it.
+ * Gets the stream that `ws` writes its frames to, so that our own frames can go there too.
+ * @returns undefined if the socket uses an extension such as compression, or if this version of `ws` has no `_socket`
  */
 function streamOf (socket: WebSocket): Writable | undefined {
   return socket.extensions === '' ? (socket as { _socket?: Writable })._socket : undefined

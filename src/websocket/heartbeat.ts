@@ -1,62 +1,78 @@
 import type { Connection } from './connection.js'
 
-/** An interval is divided into so many parts at least, and a part is at most so long, in milliseconds. */
+/** Minimum number of slots per interval. */
 const MIN_SLOTS = 25
+/** Maximum time between two ticks, in milliseconds. */
 const MAX_TICK = 1_000
 
-export type Heartbeat = ReturnType<typeof createHeartbeat>
-
-export interface HeartbeatOptions {
-  /** How often each connection is pinged, and how long its pong may take, in milliseconds. */
+export interface HeartbeatParts {
+  /** How often each connection is pinged, in milliseconds. */
   interval: number
+  /** How long a pong may take, in milliseconds. */
   timeout: number
-  /** No pong came in time. */
+  /** A client has not answered a ping in time. */
   onSilent (connection: Connection): void
-  /** Its credentials have expired. */
+  /** The credentials of a connection have expired. */
   onExpired (connection: Connection): void
-  /** Called at each tick of the one timer. */
+  /** Called at each tick. */
   onTick (): void
 }
 
 /**
- * One timer for all connections, which pings a part of them at each tick, spread over the interval: a timer for each
- * would cost more than the pings, and pings of all at once would be a spike of work and of traffic.
+ * Pings every connection once per interval. One timer serves all connections: the interval is divided into slots, and
+ * each tick pings the connections of one slot. A timer for each connection would cost more than the pings. Pinging all
+ * connections at once would cause a spike of work and of traffic.
  */
-export function createHeartbeat ({ interval, timeout, onSilent, onExpired, onTick }: HeartbeatOptions) {
-  const slotCount = Math.max(MIN_SLOTS, Math.ceil(interval / MAX_TICK))
-  const tickLength = interval / slotCount
-  const timeoutTicks = Math.max(1, Math.ceil(timeout / tickLength))
-  const slots = Array.from({ length: slotCount }, () => new Set<Connection>())
-  const expiring = new Set<Connection>()
-  let timer: NodeJS.Timeout | undefined
-  let now = 0
-  let next = 0
-  let size = 0
+export class Heartbeat {
+  readonly #parts: HeartbeatParts
+  readonly #tickLength: number
+  /** How many ticks a pong may take. */
+  readonly #timeoutTicks: number
+  readonly #slots: ReadonlyArray<Set<Connection>>
+  /** Connections whose credentials expire. */
+  readonly #expiring = new Set<Connection>()
+  #timer: NodeJS.Timeout | undefined
+  #tickCount = 0
+  #addedCount = 0
+  #size = 0
 
-  function tick (): void {
-    now++
-    for (const connection of slots[(now + slotCount - timeoutTicks) % slotCount]!) if (connection.awaitsPong) onSilent(connection)
-    for (const connection of slots[now % slotCount]!) connection.ping()
-    const time = Date.now()
-    for (const connection of expiring) if (connection.expiresAt <= time) onExpired(connection)
+  constructor (parts: HeartbeatParts) {
+    const { interval, timeout } = this.#parts = parts
+    const slotCount = Math.max(MIN_SLOTS, Math.ceil(interval / MAX_TICK))
+    this.#tickLength = interval / slotCount
+    this.#timeoutTicks = Math.max(1, Math.ceil(timeout / this.#tickLength))
+    this.#slots = Array.from({ length: slotCount }, () => new Set<Connection>())
+  }
+
+  add (connection: Connection): void {
+    connection.slot = this.#addedCount++ % this.#slots.length
+    this.#slots[connection.slot]!.add(connection)
+    this.#size++
+    if (connection.expiresAt !== Infinity) this.#expiring.add(connection)
+    this.#timer ??= setInterval(() => this.#tick(), this.#tickLength)
+  }
+
+  delete (connection: Connection): void {
+    if (!this.#slots[connection.slot]!.delete(connection)) return
+    this.#expiring.delete(connection)
+    if (--this.#size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #tick (): void {
+    const { onSilent, onExpired, onTick } = this.#parts
+    this.#tickCount++
+    for (const connection of this.#slotAt(this.#tickCount - this.#timeoutTicks)) if (connection.awaitsPong) onSilent(connection)
+    for (const connection of this.#slotAt(this.#tickCount)) connection.ping()
+    const now = Date.now()
+    for (const connection of this.#expiring) if (connection.expiresAt <= now) onExpired(connection)
     onTick()
   }
 
-  return {
-    add (connection: Connection): void {
-      connection.slot = next++ % slotCount
-      slots[connection.slot]!.add(connection)
-      size++
-      if (connection.expiresAt !== Infinity) expiring.add(connection)
-      timer ??= setInterval(tick, tickLength)
-    },
-
-    delete (connection: Connection): void {
-      if (!slots[connection.slot]!.delete(connection)) return
-      expiring.delete(connection)
-      if (--size > 0) return
-      clearInterval(timer)
-      timer = undefined
-    }
+  /** The connections that a tick pings. */
+  #slotAt (tick: number): Set<Connection> {
+    const { length } = this.#slots
+    return this.#slots[(tick + length) % length]!
   }
 }

@@ -4,7 +4,7 @@ import type { Connection } from './connection.js'
 import { errors } from '../errors.js'
 import type { UpgradeContext } from '../options/values.js'
 import { identify, type Verified } from './identity.js'
-import { policeInbound } from './inbound.js'
+import { policeInbound, type InboundParts } from './inbound.js'
 import { assertUserId } from '../delivery/notification.js'
 import type { Options } from '../options/schema.js'
 import { describeAllowed, describeOrigin, isOriginAllowed } from './origin.js'
@@ -50,6 +50,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
   const ration = createRation(REFUSALS_LOGGED, 60_000)
+  const inbound: InboundParts = { limits, acknowledged, close: (connection, code, reason) => sockets.close(connection, code, reason) }
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
     if (request.ws) return
@@ -138,7 +139,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       const { userId, expiresAt } = verified.get(request)!
       verified.delete(request)
       const connection = sockets.open(userId, socket, { request, expiresAt, isOwn: true })
-      policeInbound(connection, { limits, acknowledged, close: sockets.close })
+      policeInbound(connection, inbound)
     }
   })
 }

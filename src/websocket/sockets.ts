@@ -1,67 +1,30 @@
-import { once, EventEmitter } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
 import { closeCodeOf, closeCodes } from '../close-codes.js'
-import { Connection, type ConnectionRules } from './connection.js'
-import { errors } from '../errors.js'
-import { Gathering } from './write-batcher.js'
-import { createHeartbeat } from './heartbeat.js'
 import { describeValue } from '../delivery/notification.js'
-import type { Options } from '../options/schema.js'
 import type { Registry } from '../delivery/registry.js'
+import { errors } from '../errors.js'
+import type { Options } from '../options/schema.js'
 import { Teardown } from '../teardown.js'
-
-/** At shutdown so many sockets are closed each so many milliseconds: 10,000 clients come back over 5 s, not in one instant. */
-const CLOSE_BATCH = 100
-const CLOSE_INTERVAL = 50
-
-/** How long a client gets to answer a close frame, in milliseconds. */
-const CLOSE_GRACE = 2_000
-
-/** A message from a client may have so many fragments: it is small, and not each frame of it is counted. */
-const MAX_FRAGMENTS = 16
-
-/** How the WebSocket server is set up where the plugin registers it. */
-export function serverOptions ({ limits }: Options) {
-  return { maxPayload: limits.frameBytes, maxFragments: MAX_FRAGMENTS, closeTimeout: CLOSE_GRACE }
-}
+import { Admission } from './admission.js'
+import { inBatches } from './close-batches.js'
+import { Connection, type ConnectionRules } from './connection.js'
+import { Heartbeat } from './heartbeat.js'
+import { OpenConnections, type Unlisten } from './open-connections.js'
+import { CLOSE_TIMEOUT } from './server.js'
+import type { SocketHooks } from './socket-hooks.js'
+import { WriteBatcher } from './write-batcher.js'
 
 export interface OpenOptions {
-  /** For the log. */
+  /** The upgrade request, for the log. */
   readonly request?: FastifyRequest | undefined
   /** When the user's credentials expire, in milliseconds since 1970. */
   readonly expiresAt?: number
-  /** Whether nobody else writes to the socket. */
+  /** Whether only the plugin writes to the socket. */
   readonly isOwn: boolean
 }
 
-/** What is told of the connections. */
-export interface SocketHooks {
-  /** A user gets a connection: undefined, or resolves when it can be in the registry. */
-  opening?: ((userId: string) => Promise<void> | undefined) | undefined
-  /** A user has no connection left, in the registry or on the way to it. */
-  left?: ((userId: string) => void) | undefined
-  /** A connection begins. */
-  connected?: (() => void) | undefined
-  /** One has ended, with which code, or it is the application's again. */
-  closed?: ((code: number | 'released') => void) | undefined
-  /** It is in the registry. */
-  opened (connection: Connection): void
-  /** It has left the registry; may be told again. */
-  ended (connection: Connection): void
-  /** For who looks on: a socket was opened, is being closed by us, has ended; or, without a code, is the application's again. */
-  noted?: ((connection: Connection, event: 'connected' | 'closing' | 'disconnected', code?: number) => void) | undefined
-  /** Called about once a second, as long as there is one. */
-  tick (): void
-}
-
-/** Takes the listeners off a socket. */
-type Unlisten = () => void
-
-export type Sockets = ReturnType<typeof createSockets>
-
-interface SocketsParts {
+export interface SocketsParts {
   options: Options
   registry: Registry<Connection>
   /** The WebSocket server of @fastify/websocket. */
@@ -70,210 +33,175 @@ interface SocketsParts {
   hooks: SocketHooks
 }
 
-/** The lives of the sockets: opened into the registry, kept, closed out of it, all closed at the end. */
-export function createSockets ({ options, registry, server, log, hooks }: SocketsParts) {
-  /** Those whose socket has not ended yet, though they may have left the registry. */
-  const open = new Map<Connection, Unlisten>()
-  /** Those that have been sent a close frame, and when they are ended if they don't answer; the oldest first. */
-  const ending = new Map<Connection, number>()
-  /** Those that are not in the registry yet, by user. */
-  const pending = new Map<string, Set<Connection>>()
-  /** How many sockets of a user have not ended yet. */
-  const ofUser = new Map<string, number>()
-  const events = new EventEmitter<{ empty: [] }>()
-  const gathering = new Gathering()
-  let closing = false
+/** Opens, keeps and closes the connections of this instance. */
+export class Sockets {
+  readonly #parts: SocketsParts
+  readonly #rules: ConnectionRules
+  readonly #admission: Admission
+  readonly #heartbeat: Heartbeat
+  readonly #writeBatcher = new WriteBatcher()
+  readonly #open = new OpenConnections()
+  /** Connections that wait for the client's close frame, with the time at which they are terminated; the oldest first. */
+  readonly #closing = new Map<Connection, number>()
+  #isShuttingDown = false
 
-  const rules: ConnectionRules = {
-    bufferedBytes: options.limits.bufferedBytes,
-    // Not while something is being handed out, which its end would change.
-    onSlow: connection => queueMicrotask(() => close(connection, closeCodes.slowConsumer, 'too slow'))
-  }
-  const heartbeat = createHeartbeat({
-    ...options.heartbeat,
-    onSilent: connection => close(connection, closeCodes.noPong, 'no pong'),
-    onExpired: connection => close(connection, closeCodes.expired, 'credentials expired'),
-    onTick () {
-      endSilent()
-      hooks.tick()
+  constructor (parts: SocketsParts) {
+    const { options, registry, hooks } = this.#parts = parts
+    this.#rules = {
+      bufferedBytes: options.limits.bufferedBytes,
+      // In a microtask: the delivery must not lose a connection while it hands out a notification.
+      onSlow: connection => queueMicrotask(() => this.close(connection, closeCodes.slowConsumer, 'too slow'))
     }
-  })
-
-  function endSilent (): void {
-    const now = performance.now()
-    for (const [{ socket }, at] of ending) {
-      if (at > now) return
-      socket.terminate()
-    }
+    this.#admission = new Admission({
+      registry,
+      opening: hooks.opening,
+      left: hooks.left,
+      admitted: connection => {
+        connection.tell({ type: 'welcome', connectionId: connection.id, heartbeatMs: options.heartbeat.interval })
+        hooks.opened(connection)
+      }
+    })
+    this.#heartbeat = new Heartbeat({
+      ...options.heartbeat,
+      onSilent: connection => this.close(connection, closeCodes.noPong, 'no pong'),
+      onExpired: connection => this.close(connection, closeCodes.expired, 'credentials expired'),
+      onTick: () => {
+        this.#terminateOverdue()
+        hooks.tick()
+      }
+    })
   }
 
-  function forget (connection: Connection): void {
-    if (!open.delete(connection)) return
-    const rest = ofUser.get(connection.userId)! - 1
-    if (rest === 0) ofUser.delete(connection.userId)
-    else ofUser.set(connection.userId, rest)
-    ending.delete(connection)
-    heartbeat.delete(connection)
-    leave(connection)
-    hooks.ended(connection)
-    if (open.size === 0) events.emit('empty')
+  /** How many sockets have not closed yet. A socket that is being closed still takes up its place. */
+  get size (): number {
+    return this.#open.size
   }
 
-  function leave (connection: Connection): void {
-    const { userId } = connection
-    registry.delete(connection)
-    unpend(connection)
-    if (registry.of(userId).length === 0 && !pending.has(userId)) hooks.left?.(userId)
+  /** How many sockets of a user have not closed yet. */
+  sizeOf (userId: string): number {
+    return this.#open.sizeOf(userId)
   }
 
-  /** @returns whether it was on the way to the registry */
-  function unpend (connection: Connection): boolean {
-    const { userId } = connection
-    const others = pending.get(userId)
-    if (others === undefined || !others.delete(connection)) return false
-    if (others.size === 0) pending.delete(userId)
-    return true
+  /** Bytes that wait for clients to read them. */
+  get bufferedBytes (): number {
+    return this.#open.bufferedBytes
   }
 
-  function pend (connection: Connection): void {
-    const { userId } = connection
-    const others = pending.get(userId)
-    if (others === undefined) pending.set(userId, new Set([connection]))
-    else others.add(connection)
+  /** Finds the connection of a user that has this socket. */
+  find (userId: string, socket: WebSocket): Connection | undefined {
+    return this.#admission.find(userId, socket)
   }
 
-  function end (connection: Connection): void {
-    leave(connection)
-    // At the end what it acknowledges until it is closed counts: the rest goes back to the queue.
-    if (!closing) hooks.ended(connection)
-    if (!ending.has(connection)) ending.set(connection, performance.now() + CLOSE_GRACE)
+  /**
+   * Sends a user's notifications to a socket, until it closes.
+   * @throws FST_NOTIFICATION_INVALID_SOCKET
+   */
+  open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, isOwn }: OpenOptions): Connection {
+    assertOpen(socket)
+    const registered = this.find(userId, socket)
+    if (registered !== undefined) return registered
+
+    const { server, log, hooks } = this.#parts
+    const connection = new Connection(userId, socket, expiresAt, this.#rules, isOwn ? this.#writeBatcher : undefined)
+    this.#open.add(connection, this.#listen(connection))
+    this.#heartbeat.add(connection)
+    hooks.connected?.()
+    // On shutdown @fastify/websocket closes all `clients` at once and without a code. `closeAll` closes ours instead.
+    // There are no `clients` if the application has set `clientTracking: false`.
+    server.clients?.delete(socket)
+    log.info({ connectionId: connection.id, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
+    hooks.recorded?.(connection, 'connected')
+    this.#admission.enter(connection)
+    if (this.#isShuttingDown) this.close(connection, closeCodes.goingAway, 'server shutting down')
+    return connection
   }
 
-  function close (connection: Connection, code: number, reason: string): boolean {
+  /** Gives a socket back to the application, and leaves it open. */
+  release (connection: Connection): void {
+    const { server, hooks } = this.#parts
+    this.#open.unlisten(connection)
+    this.#forget(connection)
+    hooks.closed?.('released')
+    hooks.recorded?.(connection, 'disconnected')
+    server.clients?.add(connection.socket)
+  }
+
+  /**
+   * Closes a connection: sends it nothing more, and terminates its socket if the client doesn't answer.
+   * @returns false if the connection was already closing
+   */
+  close (connection: Connection, code: number, reason: string): boolean {
     if (!connection.isOpen) return false
-    hooks.noted?.(connection, 'closing', code)
-    end(connection)
+    this.#parts.hooks.recorded?.(connection, 'closing', code)
+    this.#leave(connection)
     connection.close(code, reason)
     return true
   }
 
-  /** From here on it is sent what is for its user. */
-  function announce (connection: Connection): void {
-    registry.add(connection)
-    connection.tell({ type: 'welcome', connectionId: connection.id, heartbeatMs: options.heartbeat.interval })
-    hooks.opened(connection)
+  /** Closes every connection of a user, and returns how many. */
+  disconnect (userId: string, code: number, reason: string): number {
+    return this.#admission.of(userId).filter(connection => this.close(connection, code, reason)).length
   }
 
-  function find (userId: string, socket: WebSocket): Connection | undefined {
-    return registry.of(userId).find(connection => connection.socket === socket) ?? [...pending.get(userId) ?? []].find(connection => connection.socket === socket)
+  /**
+   * Closes every connection, in batches, and terminates the sockets whose clients don't answer.
+   * @param timeout how long that may take, in milliseconds
+   */
+  async closeAll (timeout: number): Promise<void> {
+    this.#isShuttingDown = true
+    const teardown = new Teardown(this.#parts.log)
+    const deadline = performance.now() + timeout
+    for await (const batch of inBatches([...this.#open], timeout / 2)) {
+      await Promise.all(batch.map(connection => teardown.try(() => this.close(connection, closeCodes.goingAway, 'server shutting down'))))
+    }
+    await this.#open.waitUntilEmpty(Math.max(0, Math.min(CLOSE_TIMEOUT, deadline - performance.now())))
+    await Promise.all(Array.from(this.#open, ({ socket }) => teardown.try(() => socket.terminate())))
+    teardown.end()
   }
 
-  return {
-    find,
+  #listen (connection: Connection): Unlisten {
+    const { log, hooks } = this.#parts
+    const { socket } = connection
+    const onError = (err: Error) => {
+      this.#leave(connection) // `ws` has begun to close the socket
+      connection.closeCode ??= closeCodeOf(err)
+      log.debug({ connectionId: connection.id, userId: connection.userId, err }, 'client connection failed')
+    }
+    const onPong = () => { connection.awaitsPong = false }
+    const onClose = (code: number) => {
+      this.#forget(connection)
+      hooks.closed?.(connection.closeCode ?? code)
+      hooks.recorded?.(connection, 'disconnected', code)
+      log.info({ connectionId: connection.id, userId: connection.userId, code }, 'client disconnected')
+    }
+    socket.on('error', onError).on('pong', onPong).once('close', onClose)
+    return () => socket.off('error', onError).off('pong', onPong).off('close', onClose)
+  }
 
-    /** Closes every connection of a user, and returns how many. */
-    disconnect (userId: string, code: number, reason: string): number {
-      const connections = [...registry.of(userId), ...pending.get(userId) ?? []]
-      return connections.filter(connection => close(connection, code, reason)).length
-    },
+  /** The socket of a connection is being closed: nothing more is sent to it. */
+  #leave (connection: Connection): void {
+    this.#admission.leave(connection)
+    // On shutdown acks count until the socket has closed. What is still unacknowledged then goes back to the queue.
+    if (!this.#isShuttingDown) this.#parts.hooks.ended(connection)
+    if (!this.#closing.has(connection)) this.#closing.set(connection, performance.now() + CLOSE_TIMEOUT)
+  }
 
-    /** How many sockets have not ended yet: those that are closing hold theirs too. */
-    get size (): number {
-      return open.size
-    },
+  /** The socket of a connection has closed, or belongs to the application again. */
+  #forget (connection: Connection): void {
+    if (!this.#open.delete(connection)) return
+    this.#closing.delete(connection)
+    this.#heartbeat.delete(connection)
+    this.#admission.leave(connection)
+    this.#parts.hooks.ended(connection)
+    this.#open.notifyIfEmpty()
+  }
 
-    /** Bytes that wait for clients to read them. */
-    get bufferedBytes (): number {
-      let bytes = 0
-      for (const { waiting } of open.keys()) bytes += waiting
-      return bytes
-    },
-
-    /** How many of a user. */
-    sizeOf (userId: string): number {
-      return ofUser.get(userId) ?? 0
-    },
-
-    /**
-     * Begins to send a user's notifications to a socket, until it closes.
-     * @throws FST_NOTIFICATION_INVALID_SOCKET
-     */
-    open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, isOwn }: OpenOptions): Connection {
-      assertOpen(socket)
-      const registered = find(userId, socket)
-      if (registered !== undefined) return registered
-
-      const connection = new Connection(userId, socket, expiresAt, rules, isOwn ? gathering : undefined)
-      const { id: connectionId } = connection
-      const onError = (err: Error) => {
-        end(connection) // `ws` has begun to close it
-        connection.closeCode ??= closeCodeOf(err)
-        log.debug({ connectionId, userId, err }, 'client connection failed')
-      }
-      const onPong = () => { connection.awaitsPong = false }
-      const onClose = (code: number) => {
-        forget(connection)
-        hooks.closed?.(connection.closeCode ?? code)
-        hooks.noted?.(connection, 'disconnected', code)
-        log.info({ connectionId, userId, code }, 'client disconnected')
-      }
-      socket.on('error', onError).on('pong', onPong).once('close', onClose)
-      open.set(connection, () => socket.off('error', onError).off('pong', onPong).off('close', onClose))
-      ofUser.set(userId, (ofUser.get(userId) ?? 0) + 1)
-      heartbeat.add(connection)
-      hooks.connected?.()
-      // Those in `clients` are closed by @fastify/websocket at shutdown, without a code and all at once; ours by closeAll.
-      // It has none where its application set `clientTracking: false`.
-      server.clients?.delete(socket)
-      log.info({ connectionId, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
-      hooks.noted?.(connection, 'connected')
-      const bound = hooks.opening?.(userId)
-      if (bound === undefined) announce(connection)
-      else {
-        pend(connection)
-        bound.then(() => { if (unpend(connection)) announce(connection) })
-      }
-      if (closing) close(connection, closeCodes.goingAway, 'server shutting down')
-      return connection
-    },
-
-    /** Lets go of a connection whose socket is the application's again. */
-    release (connection: Connection): void {
-      open.get(connection)?.()
-      forget(connection)
-      hooks.closed?.('released')
-      hooks.noted?.(connection, 'disconnected')
-      server.clients?.add(connection.socket)
-    },
-
-    /**
-     * Closes a connection, which is sent nothing more, and ends it if it doesn't answer.
-     * @returns false if it was closing already
-     */
-    close,
-
-    /**
-     * Closes every connection, in batches, and ends those that don't answer.
-     * @param timeout how long that may take, in milliseconds
-     */
-    async closeAll (timeout: number): Promise<void> {
-      closing = true
-      const teardown = new Teardown(log)
-      const deadline = performance.now() + timeout
-      const batches = Math.max(1, Math.floor(timeout / 2 / CLOSE_INTERVAL))
-      const connections = [...open.keys()]
-      const size = Math.max(CLOSE_BATCH, Math.ceil(connections.length / batches))
-      for (let from = 0; from < connections.length; from += size) {
-        if (from > 0) await delay(CLOSE_INTERVAL)
-        const batch = connections.slice(from, from + size)
-        await Promise.all(batch.map(connection => teardown.try(() => close(connection, closeCodes.goingAway, 'server shutting down'))))
-      }
-      if (open.size > 0) {
-        const grace = Math.ceil(Math.max(0, Math.min(CLOSE_GRACE, deadline - performance.now()))) // whole milliseconds only
-        await once(events, 'empty', { signal: AbortSignal.timeout(grace) }).catch(() => {})
-      }
-      await Promise.all(Array.from(open.keys(), ({ socket }) => teardown.try(() => socket.terminate())))
-      teardown.end()
+  /** Terminates the sockets whose clients have not answered the close frame in time. */
+  #terminateOverdue (): void {
+    const now = performance.now()
+    for (const [{ socket }, deadline] of this.#closing) {
+      if (deadline > now) return
+      socket.terminate()
     }
   }
 }
@@ -283,17 +211,4 @@ function assertOpen (socket: WebSocket): void {
   const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
   if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(describeValue(socket))
   if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
-}
-
-/**
- * What @fastify/websocket does about an error on a socket. A frame that breaks the protocol is the client's doing:
- * `ws` has closed the socket with the code that says so, which ending it at once would cut off.
- */
-export function handleSocketError (error: Error, socket: WebSocket, request: FastifyRequest): void {
-  if ((error as { code?: string }).code?.startsWith('WS_ERR_')) {
-    request.log.debug({ err: error }, 'client broke the protocol')
-    return
-  }
-  request.log.error({ err: error }, 'websocket failed')
-  socket.terminate()
 }

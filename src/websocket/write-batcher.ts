@@ -1,40 +1,41 @@
-/** What has something to be written at the end of a turn. */
-export interface Gathered {
+/** Something that has bytes to write at the end of a turn. */
+export interface Flushable {
   flush (): void
 }
 
 /**
- * So many bytes are written before the end of a turn, in which as much as 2 MB may come in. They are still in the
- * processor's cache then, and few enough for the garbage collector not to move them; and a socket can show that it is slow.
+ * Bytes that may wait before they are written, even before the turn ends: up to 2 MB may come in during one turn. 64 KiB
+ * are still in the processor's cache, and few enough for the garbage collector not to move them. Writing them early also
+ * lets a slow socket show that it is slow.
  */
 const MAX_BYTES = 65_536
 
 /**
- * Lets what is to be written in one turn of the event loop be written together, at its end.
+ * Writes everything that one turn of the event loop produces at the end of that turn.
  *
- * A write is a system call, most of what a notification costs: several for one connection cost little more than one
- * (0.6 to 2.7 µs each instead of 8.7).
+ * A write is a system call, and most of the cost of a notification. One write for several notifications of a connection
+ * costs little more than a write for one: 0.6 to 2.7 µs for each notification instead of 8.7 µs.
  */
-export class Gathering {
-  private waiting: Gathered[] = []
+export class WriteBatcher {
+  private waiting: Flushable[] = []
   private bytes = 0
   private isScheduled = false
 
-  /** @param gathered to be flushed once, at the end of this turn */
-  add (gathered: Gathered): void {
-    this.waiting.push(gathered)
+  /** Flushes `flushable` once, at the end of this turn or before. */
+  add (flushable: Flushable): void {
+    this.waiting.push(flushable)
     if (this.isScheduled) return
     this.isScheduled = true
-    setImmediate(this.end)
+    setImmediate(this.endTurn)
   }
 
-  /** What was added has got more to write. */
-  grew (bytes: number): void {
+  /** Counts bytes that have been added to one of those that wait. */
+  addBytes (bytes: number): void {
     this.bytes += bytes
     if (this.bytes > MAX_BYTES) this.flush()
   }
 
-  private readonly end = (): void => {
+  private readonly endTurn = (): void => {
     this.isScheduled = false
     this.flush()
   }
@@ -43,6 +44,6 @@ export class Gathering {
     const { waiting } = this
     this.waiting = []
     this.bytes = 0
-    for (const gathered of waiting) gathered.flush()
+    for (const flushable of waiting) flushable.flush()
   }
 }
