@@ -1,6 +1,6 @@
 // What the documents say of the code, held against it.
 import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import Fastify from 'fastify'
 import { test } from 'tap'
@@ -33,8 +33,8 @@ test('the rooms of the architecture page, and the arrows between them, are those
   t.same([...new Set(sources.map(roomOf))].filter(room => !told.has(room) && !leaves.includes(room) && room !== 'client'), [], 'each has its line')
 })
 
-test('every line that is logged is in the README', async t => {
-  const table = (await read('README.md')).split('## Logs')[1]!.split('\n## ')[0]!
+test('every line that is logged is in the documents', async t => {
+  const table = (await read('docs/operation.md')).split('## Logs')[1]!.split('\n## ')[0]!
   for (const path of sources) {
     const code = await read(`src/${path}`)
     const messages = [...code.matchAll(/\blog(?:\.\w+|\[[^\]]*\])\((?:\{.*\}, )?(['`])((?:\\.|(?!\1).)*)\1\)/g)].map(([, , message]) => message!)
@@ -60,11 +60,20 @@ test('the recipe for tests without a broker works', async t => {
   for (const line of recipe.trim().split('\n')) t.ok(own.includes(line), line)
 })
 
-test('links between the documents lead somewhere', async t => {
-  for (const path of ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/architecture.md', 'docs/platforms.md', 'docs/rabbitmq.md', 'docs/recipes.md']) {
-    for (const [, link] of (await read(path)).matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
-      await t.resolves(readdir(dirname(join(root, dirname(path), link!))), `${path}: ${link}`)
-      t.ok((await readdir(dirname(join(root, dirname(path), link!)))).includes(link!.split('/').at(-1)!), `${path}: ${link}`)
+/** The anchors of a page: of its headings, as GitHub makes them. */
+function anchorsOf (page: string): string[] {
+  const headings = page.replace(/^```[^]*?^```/gm, '').matchAll(/^#+ (.*)$/gm)
+  return [...headings].map(([, heading]) => heading!.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
+}
+
+test('links between the documents lead somewhere, those to a heading too', async t => {
+  const pages = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', 'example/README.md', 'test/faults/README.md', ...(await readdir(join(root, 'docs'))).map(name => `docs/${name}`)]
+  for (const path of pages) {
+    for (const [, link] of (await read(path)).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [file = '', anchor] = link!.split('#')
+      const target = file === '' ? path : join(dirname(path), file)
+      await t.resolves(access(join(root, target)), `${path}: ${link}`)
+      if (anchor !== undefined) t.ok(anchorsOf(await read(target)).includes(anchor), `${path}: ${link}`)
     }
   }
 })
