@@ -51,6 +51,13 @@ test('every metric is in the documents, with its type, its labels and what it sa
   }
 })
 
+test('every alert is in the runbook', t => {
+  const runbook = page!.split('## Runbook')[1]!.split('\n## ')[0]!
+  const rows = [...runbook.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name)
+  t.same(rows, [...alerts!.matchAll(/- alert: (\w+)/g)].map(([, name]) => name))
+  t.end()
+})
+
 test('the alert rules do what they are for', async t => {
   const promtool = await findPromtool()
   await run(promtool, ['check', 'rules', file('alerts.yml')])
