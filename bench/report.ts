@@ -60,29 +60,48 @@ function shared (rows: Row[]): string[] {
   return all.filter(workload => everybody.every(({ title }) => rows.some(row => row.workload === workload && row.entrant === title)))
 }
 
-/** What the README says: what everybody takes part in, side by side; then the aims. */
-export function summary (measured: Measurement): string {
-  const { rows } = measured
+/** What the README shows, of the workloads that everybody takes part in. */
+const HEADLINES: Array<[workload: string, quantity: Quantity]> = [['many users', 'cpu'], ['many users, fixed rate', 'p99'], ['bursts', 'cpu']]
+
+/** The contenders side by side, in the workloads that all of them take part in. */
+function sideBySide (rows: Row[], isShown = (_workload: string, _quantity: Quantity) => true): string {
   const lines = shared(rows).flatMap(workload => {
     const entrants = everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title)!)
-    const names = Object.keys(entrants[0]!.quantities) as Quantity[]
+    const names = (Object.keys(entrants[0]!.quantities) as Quantity[]).filter(name => isShown(workload, name))
     return names.map(name => `| ${workload}: ${quantities[name]} | ${entrants.map(row => cell(row, entrants.at(-1)!, name)).join(' | ')} |`)
   })
-  return [
-    `${provenance(measured)} · ratio to ours.`,
-    [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n'),
-    verdicts(rows)
-  ].join('\n\n')
+  return [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n')
 }
 
-/** The other workloads, for a page of their own. */
+/** The few lines for the README. */
+export function headlines (measured: Measurement): string {
+  const isShown = (workload: string, quantity: Quantity) => HEADLINES.some(headline => headline[0] === workload && headline[1] === quantity)
+  return [`${provenance(measured)} · ratio to ours.`, sideBySide(measured.rows, isShown)].join('\n\n')
+}
+
+/** The contenders side by side; then the aims. */
+export function summary (measured: Measurement): string {
+  return [`${provenance(measured)} · ratio to ours.`, sideBySide(measured.rows), verdicts(measured.rows)].join('\n\n')
+}
+
+/** The other workloads. */
 export function details (measured: Measurement): string {
   const { rows } = measured
   const inSummary = shared(rows)
   return `${provenance(measured)} · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
 }
 
-/** Writes what was measured between the marks that a document has for it. */
-export function fill (document: string, figures: string): string {
-  return document.replace(/(?<=<!-- figures -->\n)[^]*(?=<!-- end of the figures -->)/, () => `${figures}\n`)
+/** The parts of the documents that the bench writes. */
+const parts = { headlines, summary, details }
+
+/**
+ * Writes what was measured between the marks that a document has for it: `<!-- summary -->` to
+ * `<!-- end of the summary -->`, and so on.
+ */
+export function fill (document: string, measured: Measurement): string {
+  let filled = document
+  for (const [name, write] of Object.entries(parts)) {
+    filled = filled.replace(new RegExp(`(?<=<!-- ${name} -->\\n)[^]*(?=<!-- end of the ${name} -->)`), () => `${write(measured)}\n`)
+  }
+  return filled
 }

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
-import { details, fill, summary, table, verdicts, type Measurement } from './report.js'
+import { fill, table, verdicts, type Measurement } from './report.js'
 import { createResults, type Row } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
@@ -58,8 +58,7 @@ try {
   }
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
   if (json === KEPT) {
-    await writeFile('README.md', fill(await readFile('README.md', 'utf8'), summary(measured)))
-    await writeFile('docs/speed.md', fill(await readFile('docs/speed.md', 'utf8'), details(measured)))
+    for (const path of ['README.md', 'docs/speed.md']) await writeFile(path, fill(await readFile(path, 'utf8'), measured))
   }
 } finally {
   await rabbitmq.remove()

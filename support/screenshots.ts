@@ -1,4 +1,4 @@
-// Takes the README's pictures of the example, which it starts: npm run screenshots
+// Takes the pictures of the example, which it starts, for the documents: npm run screenshots
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'

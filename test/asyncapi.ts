@@ -25,10 +25,10 @@ test('asyncapi.json is a valid AsyncAPI document', async t => {
   t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'])
 })
 
-test('the WebSocket is described as it is: codes of the README, and a token beside the subprotocol', async t => {
+test('the WebSocket is described as it is: codes of the documents, and a token beside the subprotocol', async t => {
   const { description, bindings } = JSON.parse(kept).channels.webSocket
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-  const codes = [...readme.matchAll(/^\| (\d{4}) \| .* \| .* \|$/gm)].map(([, code]) => code)
+  const page = await readFile(new URL('../docs/errors.md', import.meta.url), 'utf8')
+  const codes = [...page.matchAll(/^\| (\d{4}) \| .* \| .* \|$/gm)].map(([, code]) => code)
   t.ok(codes.length > 10)
   t.match(description, codes.join(', '))
   const pattern = new RegExp(bindings.ws.headers.properties['Sec-WebSocket-Protocol'].pattern)

@@ -102,16 +102,16 @@ test('in metrics, what there is no room for at all is offline, and dropped, and 
   t.equal(await value('dropped_total{reason="overflow"}'), 1)
 })
 
-test('Redis tells how much is held, as the README says; metrics do not count what expires there', async t => {
+test('Redis tells how much is held, as the documents say; metrics do not count what expires there', async t => {
   const redis = await usePrivateRedis(t)
   const { app, value } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url, maxAge: 1_000 } })
   for (const content of ['a', 'b']) await app.notifier.notify('123', content)
   await app.notifier.notify('456', 'c')
   const client = new Redis(redis.url)
   t.teardown(() => client.quit())
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-  const [, pattern] = /redis-cli --scan --pattern '(.*?)'/.exec(readme)!
-  const [, key] = /redis-cli zcard '(.*?)'/.exec(readme)!
+  const page = await readFile(new URL('../docs/operation.md', import.meta.url), 'utf8')
+  const [, pattern] = /redis-cli --scan --pattern '(.*?)'/.exec(page)!
+  const [, key] = /redis-cli zcard '(.*?)'/.exec(page)!
   t.equal((await client.keys(pattern!)).length, 2)
   t.equal(await client.zcard(key!), 2)
   await eventually(async () => await client.dbsize() === 0, 'expired')

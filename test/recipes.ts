@@ -1,4 +1,4 @@
-// The recipes of the README for who may connect.
+// The recipes of docs/authentication.md.
 import { randomUUID } from 'node:crypto'
 import cookie from '@fastify/cookie'
 import jwt from '@fastify/jwt'

@@ -44,7 +44,8 @@ test('the packed package works in an empty project, from TypeScript, import and 
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], { cwd: root })
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('['))) as [{ filename: string, files: Array<{ path: string }> }]
   t.same(packed.files.filter(({ path }) => !path.startsWith('dist/')).map(({ path }) => path).sort(), [
-    'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'asyncapi.json', 'docs/architecture.md', 'docs/platforms.md', 'docs/rabbitmq.md', 'docs/recipes.md', 'docs/speed.md',
+    'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'asyncapi.json',
+    ...['architecture', 'authentication', 'client', 'delivery', 'errors', 'instances', 'messages', 'notifier', 'operation', 'options', 'platforms', 'protocol', 'rabbitmq', 'recipes', 'speed'].map(name => `docs/${name}.md`),
     'example/alerts.yml', 'example/grafana-dashboard.json', 'package.json'
   ])
 

@@ -11,7 +11,7 @@ import { findPromtool } from '../../support/prometheus/install.js'
 
 const run = promisify(execFile)
 const file = (name: string) => fileURLToPath(new URL(`../../example/${name}`, import.meta.url))
-const [alerts, tests, dashboard, readme] = await Promise.all(['alerts.yml', 'alerts.test.yml', 'grafana-dashboard.json', '../README.md'].map(name => readFile(file(name), 'utf8')))
+const [alerts, tests, dashboard, page] = await Promise.all(['alerts.yml', 'alerts.test.yml', 'grafana-dashboard.json', '../docs/operation.md'].map(name => readFile(file(name), 'utf8')))
 const definitions: MetricDefinition[] = Object.values(metricTable)
 
 /** What the dashboard asks Prometheus for. */
@@ -45,10 +45,17 @@ test('the dashboard shows every metric, and each panel has a place of its own', 
   t.equal(new Set(cells).size, cells.length)
 })
 
-test('every metric is in the README, with its type, its labels and what it says', async t => {
+test('every metric is in the documents, with its type, its labels and what it says', async t => {
   for (const { name, type, labels, help } of definitions) {
-    t.match(readme, `| \`${name}\` | ${type} | ${labels.map(label => `\`${label}\``).join(', ')}${labels.length > 0 ? ' ' : ''}| ${help} |`)
+    t.match(page, `| \`${name}\` | ${type} | ${labels.map(label => `\`${label}\``).join(', ')}${labels.length > 0 ? ' ' : ''}| ${help} |`)
   }
+})
+
+test('every alert is in the runbook', t => {
+  const runbook = page!.split('## Runbook')[1]!.split('\n## ')[0]!
+  const rows = [...runbook.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name)
+  t.same(rows, [...alerts!.matchAll(/- alert: (\w+)/g)].map(([, name]) => name))
+  t.end()
 })
 
 test('the alert rules do what they are for', async t => {

@@ -15,7 +15,7 @@ const DELIVERY_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 
 const AGE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 43_200]
 const RELAY_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Every metric. The README, the dashboard and the alert rules of the example are checked against it. */
+/** Every metric. docs/operation.md, the dashboard and the alert rules of the example are checked against it. */
 export const metricTable = {
   messages: {
     name: 'fastify_notification_messages_total',
