@@ -1,10 +1,12 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { RegisterOptions } from 'fastify'
-import { HeartbeatOptions, HoldOptions, LimitsOptions, ReconnectOptions, RelayOptions } from './groups.js'
-import { MAX_DELIVERY_LIMIT, milliseconds, QueueName } from './types.js'
+import { brokerOptions } from './broker-options.js'
+import { deliveryOptions } from './delivery-options.js'
+import { HeartbeatOptions, LimitsOptions, ReconnectOptions } from './groups.js'
+import { QueueName } from './types.js'
 import type { AllowedOrigins, Authenticate, MetricsRegistry } from './values.js'
 
-/** Every option: its type, its default, its range. The one place that says so. */
+/** Every option with its type, its default and its range. An error message lists the options in this order. */
 export const OptionsSchema = Type.Object({
   /**
    * Where RabbitMQ is: `amqp://` or `amqps://`, with special characters of the password percent-encoded. Query
@@ -49,103 +51,9 @@ export const OptionsSchema = Type.Object({
    */
   logSerializers: Type.Optional(Type.Unsafe<RegisterOptions['logSerializers']>(Type.Object({}, { allowed: 'an object of functions' }))),
 
-  /**
-   * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it
-   * in the dead-letter queue, `'hold'` keeps it until the user connects.
-   * @default 'drop'
-   */
-  offline: Type.Union([Type.Literal('drop'), Type.Literal('dead-letter'), Type.Literal('hold')], {
-    default: 'drop',
-    allowed: "'drop', 'dead-letter' or 'hold'"
-  }),
+  ...deliveryOptions,
 
-  /** With `offline: 'hold'`: where notifications are kept, and how many. The oldest go first where there are more. */
-  hold: HoldOptions,
-
-  /**
-   * When a notification is settled: `'sent'`, when it was handed to a socket; `'acknowledged'`, when a client that
-   * speaks `notification.v1` has said that it has it. A client that doesn't speak it has it when it was sent.
-   * @default 'sent'
-   */
-  settle: Type.Union([Type.Literal('sent'), Type.Literal('acknowledged')], {
-    default: 'sent',
-    allowed: "'sent' or 'acknowledged'"
-  }),
-
-  /**
-   * With `settle: 'acknowledged'`: how long a client may take to acknowledge a notification, in milliseconds; then its
-   * connection is closed with 4002, and the notification goes to another one, or follows `offline`.
-   * @default 30000
-   */
-  ackTimeout: milliseconds(100, 600_000, 30_000), // well below the 30 minutes after which RabbitMQ closes the channel
-
-  /**
-   * With `settle: 'acknowledged'`: how many notifications a connection may have unacknowledged; more of them wait.
-   * @default 100
-   */
-  maxUnacked: Type.Integer({ minimum: 1, maximum: 10_000, default: 100, allowed: 'a whole number from 1 to 10000' }),
-
-  /**
-   * Whether the other connections of a user are told what one of them has acknowledged.
-   * @default false
-   */
-  dismiss: Type.Boolean({ default: false, allowed: 'true or false' }),
-
-  /**
-   * Whether several instances share the queue: then each delivers what another one has taken for its users.
-   * @default false
-   */
-  cluster: Type.Boolean({ default: false, allowed: 'true or false' }),
-
-  /** With `cluster: true`: how the instances reach each other. */
-  relay: RelayOptions,
-
-  /**
-   * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
-   * application and goes on trying.
-   * @default 'fail'
-   */
-  startup: Type.Union([Type.Literal('fail'), Type.Literal('background')], {
-    default: 'fail',
-    allowed: "'fail' or 'background'"
-  }),
-
-  /**
-   * How often a message of the queues may be returned before the broker drops it, where a policy of the broker says so:
-   * no client can read policies. What comes close is moved to the dead-letter queue.
-   * @default what the queue was declared with; else 20 on RabbitMQ 4 and later, no limit before
-   */
-  deliveryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_DELIVERY_LIMIT, allowed: `a whole number from 1 to ${MAX_DELIVERY_LIMIT}` })),
-
-  /**
-   * How many messages may be unsettled at a time. RabbitMQ allows a quorum queue at most 2,000.
-   * @default 1000
-   */
-  prefetch: Type.Integer({
-    minimum: 1,
-    maximum: 65_535, // AMQP 0-9-1 §1.7.2.1: a short unsigned integer
-    default: 1_000, // below this, waiting for the broker's next batch costs more than the work itself
-    allowed: 'a whole number from 1 to 65535'
-  }),
-
-  /**
-   * How long connecting to the broker may take, in milliseconds.
-   * @default 5000
-   */
-  connectTimeout: milliseconds(10, 60_000, 5_000),
-
-  /**
-   * How long the broker may take to confirm a publish, in milliseconds. Where it has confirmed none for so long, the
-   * publisher connects anew.
-   * @default 10000
-   */
-  publishTimeout: milliseconds(10, 600_000, 10_000),
-
-  /**
-   * How long `app.close()` may take to settle what is in flight and to close the connections, in milliseconds.
-   * @default 10000
-   */
-  drainTimeout: milliseconds(0, 600_000, 10_000),
+  ...brokerOptions,
 
   /**
    * Returns the verified user of an upgrade request, or `{ userId, expiresAt }`; throws to refuse it. Runs after the

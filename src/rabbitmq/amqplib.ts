@@ -4,23 +4,23 @@ import { errors } from '../errors.js'
 import { withTimeout } from '../with-timeout.js'
 
 /**
- * What amqplib leaves to its users: how to log in and to close, and how to bear what would end a connection.
+ * What amqplib leaves to its users: the login, the orderly close, and messages that amqplib can't decode.
  */
 
-/** RabbitMQ's guide to heartbeats: 5 to 20 s suit most environments. A dead peer is seen after two to three. */
+/** RabbitMQ's guide to heartbeats: 5 to 20 s suit most environments. A dead broker is noticed after two to three heartbeats. */
 const HEARTBEAT_SECONDS = 10
 
-/** How long a peer gets to answer our end of a TCP connection before it is destroyed, in milliseconds. */
+/** How long the broker may take to end its side of a TCP connection, in milliseconds. */
 const LINGER = 1_000
 
-/** The URL with a heartbeat, where it names none. */
+/** Adds a heartbeat to the URL if it has none. */
 export function withHeartbeat (amqpUrl: string): string {
   const url = new URL(amqpUrl)
   if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', String(HEARTBEAT_SECONDS))
   return url.href
 }
 
-/** The URL's user and password in UTF-8, which amqplib would read as Latin-1; none where it names none. */
+/** The user and the password of the URL, in UTF-8: amqplib would decode them as Latin-1. Empty if the URL has neither. */
 export function loginOf (amqpUrl: string): Pick<SocketOptions, 'credentials'> {
   const { username, password } = new URL(amqpUrl)
   if (username === '' && password === '') return {}
@@ -30,26 +30,32 @@ export function loginOf (amqpUrl: string): Pick<SocketOptions, 'credentials'> {
 /** What amqplib says when the broker closes the connection instead of opening the virtual host. */
 const NO_VIRTUAL_HOST = /^Expected ConnectionOpenOk; got <ConnectionClose/
 
-/** Credentials and permissions (AMQP 0-9-1 §1.1: 403 access-refused) don't become right by trying them again, nor does a queue. */
+/**
+ * Whether the broker refuses the credentials or a permission (AMQP 0-9-1 §1.1: 403 access-refused), or the queue is
+ * unusable. A retry does not help.
+ */
 export function isRefusal (error: unknown): error is Error {
   return error instanceof errors.UnusableQueue ||
     (error instanceof Error && (/ACCESS[-_]REFUSED/.test(error.message) || NO_VIRTUAL_HOST.test(error.message)))
 }
 
-/** An error in words, also where Node gathers several addresses' errors into one without a message. */
+/** The text of an error. If Node has joined the errors of several addresses, the message is empty, and the code is used. */
 export function reason (error: unknown): string {
   const { message, code } = error as { message?: string, code?: string }
   if (message !== undefined && NO_VIRTUAL_HOST.test(message)) return 'the virtual host is not there, or not for this user'
   return message || code || String(error)
 }
 
-/** Closes a channel; done too when its connection ends before the broker has answered, of which amqplib says nothing. */
+/** Closes a channel. Resolves too if the connection ends before the broker has answered: amqplib doesn't report that. */
 export async function closeChannel (channel: Channel): Promise<void> {
   const closed = new Promise<void>(resolve => channel.once('close', () => resolve()))
   await Promise.race([channel.close(), closed]).catch(() => {}) // it was closed already
 }
 
-/** Closes a connection in an orderly way; where the peer doesn't answer within a time in milliseconds, ends it. */
+/**
+ * Closes a connection in an orderly way. If the broker doesn't answer in time, destroys the socket.
+ * @param timeout in milliseconds
+ */
 export async function closeModel (model: ChannelModel, timeout: number): Promise<void> {
   const closed = new Promise<void>(resolve => model.once('close', () => resolve()))
   const answered = Promise.race([model.close().catch(() => {}), closed])
@@ -58,12 +64,12 @@ export async function closeModel (model: ChannelModel, timeout: number): Promise
   loseModel(model, 'the broker did not answer')
 }
 
-/** Ends a connection as if the network had. */
+/** Destroys the socket of a connection, as if the network had failed. */
 export function loseModel (model: ChannelModel, why: string): void {
   internals(model).stream.destroy(new Error(why))
 }
 
-/** After a connection's end amqplib waits for the peer's: a frozen one would keep the process alive for minutes. */
+/** Destroys the socket if the broker doesn't end its side. amqplib would wait: a frozen broker would keep the process alive for minutes. */
 export function destroyAfterLinger (model: ChannelModel): void {
   const { stream } = internals(model)
   const timer = setTimeout(() => stream.destroy(), LINGER)
@@ -78,8 +84,8 @@ const BODY_SIZE_AT = 7 + 4
 const BASIC = 60
 
 /**
- * Lets a message with properties that amqplib can't decode (tables nested deeper than the stack, types that it doesn't
- * know) arrive without them. It would end the connection instead, and the broker deliver the message again: for ever.
+ * Delivers a message without its properties if amqplib can't decode them (tables nested deeper than the stack, unknown
+ * types). amqplib would end the connection, and the broker would deliver the message again, for ever.
  */
 export function surviveUndecodableProperties (model: ChannelModel): void {
   const connection = internals(model)
@@ -89,17 +95,17 @@ export function surviveUndecodableProperties (model: ChannelModel): void {
     try {
       return recvFrame.call(connection)
     } catch (error) {
-      // Only this error leaves the frame taken from the buffer: the next one can be read.
+      // Only after a decoding error is the frame out of the buffer. Then the next frame can be read.
       if (connection.rest === rest || rest[0] !== FRAME_HEADER) throw error
       return { id: BASIC, channel: rest.readUInt16BE(1), size: Number(rest.readBigUInt64BE(BODY_SIZE_AT)), fields: { headers: {} } }
     }
   }
 }
 
-/** Parts of amqplib's connection that its types leave out. */
+/** Members of amqplib's connection that its types leave out. */
 interface ConnectionInternals {
   stream: Socket
-  /** What has been received and not decoded yet. */
+  /** The received bytes that are not decoded yet. */
   rest: Buffer
   /** Decodes one frame. */
   recvFrame (): unknown

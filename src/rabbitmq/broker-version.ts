@@ -1,10 +1,10 @@
 import type { ChannelModel } from 'amqplib'
 
 /**
- * What depends on the broker's product and version is decided here.
+ * Everything that depends on the product and the version of the broker.
  */
 
-/** RabbitMQ 4.0, release notes: a quorum queue without a delivery limit of its own has this one. */
+/** RabbitMQ 4.0, release notes: the delivery limit of a quorum queue that was declared without one. */
 const DEFAULT_DELIVERY_LIMIT = 20
 
 /** The first major version with a default delivery limit. */
@@ -16,20 +16,20 @@ export function isRabbitMQ (model: ChannelModel): boolean {
 }
 
 /**
- * The delivery limit of a quorum queue, as far as its arguments tell: a policy can make it lower, or set it where there
- * is no argument, and no client of AMQP can read policies.
- * @param argument `x-delivery-limit` of the queue; undefined where it has none
- * @returns how often a message may be returned; Infinity where there is no limit
+ * The delivery limit of a quorum queue, by its arguments. A policy can lower the limit, or set one if there is no
+ * argument, but AMQP clients can't read policies.
+ * @param argument `x-delivery-limit` of the queue, if it has one
+ * @returns how often a message may be returned; Infinity if there is no limit
  */
 export function deliveryLimitOf (model: ChannelModel, argument: number | undefined): number {
   const hasDefault = isRabbitMQ(model) && majorOf(model) >= FIRST_WITH_DEFAULT
   if (argument === undefined) return hasDefault ? DEFAULT_DELIVERY_LIMIT : Infinity
   if (argument >= 0) return argument
-  // From 4.0 on a negative limit means none. Before, the first return drops the message.
+  // In 4.0 and later a negative limit means no limit. In earlier versions the first return drops the message.
   return hasDefault ? Infinity : 0
 }
 
-/** A version that cannot be read counts as a new one: too low a limit loses nothing. */
+/** An unreadable version counts as a version with a default limit: a limit that is too low loses no message. */
 function majorOf (model: ChannelModel): number {
   const major = Number.parseInt(propertiesOf(model).version, 10)
   return Number.isNaN(major) ? FIRST_WITH_DEFAULT : major

@@ -14,57 +14,57 @@ import { withTimeout } from '../with-timeout.js'
 import { withoutText } from '../without-text.js'
 
 /**
- * How long a message that comes close to the delivery limit may wait for its outcome before it is moved, in milliseconds:
- * time for a client to acknowledge it, or for the hold to keep it.
+ * How long a message near the delivery limit may wait for its outcome before it is moved, in milliseconds. A client needs
+ * this time to acknowledge it, or the hold to keep it.
  */
 const ATTEMPT_TIMEOUT = 5_000
 
-/** How often is looked whether dead letters can be published, in milliseconds. */
-const LOOK_INTERVAL = 20
+/** The interval between two checks whether dead letters can be published, in milliseconds. */
+const CHECK_INTERVAL = 20
 
-/** Everything that speaks to RabbitMQ. */
+/** The queue side: everything that is connected to RabbitMQ. */
 export interface Broker {
-  /** The queue to which goes what this process gives back. */
+  /** The queue that the hold is published back to when this process ends. */
   readonly queue: string
   readonly consumers: readonly Consumer[]
   readonly publisher: Publisher
   readonly deadLetters: DeadLetters
   /**
    * Connects, and begins to consume.
-   * @param timeout with `startup: 'fail'`, how long that may take in all, in milliseconds
+   * @param timeout the time limit with `startup: 'fail'`, in milliseconds
    * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED, FST_NOTIFICATION_UNUSABLE_QUEUE
    */
   start (timeout: number): Promise<void>
   /**
-   * Takes no more messages, and resolves when what is in flight is settled; other instances reach nobody here any more.
-   * @param timeout how long that may take, in milliseconds
+   * Accepts no more messages, and no more requests of peers. Resolves when every message is settled, or after the timeout.
+   * @param timeout in milliseconds
    */
   drain (timeout: number): Promise<void>
-  /** @param timeout how long that may take, in milliseconds */
+  /** @param timeout in milliseconds */
   close (timeout: number): Promise<void>
 }
 
-/** What else uses the broker, and lives as long. */
+/** Another part that uses the broker: it is started and closed together with it. */
 export interface BrokerExtension extends Required<PublisherHooks> {
   /**
    * Connects.
-   * @param timeout with `startup: 'fail'`, how long that may take, in milliseconds
+   * @param timeout the time limit with `startup: 'fail'`, in milliseconds
    */
   start (timeout: number): Promise<void>
-  /** Takes nothing more from the broker. To be called again when it is closed. */
+  /** Consumes nothing more. Called once before `close()` and once during it. */
   leave (timeout: number): Promise<void>
-  /** Sends what waits to be published. */
+  /** Sends the messages that wait to be published. */
   close (): Promise<void>
 }
 
 export interface BrokerParts {
   options: BrokerOptions
-  /** An outcome was known only after the channel of its message had died. */
+  /** The outcome of a message became known only after its channel had died. */
   abandoned (): void
   observer: Observer
   dispatcher: Pick<Dispatcher, 'deliver'>
   log: FastifyBaseLogger
-  /** With `cluster: true`: makes what speaks to the other instances. */
+  /** With `cluster: true`: creates the part that exchanges messages with peers. */
   extend: ((publisher: Publisher) => BrokerExtension) | undefined
 }
 
@@ -75,7 +75,7 @@ export function createBroker ({ options, abandoned, observer, dispatcher, log, e
   const queues = queuesOf(options)
   const consumers = queues.map(queue => new Consumer({ options, queue, handlers: { handle: receive, failed, abandoned }, deadLetters, whenMovable, log }))
 
-  /** The one way in for what the queues deliver. */
+  /** Every message of every queue comes in here. */
   function receive (message: QueueMessage): unknown {
     const decoded = decode(message.message, options.limits.messageBytes)
     observer.received(message, decoded instanceof InvalidMessage ? undefined : decoded)
@@ -92,25 +92,25 @@ export function createBroker ({ options, abandoned, observer, dispatcher, log, e
     observer.rejected(message, reason, notification)
   }
 
-  /** Moves a message to the dead-letter queue before the broker drops it, unless its outcome is known soon. */
+  /** Moves a message to the dead-letter queue before the broker drops it. Skips that if the outcome is known soon. */
   async function rescue (notification: Notification, message: QueueMessage, { deliveryCount, deliveryLimit, treatment }: NearLimit): Promise<Result | void> {
     if (treatment === 'attempt') {
       const result = dispatcher.deliver(notification, message)
       if (!(result instanceof Promise) || await withTimeout(ATTEMPT_TIMEOUT, result, message.gone)) return await result
     }
-    // A client that has it may still acknowledge it: then it is in both places.
+    // A client that got the message may still acknowledge it. Then it is in the dead-letter queue too.
     message.isMoved = true
     const detail = `returned ${deliveryCount} times, and the broker drops it beyond ${deliveryLimit}`
     await deadLetter(message, 'delivery-limit', detail, notification)
   }
 
-  /** Resolves when dead letters can be published, or after the time that connecting may take. */
+  /** Resolves when dead letters can be published, or after `connectTimeout`. */
   async function whenMovable (): Promise<void> {
     const deadline = performance.now() + options.connectTimeout
-    while (['connecting', 'blocked'].includes(publisher.connection.state) && performance.now() < deadline) await delay(LOOK_INTERVAL)
+    while (['connecting', 'blocked'].includes(publisher.connection.state) && performance.now() < deadline) await delay(CHECK_INTERVAL)
   }
 
-  /** A client may have the message already: to find it in the dead-letter queue too is better than to lose it. */
+  /** A client may have got the message before the error. A copy in the dead-letter queue is better than a lost message. */
   async function failed (message: QueueMessage, error: unknown): Promise<void> {
     const { name, code } = withoutText(error)
     await deadLetter(message, 'internal-error', `an unexpected error: ${code ?? name}`)
@@ -124,7 +124,7 @@ export function createBroker ({ options, abandoned, observer, dispatcher, log, e
 
     async start (timeout) {
       const deadline = performance.now() + timeout
-      // What consumes comes last: before, nothing could be passed on.
+      // Consumers start last: they need the publisher and the peers.
       await Promise.all([publisher.connection.start(timeout), extension?.start(timeout)])
       await Promise.all(consumers.map(({ connection }) => connection.start(Math.max(0, deadline - performance.now()))))
     },

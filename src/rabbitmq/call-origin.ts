@@ -3,7 +3,7 @@ import { toMessage } from '../delivery/notification.js'
 import type { DeadLetters } from './dead-letters.js'
 
 /**
- * The origin of what does not come from a queue. One object serves all calls.
+ * The origin of notifications from `notify()`, which do not come from a queue. One object serves all calls.
  * @param deadLetters undefined if there is no broker
  */
 export function createCallOrigin (deadLetters: DeadLetters | undefined): Origin {

@@ -22,7 +22,7 @@ export const DeadLetterHeadersSchema = Type.Object({
 })
 type DeadLetterHeaders = Static<typeof DeadLetterHeadersSchema>
 
-/** What a queue has delivered. */
+/** A message and the queue that delivered it. */
 interface Delivered {
   readonly message: ConsumeMessage
   readonly queue: string
@@ -32,7 +32,7 @@ interface Delivered {
 
 export type DeadLetters = ReturnType<typeof createDeadLetters>
 
-/** Puts what can't be used into the dead-letter queue, with the reason and the origin in headers. */
+/** Publishes messages to the dead-letter queue, with the reason and the origin in headers. */
 export function createDeadLetters (options: BrokerOptions, publisher: Publisher, log: FastifyBaseLogger) {
   const { deadLetterQueue, reconnect } = options
   let failing = false
@@ -50,7 +50,7 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
     failing = false
   }
 
-  /** The letters that are under way, by their messages. */
+  /** The dead letters that are being published, by message. */
   const adding = new WeakMap<ConsumeMessage, Promise<void>>()
 
   async function publishDelivered ({ message, queue, gone }: Delivered, why: DeadLetterReason, detail: string): Promise<void> {
@@ -61,8 +61,8 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
       'x-notification-exchange': exchange,
       'x-notification-routing-key': routingKey
     }
-    // What was received need not be publishable (headers that fill amqplib's 64 KiB without ours, types that it
-    // decodes and can't encode): then without the original's headers, then without any of its properties.
+    // amqplib can't encode everything that it decodes: the headers may fill its 64 KiB, or have types that it can't encode.
+    // Then the letter goes without the original headers; if that fails too, without any of the original properties.
     const original = originalProperties(message)
     const forms = [{ ...original, headers: { ...originalHeaders(message), ...headers } }, { ...original, headers }, { headers }]
 
@@ -77,30 +77,30 @@ export function createDeadLetters (options: BrokerOptions, publisher: Publisher,
           continue
         }
         await delay(wait, undefined, { signal: gone })
-        await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish says why
+        await publisher.ensureDeadLetterQueue().catch(() => {}) // the next publish reports the error
       }
     }
-    // That a user is offline is nothing to be warned of.
+    // A user who is offline is normal.
     log[why === 'offline' ? 'debug' : 'warn']({ queue: deadLetterQueue, reason: why, detail }, 'message dead-lettered')
   }
 
   return {
     /**
-     * Publishes a delivered message to the dead-letter queue, as often as it takes: until then the original stays
-     * unsettled, so that the broker sends less while dead letters can't be published.
-     * @returns when the broker has confirmed it
-     * @throws AbortError
+     * Publishes a delivered message to the dead-letter queue, and retries until that succeeds. Meanwhile the message stays
+     * unsettled: so the broker sends fewer messages while dead letters can't be published.
+     * @returns when the broker has confirmed the dead letter
+     * @throws AbortError if the broker will deliver the message again
      */
     async add (delivered: Delivered, why: DeadLetterReason, detail: string): Promise<void> {
       const { message } = delivered
       const added = adding.get(message) ?? publishDelivered(delivered, why, detail).finally(() => adding.delete(message))
-      adding.set(message, added) // one letter for one message, whoever asks for it
+      adding.set(message, added) // one message gives one dead letter, even if several callers ask for it
       await added
     },
 
     /**
-     * Publishes a notification that did not come from the queue to the dead-letter queue, once.
-     * @param message its JSON
+     * Publishes a notification of `notify()` to the dead-letter queue. Does not retry.
+     * @param message the JSON of the notification
      * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT
      */
     async addOwn (message: Buffer, why: DeadLetterReason, detail: string): Promise<void> {
@@ -121,15 +121,15 @@ function reasonHeaders (why: DeadLetterReason, detail: string): DeadLetterHeader
   }
 }
 
-/** Not `expiration`, with which the letter would vanish; nor `userId`, which the broker compares with our own. */
+/** Leaves out `expiration`, which would delete the letter, and `userId`, which the broker compares with our own user. */
 function originalProperties ({ properties }: ConsumeMessage): AmqpOptions.Publish {
   const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId } = properties
   return { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId }
 }
 
 /**
- * Not `CC` and `BCC`, by which RabbitMQ would send copies round again; nor the broker's counts and an age, which a letter
- * that is published to the queue again would bring along.
+ * Leaves out `CC` and `BCC`: RabbitMQ would route copies again. Leaves out the broker's counts and the age headers: they
+ * would be wrong if somebody published the letter to the queue again.
  */
 function originalHeaders ({ properties }: ConsumeMessage): Record<string, unknown> {
   const {

@@ -6,38 +6,38 @@ import { ensureQueue } from './topology.js'
 
 export interface DeclaredQueueParts {
   queue: string
-  /** How to create it where it does not exist. */
+  /** How to create the queue if it does not exist. */
   declaration: AmqpOptions.AssertQueue
-  /** The delivery limit that the operator tells. */
+  /** The option `deliveryLimit`. */
   deliveryLimit: number | undefined
   log: FastifyBaseLogger
 }
 
-/** A queue as it is after a set-up. */
+/** The result of a declaration. */
 export interface Declared {
-  /** How many consumers it has; of a quorum queue with a single active consumer, only that one is counted. */
+  /** How many consumers the queue has. A quorum queue with a single active consumer counts only that one. */
   readonly consumerCount: number
   readonly type: QueueFacts['type']
-  /** Whether the broker delivers to one of its consumers at a time; undefined where that is not known. */
+  /** Whether the broker delivers to one consumer at a time; undefined if unknown. */
   readonly isSingleActive: boolean | undefined
-  /** How often a message may be returned before the broker drops it; Infinity where there is no limit. */
+  /** How often a message may be returned before the broker drops it; Infinity if there is no limit. */
   readonly deliveryLimit: number
-  /** Whether that was found out, or told; else it is assumed. */
+  /** Whether the limit comes from the queue or from the option; else it is assumed. */
   readonly isLimitKnown: boolean
-  /** How it may lose messages before they are consumed, where that was found out at this set-up. */
+  /** How the queue may lose messages before they are consumed. Empty if an earlier declaration has reported it. */
   readonly risks: readonly string[]
 }
 
-/** Declares one queue at each set-up, and remembers what it is. */
+/** Declares one queue at each set-up of a channel, and remembers how the queue was declared. */
 export class DeclaredQueue {
-  /** What was found out; undefined while nothing is. */
+  /** The known facts; undefined while there are none. */
   private facts: QueueFacts | undefined
   private hasExisted = false
 
   constructor (private readonly parts: DeclaredQueueParts) {}
 
   /**
-   * Makes sure that the queue exists, and finds out what it is.
+   * Makes sure that the queue exists, and reads its facts.
    * @throws FST_NOTIFICATION_UNUSABLE_QUEUE, or the broker's error
    */
   async declare (model: ChannelModel): Promise<Declared> {
@@ -58,19 +58,19 @@ export class DeclaredQueue {
     }
   }
 
-  /** The queue may be another one from now on. */
+  /** Forgets the facts, because the queue may have been deleted and created again. */
   forget (): void {
     this.facts = undefined
   }
 
-  /** A queue that is declared as it was before is not found out again: nothing is refused then. */
+  /** Declares the queue as before, if that is known: the broker refuses nothing then, and logs no error. */
   private async read (model: ChannelModel): Promise<QueueFacts> {
     const { facts, parts: { queue, declaration } } = this
     const mayNotCompare = facts !== undefined && facts.declaration === undefined && facts.type !== 'stream'
     return mayNotCompare ? facts : await readQueue(model, queue, facts?.declaration ?? declaration)
   }
 
-  /** Of the argument and the policy the broker takes the lower one. Only a quorum queue counts. */
+  /** The broker applies the lower one of the argument and the policy. Only quorum queues count returns. */
   private limit (model: ChannelModel, facts: QueueFacts): number {
     if (facts.type === 'classic') return Infinity
     const argument = limitArgument(facts)

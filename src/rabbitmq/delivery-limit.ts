@@ -3,49 +3,49 @@ import type { FastifyBaseLogger } from 'fastify'
 
 /**
  * What to do with a message, by how often it was returned to the queue:
- * - `route`: as with any other
- * - `attempt`: the same, and move it to the dead-letter queue where its outcome is not known soon
+ * - `route`: deliver it like any other message
+ * - `attempt`: deliver it, and move it to the dead-letter queue if its outcome is not known soon
  * - `move`: move it to the dead-letter queue at once
  */
 export type Treatment = 'route' | 'attempt' | 'move'
 
-/** From this part of the limit on a message is moved, so that a move that fails a few times loses nothing. */
+/** The share of the limit at which messages are moved. The rest allows a few moves to fail without a loss. */
 const MOVE_FROM = 0.75
 
-/** From this part of the limit on there is a warning. */
+/** The share of the limit at which a warning is logged. */
 const WARN_FROM = 0.25
 
-/** A queue is warned of once in this time, in milliseconds: what is returned once is mostly returned again. */
+/** The shortest time between two warnings for a queue, in milliseconds: a returned message is mostly returned again. */
 const WARN_INTERVAL = 60 * 60 * 1_000
 
 /**
- * The broker drops a message that is returned when its count is at the limit already.
+ * Decides how to treat a message. The broker drops a message that is returned once its count has reached the limit.
  * @param count how often it was returned
  * @param limit the delivery limit of the queue
  */
 export function treatmentOf (count: number, limit: number): Treatment {
   const first = Math.max(1, Math.floor(limit * MOVE_FROM))
   if (count < first) return 'route'
-  // The first half of what is left is for its user, who may be there now; the second for the move.
+  // The first half of the remaining returns is for the user, who may be connected now; the second half is for the move.
   return count < limit && 2 * (limit - count) >= limit - first ? 'attempt' : 'move'
 }
 
-/** How often what one channel has delivered, and is unsettled, was returned before. */
+/** How often each unsettled message of one channel was returned before, by delivery tag. */
 export type ReturnCounts = Map<number, number>
 
 /** Watches how close the messages of a queue come to its delivery limit. */
 export class DeliveryLimitWatch {
   /** How often a message may be returned before the broker drops it. */
   limit = Infinity
-  /** By delivery tag; only of what was returned at all. */
+  /** Holds only messages that were returned at least once. */
   private counts: ReturnCounts = new Map()
   private warnedAt = -Infinity
 
   constructor (private readonly queue: string, private readonly log: FastifyBaseLogger) {}
 
   /**
-   * Begins with a new channel: until here the counts are those of the one before.
-   * @returns the counts of this channel, from which settled messages are to be taken out
+   * Begins with a new channel. Until then, `highest` reports the channel before.
+   * @returns the counts of the new channel. The caller deletes the count of each message that is settled
    */
   begin (limit: number): ReturnCounts {
     this.limit = limit
@@ -54,12 +54,12 @@ export class DeliveryLimitWatch {
   }
 
   /**
-   * A message was delivered.
-   * @param counts those of its channel
-   * @returns how often it was returned
+   * Counts a delivered message.
+   * @param counts of the channel of the message
+   * @returns how often the message was returned
    */
   count (counts: ReturnCounts, { fields: { redelivered, deliveryTag }, properties: { headers } }: ConsumeMessage): number {
-    // At the first delivery the header is the publisher's own.
+    // At the first delivery, the header can only come from the publisher.
     if (!redelivered || this.limit === Infinity) return 0
     const count: unknown = headers?.['x-delivery-count']
     if (typeof count !== 'number' || !(count > 0)) return 0
@@ -68,14 +68,14 @@ export class DeliveryLimitWatch {
     return count
   }
 
-  /** The highest count of what is unsettled. */
+  /** The highest count of the unsettled messages. */
   get highest (): number {
     let highest = 0
     for (const count of this.counts.values()) highest = Math.max(highest, count)
     return highest
   }
 
-  /** Whether something is unsettled that is moved soon. */
+  /** Whether an unsettled message is near the limit. */
   get isNear (): boolean {
     return this.highest >= this.limit * WARN_FROM
   }

@@ -8,31 +8,31 @@ import { withTimeout } from '../with-timeout.js'
 import { sizeOf, type Held, type HoldStore } from '../hold/store.js'
 
 /**
- * How many are published and not confirmed yet, at most; and how many bytes, where it is more than one. Measured on a
- * quorum queue and two busy cores: 100,000 take 44 s with 100 at a time, 29 s with 500, 25 s with 2,000.
+ * Maximum number of unconfirmed notifications, and maximum bytes. A single notification may exceed the bytes. Measured on
+ * a quorum queue and two busy cores: 100,000 notifications take 44 s with 100 at a time, 29 s with 500, 25 s with 2,000.
  */
 const MAX_UNCONFIRMED = 500
 const MAX_BYTES = 4 * 1024 * 1024
 
-/** How long to wait before the next try, while the broker takes none, in milliseconds. */
+/** The wait before the next try while the broker takes no publishes, in milliseconds. */
 const RETRY = 50
 
-/** How many of those that are lost are named in the log. */
+/** How many of the lost notifications are named in the log. */
 const MAX_NAMED = 20
 
 interface Target { readonly queue: string, readonly publisher: Publisher }
 
 /**
- * Publishes what would be lost with this process back to the queue, confirmed, a bounded part at a time: the next process
- * has it from there, with its age and its order. While the broker takes none, tries again until the time is over.
- * @param broker where there is one
- * @param timeout how long that may take, in milliseconds
+ * Publishes the notifications in the memory of this process back to the queue, with confirms. The next process consumes
+ * them from there, with their age and in their order. While the broker takes no publishes, retries until the timeout.
+ * @param broker undefined if there is no broker
+ * @param timeout in milliseconds
  */
 export async function giveBack (store: HoldStore, broker: Target | undefined, timeout: number, log: FastifyBaseLogger): Promise<void> {
   const deadline = performance.now() + timeout
   const timeLeft = () => Math.max(0, deadline - performance.now())
   const lead = wallClockLead()
-  /** Of those that are lost, the sent ones may be in the queue nevertheless: the broker has not said so in time. */
+  /** `sent` counts those of the lost ones that may be in the queue, because the broker has not confirmed them in time. */
   const counts = { returned: 0, lost: 0, sent: 0 }
   const named: Array<{ userId: string, notificationId: string }> = []
   let lastError: unknown
@@ -46,7 +46,7 @@ export async function giveBack (store: HoldStore, broker: Target | undefined, ti
     if (named.length < MAX_NAMED) named.push({ userId, notificationId: id })
   }
 
-  /** @returns whether the broker has confirmed it in time */
+  /** @returns whether the broker has confirmed the notification in time */
   async function publish ({ queue, publisher }: Target, userId: string, held: Held): Promise<boolean> {
     const { id, content, expiresAt } = held
     const expiration = expiresAt === Infinity ? {} : { expiration: String(Math.max(0, Math.ceil(expiresAt - steadyNow()))) }
@@ -57,7 +57,7 @@ export async function giveBack (store: HoldStore, broker: Target | undefined, ti
   async function publishInTime (target: Target, userId: string, held: Held): Promise<void> {
     let wasSent = false
     while (timeLeft() > 0 && target.publisher.connection.state !== 'closed') {
-      // To a blocked connection nothing is written, and what is published would only wait.
+      // A blocked connection sends nothing.
       if (target.publisher.connection.state === 'open') {
         wasSent = true
         try {

@@ -6,7 +6,7 @@ import { fitsId, Id, ID_RULE, isId } from '../ids.js'
 import { toText, type Notification } from '../delivery/notification.js'
 import { Payload } from '../delivery/payload.js'
 
-/** What arrives on the queue, as JSON in UTF-8. Other members are ignored. */
+/** A message of the queue, as JSON in UTF-8. Other members are ignored. */
 export const MessageSchema = Type.Object({
   userId: Id,
   content: Type.Unknown({ description: 'a string, or any other JSON value' }),
@@ -16,17 +16,17 @@ export type Message = Static<typeof MessageSchema>
 
 const message = TypeCompiler.Compile(MessageSchema)
 
-/** Why a message can't be used; the `x-notification-reason` header of its dead letter. */
+/** Why a message is invalid: the `x-notification-reason` header of its dead letter. */
 export type InvalidReason = 'too-large' | 'invalid-utf8' | 'invalid-json' | 'invalid-message'
 
-/** A message that can't be used. `detail` says why in words, and never quotes the message. */
+/** An invalid message. `detail` says why in words, and never quotes the message. */
 export class InvalidMessage {
   constructor (readonly reason: InvalidReason, readonly detail: string) {}
 }
 
 /**
- * Bytes of the queue to a notification.
- * @param delivery what the broker delivered
+ * Decodes a message into a notification.
+ * @param message as the broker has delivered it
  * @param maxBytes the largest body to accept
  * @returns the notification, or what is wrong with the message; never throws
  */
@@ -38,7 +38,7 @@ export function decode ({ content, properties }: ConsumeMessage, maxBytes: numbe
   try {
     value = JSON.parse(content.toString())
   } catch {
-    // The parser's own words quote the body.
+    // The parser's error text quotes the body.
     return new InvalidMessage('invalid-json', content.length === 0 ? 'the body is empty' : 'the body is not JSON')
   }
   if (!message.Check(value)) return new InvalidMessage('invalid-message', describe(value))
@@ -49,7 +49,7 @@ export function decode ({ content, properties }: ConsumeMessage, maxBytes: numbe
   try {
     text = toText(value.content)
   } catch {
-    // The parser has no limit of depth; the serializer ends at that of the stack.
+    // The parser has no depth limit; the serializer is limited by the stack.
     return new InvalidMessage('invalid-message', 'content is nested too deeply')
   }
   const id = value.id ?? (isId(properties.messageId) ? properties.messageId : undefined)

@@ -4,25 +4,25 @@ import { onOwnChannel } from './topology.js'
 
 export type QueueType = 'quorum' | 'classic' | 'stream'
 
-/** What is known of a queue. A member is undefined where it is not known, or where the queue does not have it. */
+/** The known facts about a queue. A member is undefined if it is unknown. */
 export interface QueueFacts {
   readonly type?: QueueType | undefined
-  /** All that the queue was declared with. */
+  /** Everything that the queue was declared with. */
   readonly declaration?: AmqpOptions.AssertQueue | undefined
 }
 
-/** More differences than a queue can have arguments. */
+/** More than the number of arguments that a queue can have. */
 const MAX_TRIES = 20
 
 /** AMQP 0-9-1 §1.2: the reply code for a declaration that differs from the queue. */
 const PRECONDITION_FAILED = 406
 
 /**
- * Finds out what a queue was declared with. AMQP cannot read that, only compare: the broker refuses a declaration that
- * differs, and names one difference. So the difference is adopted, and the declaration tried again until it is equal.
+ * Finds out what a queue was declared with. AMQP can't read a declaration, only compare it: the broker refuses a different
+ * declaration and names one difference. This function adopts the difference and tries again until nothing differs.
  * Each refused try is an error line in the broker's log: call this once for a queue, not at each connection.
- * @param expected what the queue was probably declared with: where that is right, nothing is refused
- * @throws where the connection ends meanwhile
+ * @param expected the probable declaration. If it is right, the broker refuses nothing
+ * @throws if the connection ends meanwhile
  */
 export async function readQueue (model: ChannelModel, queue: string, expected: AmqpOptions.AssertQueue): Promise<QueueFacts> {
   let guess = expected
@@ -37,18 +37,18 @@ export async function readQueue (model: ChannelModel, queue: string, expected: A
   return { type: await askType(model, queue) }
 }
 
-/** The type alone, for which no permission to configure is needed: the broker names it where an argument does not fit. */
+/** Finds out only the type, without the permission to configure: the broker names the type when it refuses an argument. */
 async function askType (model: ChannelModel, queue: string): Promise<QueueType | undefined> {
   if (!isRabbitMQ(model)) return undefined
   const refused = await refusalOf(onOwnChannel(model, async channel => {
-    await channel.prefetch(1) // without it a stream refuses too
+    await channel.prefetch(1) // without a prefetch, a stream refuses too
     await channel.consume(queue, () => {}, { arguments: { 'x-stream-offset': 'next' } })
   }))
   if (refused === undefined) return 'stream'
   return refused.code === PRECONDITION_FAILED ? /of queue type rabbit_(quorum|classic)_queue/.exec(refused.message)?.[1] as QueueType : undefined
 }
 
-/** Why the broker closed the channel; undefined where it did not. */
+/** The error with which the broker has closed the channel; undefined if the call has succeeded. */
 async function refusalOf (call: Promise<unknown>): Promise<{ code: number, message: string } | undefined> {
   try {
     await call
@@ -62,13 +62,13 @@ async function refusalOf (call: Promise<unknown>): Promise<{ code: number, messa
 
 interface Difference {
   readonly name: string
-  /** What the queue has; undefined where it has none. */
+  /** The value of the queue; undefined if the queue has none. */
   readonly current: string | undefined
-  /** The AMQP type of that; undefined where both have the same. */
+  /** The AMQP type of that value; undefined if both values have the same type. */
   readonly type: string | undefined
 }
 
-/** Of the broker's own words, which are the same from 3.8 to 4.3; undefined where they are other ones, or cut off. */
+/** Reads the broker's error text, which is the same from 3.8 to 4.3. Returns undefined if the text is different or cut off. */
 function parseDifference (message: string): Difference | undefined {
   const found = /inequivalent arg '([^']+)' for queue '.* but current is (?:none|the value '(.*)' of type '(\w+)'|'(.*)')"$/s.exec(message)
   return found === null ? undefined : { name: found[1]!, current: found[2] ?? found[4], type: found[3] }
@@ -78,7 +78,7 @@ function adopt (guess: AmqpOptions.AssertQueue, { name, current, type }: Differe
   if (name === 'durable') return { ...guess, durable: current === 'true' }
   if (name === 'auto_delete') return { ...guess, autoDelete: current === 'true' }
   const { [name]: before, ...others } = guess.arguments as Record<string, unknown>
-  // What says how to dead-letter comes with the exchange, and goes with it.
+  // Without an exchange, the other arguments about dead-lettering are not there either.
   if (name === 'x-dead-letter-exchange' && current === undefined) {
     for (const other of ['x-dead-letter-routing-key', 'x-dead-letter-strategy', 'x-overflow']) delete others[other]
   }
@@ -90,7 +90,7 @@ function parseValue (text: string, type: string): string | number | boolean {
   return type === 'bool' || type === 'boolean' ? text === 'true' : Number(text)
 }
 
-/** A queue without a type is a classic one: from 4.0 on the broker tells even that. */
+/** A queue without a type is a classic queue. In 4.0 and later the broker names the type even then. */
 function typeOf ({ arguments: declared }: AmqpOptions.AssertQueue): QueueType {
   return ((declared as Record<string, unknown>)['x-queue-type'] ?? 'classic') as QueueType
 }
@@ -100,12 +100,12 @@ export function limitArgument (facts: QueueFacts): number | undefined {
   return argumentOf(facts, 'x-delivery-limit') as number | undefined
 }
 
-/** Whether the broker delivers to one consumer of the queue at a time; undefined where that is not known. */
+/** Whether the broker delivers to one consumer of the queue at a time; undefined if unknown. */
 export function isSingleActive (facts: QueueFacts): boolean | undefined {
   return facts.declaration && argumentOf(facts, 'x-single-active-consumer') === true
 }
 
-/** How a queue may lose messages before they are consumed, by the way it was declared. */
+/** Lists how a queue may lose messages before they are consumed, according to its declaration. */
 export function risksOf (facts: QueueFacts): string[] {
   const { declaration } = facts
   if (declaration === undefined) return []

@@ -3,25 +3,25 @@ import type { HeldTimes, Origin } from '../delivery/doors.js'
 import { timesBefore } from './age-headers.js'
 import type { DeadLetters } from './dead-letters.js'
 
-/** A message that the broker drops when it is returned a few times more. */
+/** The broker drops the message after a few more returns. */
 export interface NearLimit {
   readonly deliveryCount: number
   readonly deliveryLimit: number
-  /** Whether to look first whether its user takes it now. */
+  /** `attempt`: try to deliver the message first. */
   readonly treatment: 'attempt' | 'move'
 }
 
-/** A message that a queue has delivered, as the origin of a notification. */
+/** A message of a queue, as the origin of a notification. */
 export class QueueMessage implements Origin {
   readonly returns = true
-  /** It is moved to the dead-letter queue: nothing more is done for it, unless a client has it already. */
+  /** Whether the message is moved to the dead-letter queue. Then it is offered to no other client. */
   isMoved = false
-  /** When it arrived, in milliseconds of the monotonic clock; 0 if nobody measures. */
+  /** When the message arrived, in milliseconds of the monotonic clock; 0 if nothing measures it. */
   receivedAt = 0
 
   /**
    * @param gone aborts when the broker will deliver the message again
-   * @param nearLimit undefined if it is far from the delivery limit of its queue
+   * @param nearLimit undefined if the message is far from the delivery limit of its queue
    */
   constructor (
     readonly message: ConsumeMessage,

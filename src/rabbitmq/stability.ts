@@ -1,17 +1,17 @@
 import { reason } from './amqplib.js'
 import { Backoff, type BackoffOptions } from '../backoff.js'
 
-/** The same reason is logged again after this time, in milliseconds: often enough to be in the log of each day. */
+/** After this time the same reason is logged again, in milliseconds. So each day's log shows it. */
 const REMINDER = 3_600_000
 
-/** How many reasons are remembered. */
+/** Maximum number of remembered reasons. */
 const MAX_REASONS = 20
 
 /**
- * Whether a connection has proved useful since it was opened. Until then the waits before it is opened again go on
- * growing, and a reason is logged once.
+ * Knows whether a connection has proved useful since it was opened. Until then, the waits between tries grow, and each
+ * reason is logged once.
  *
- * That it was opened proves nothing: a proxy, a limit or a refused permission may close it again at once.
+ * An open connection proves nothing: a proxy, a limit or a refused permission may close it again at once.
  */
 export class Stability {
   readonly #backoff: Backoff
@@ -24,8 +24,8 @@ export class Stability {
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param options it is proven when it has stayed open for `maxDelay`: then it is opened again no more often than that
-   * @param proved called when it has proved useful after it was lost
+   * @param options a connection has also proved useful when it has stayed open for `maxDelay`
+   * @param proved called when the connection has proved useful
    * @param now a monotonic clock, in milliseconds
    */
   constructor (options: BackoffOptions, proved: () => void, now = () => performance.now()) {
@@ -35,35 +35,35 @@ export class Stability {
     this.#now = now
   }
 
-  /** How long to wait before the next try to open it, in milliseconds. */
+  /** The wait before the next try to open the connection, in milliseconds. */
   nextDelay (): number {
     return this.#backoff.next()
   }
 
-  /** Whether it was opened, and lost again before it proved useful. */
+  /** Whether the connection is lost again and again before it proves useful. */
   get isFlapping (): boolean {
     return this.#losses > 1
   }
 
-  /** It was opened. */
+  /** The connection was opened. */
   opened (): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.prove(), this.#provenAfter)
   }
 
-  /** It was lost. */
+  /** The connection was lost. */
   lost (): void {
     this.#losses++
     this.closed()
   }
 
-  /** It is not open any more. */
+  /** The connection is no longer open. */
   closed (): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
   }
 
-  /** It has proved useful. Costs nothing where it has done so before. */
+  /** The connection has proved useful. Cheap if that is known already. */
   prove (): void {
     if (this.#timer === undefined) return
     this.closed()
@@ -73,7 +73,7 @@ export class Stability {
     this.#proved()
   }
 
-  /** Whether a failure has to be logged: its reason is new, or was logged long ago. */
+  /** Whether to log a failure: its reason is new, or was logged long ago. */
   isNews (error: unknown): boolean {
     const key = keyOf(error)
     const now = this.#now()
@@ -86,7 +86,7 @@ export class Stability {
   }
 }
 
-/** The texts of a broker name what differs each time, a delivery tag for example: its codes do not (AMQP 0-9-1 §1.5.2.5). */
+/** A broker's error text may differ each time, for example by a delivery tag. Its codes don't (AMQP 0-9-1 §1.5.2.5). */
 function keyOf (error: unknown): string {
   const { code, classId, methodId } = error as { code?: unknown, classId?: unknown, methodId?: unknown }
   return typeof code === 'number' ? `${code} ${classId} ${methodId}` : reason(error)

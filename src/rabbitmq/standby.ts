@@ -1,16 +1,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 
-/** How often a consumer on standby looks whether it is the only one, in milliseconds. */
-const LOOK_INTERVAL = 5_000
+/** The interval at which a consumer on standby checks whether it is the only one, in milliseconds. */
+const CHECK_INTERVAL = 5_000
 
 /**
- * Whether a consumer is on standby: the queue has a single active consumer, which is another one. The broker never says
- * so, nor when that changes. So a consumer is on standby that was not the first, until something is delivered to it, or
- * until no other one is there.
+ * Knows whether a consumer is on standby: the queue has a single active consumer, and another consumer is the active one.
+ * The broker doesn't report that, or a change of it. So a consumer that was not the first is on standby until a message is
+ * delivered to it, or until no other consumer is there.
  */
 export class Standby {
   private timer: NodeJS.Timeout | undefined
-  private isLooking = false
+  private isChecking = false
   private changedAt = new Date()
 
   constructor (private readonly queue: string, private readonly log: FastifyBaseLogger) {}
@@ -19,23 +19,23 @@ export class Standby {
     return this.timer !== undefined
   }
 
-  /** When that last changed. */
+  /** When the consumer last went on standby or became active. */
   get since (): Date {
     return this.changedAt
   }
 
   /**
    * Another consumer is the active one.
-   * @param isAlone finds out whether that has changed: whether there is no other consumer
+   * @param isAlone finds out whether there is no other consumer
    */
   begin (isAlone: () => Promise<boolean>): void {
     this.end()
-    this.timer = setInterval(() => { this.look(isAlone) }, LOOK_INTERVAL)
+    this.timer = setInterval(() => { this.#check(isAlone) }, CHECK_INTERVAL)
     this.changedAt = new Date()
     this.log.info({ queue: this.queue }, 'consumer on standby')
   }
 
-  /** This one is the active consumer. */
+  /** This consumer is the active one. */
   activate (): void {
     if (this.timer === undefined) return
     this.end()
@@ -49,12 +49,12 @@ export class Standby {
     this.timer = undefined
   }
 
-  private async look (isAlone: () => Promise<boolean>): Promise<void> {
-    if (this.isLooking) return
-    this.isLooking = true
+  async #check (isAlone: () => Promise<boolean>): Promise<void> {
+    if (this.isChecking) return
+    this.isChecking = true
     const { timer } = this
-    const alone = await isAlone().catch(() => false) // the channel has ended, and with it this standby
-    this.isLooking = false
+    const alone = await isAlone().catch(() => false) // the channel is dead, which ends this standby
+    this.isChecking = false
     if (this.timer === undefined || this.timer !== timer) return
     if (alone) this.activate()
     else this.log.debug({ queue: this.queue }, 'consumer still on standby')

@@ -8,10 +8,10 @@ const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 
 /**
- * How a queue of ours is declared. The delivery limit is explicit: by default the broker drops a message that is returned
- * more than 20 times.
- * @param deadLetterQueue where the broker puts what expires, or what a policy makes it drop; nowhere where left out.
- *   At least once: until that queue has confirmed it, the message stays where it is
+ * The declaration of a queue that the plugin creates. The delivery limit is explicit: by default the broker drops a message
+ * that is returned more than 20 times.
+ * @param deadLetterQueue where the broker puts messages that expire or that a policy drops, at least once: a message stays
+ *   in its queue until the dead-letter queue has confirmed it. Left out, the broker deletes them
  */
 export function ownQueue (deadLetterQueue?: string): AmqpOptions.AssertQueue {
   return {
@@ -30,18 +30,18 @@ export function ownQueue (deadLetterQueue?: string): AmqpOptions.AssertQueue {
 }
 
 /**
- * Makes sure that a queue exists: used as it is where it does, whatever its arguments; created where not.
+ * Makes sure that a queue exists. An existing queue is used as it is, whatever its arguments.
  * @param model an open connection to the broker
  * @param queue its name
- * @param declaration how to create it
- * @returns how many consumers it has, and whether it was created
- * @throws FST_NOTIFICATION_UNUSABLE_QUEUE, or the broker's error, with its reply code as `code`, where the queue may not
- *   be used or created
+ * @param declaration how to create the queue
+ * @returns how many consumers the queue has, and whether it was created
+ * @throws FST_NOTIFICATION_UNUSABLE_QUEUE, or the broker's error, with its reply code as `code`, if the queue may not be
+ *   used or created
  */
 export async function ensureQueue (
   model: ChannelModel, queue: string, declaration: AmqpOptions.AssertQueue
 ): Promise<{ consumerCount: number, isCreated: boolean }> {
-  // The broker answers a passive declare of what doesn't exist by closing the channel (AMQP 0-9-1 §1.7.2.1).
+  // If the queue doesn't exist, the broker answers a passive declare by closing the channel (AMQP 0-9-1 §1.7.2.1).
   const found = await onOwnChannel(model, channel => channel.checkQueue(queue)).catch((error: unknown) => {
     const { code } = error as { code?: unknown }
     if (code === NOT_FOUND) return undefined
@@ -53,10 +53,10 @@ export async function ensureQueue (
   return { consumerCount: 0, isCreated: true }
 }
 
-/** Uses a channel of its own, which the broker closes at an error. */
+/** Runs a call on a channel of its own, because the broker closes the channel at an error. */
 export async function onOwnChannel<T> (model: ChannelModel, use: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await model.createChannel()
-  channel.on('error', () => {}) // the call that caused it rejects with the same
+  channel.on('error', () => {}) // the call that caused the error rejects with it
   try {
     return await use(channel)
   } finally {
