@@ -1,5 +1,6 @@
 // The recipes of docs/authentication.md.
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import cookie from '@fastify/cookie'
 import jwt from '@fastify/jwt'
 import session from '@fastify/session'
@@ -112,4 +113,18 @@ test('the recipe for a token in Sec-WebSocket-Protocol lets its user in, and nob
   t.equal(client.socket.protocol, 'notification.v1')
   t.equal(app.notifier.connections('123'), 2)
   t.equal((await refusal(at('/notification'))).statusCode, 401)
+})
+
+test('the recipes in the documents are those that are tested here', async t => {
+  const read = async (path: string) => await readFile(new URL(`../${path}`, import.meta.url), 'utf8')
+  const tested = new Set((await read('test/recipes.ts')).split('\n').map(line => line.trim()))
+  // Without a broker, and over plain HTTP, two things are different here.
+  const known = ['amqpUrl,', 'queue,', "await app.register(session, { secret, cookie: { secure: 'auto' } })"]
+  for (const [path, headings] of [['docs/authentication.md', ['### A JWT in a cookie', '### A session', '### A single-use ticket in the URL']], ['README.md', ['## Who may connect']]] as const) {
+    const page = await read(path)
+    for (const heading of headings) {
+      const recipe = /```ts\n([^]*?)```/.exec(page.split(`\n${heading}\n`)[1]!)![1]!
+      t.same(recipe.trim().split('\n').map(line => line.trim()).filter(line => !tested.has(line) && !known.includes(line)), [], `${path}: ${heading}`)
+    }
+  }
 })
