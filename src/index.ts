@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createBroker, type Broker } from './rabbitmq/broker.js'
+import { createBroker } from './rabbitmq/broker.js'
 import { createCallOrigin } from './rabbitmq/call-origin.js'
 import type { Publisher } from './rabbitmq/publisher.js'
 import { createCluster, type Cluster } from './cluster/index.js'
@@ -8,13 +8,12 @@ import type { Connection } from './websocket/connection.js'
 import { combineObservers } from './observability/observers.js'
 import { closeCodes } from './close-codes.js'
 import { createHealth } from './observability/health.js'
-import { createHoldStore, type HoldHooks, type HoldStore } from './hold/index.js'
-import { giveBack } from './rabbitmq/give-back.js'
+import { createHoldStore, type HoldHooks } from './hold/index.js'
 import { createJournal } from './observability/journal.js'
 import { createMetrics } from './observability/metrics/index.js'
-import { createNotifier } from './notifier.js'
+import { createNotifier } from './create-notifier.js'
+import { Lifecycle } from './lifecycle.js'
 import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from './options/schema.js'
-import { patternsWithoutMatch } from './websocket/origin-pattern.js'
 import { parseOptions } from './options/parse.js'
 import { createPendingDecisions } from './websocket/pending-decisions.js'
 import { Dispatcher } from './delivery/dispatcher.js'
@@ -26,13 +25,8 @@ import { assertScope } from './websocket/scope.js'
 import { registerWebSocket } from './websocket/server.js'
 import { Sockets } from './websocket/sockets.js'
 import { createStats } from './observability/stats.js'
-import { Teardown } from './teardown.js'
 import { loadTracing } from './observability/tracing.js'
 import { Upgrades } from './websocket/upgrades.js'
-import { withTimeout } from './with-timeout.js'
-
-/** How often what has expired is looked for in the hold, in milliseconds. */
-const SWEEP_INTERVAL = 1_000
 
 async function notification (app: FastifyInstance, input: NotificationPluginOptions): Promise<void> {
   const options = parseOptions(input)
@@ -43,8 +37,6 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
   const metrics = options.metrics && await createMetrics(options.metrics, log)
   const upgrades = new Upgrades(app, { options, gate, refused: metrics?.refused })
   const decisions = createPendingDecisions(options.limits, log)
-  let sweeping: NodeJS.Timeout | undefined
-  const closing: { since?: Date, done?: Date } = {}
   const stats = createStats()
   const registry = new Registry<Connection>()
   const journal = options.journal > 0 ? createJournal(options.journal) : undefined
@@ -93,33 +85,14 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       recorded: journal?.connection
     }
   })
-  const health = createHealth({ prefetch: options.prefetch, broker, cluster, store, closing })
+  const lifecycle = new Lifecycle({ app, options, decisions, dispatcher, broker, sockets, upgrades, store, tracing, metrics, log })
+  const health = createHealth({ prefetch: options.prefetch, broker, cluster, store, closing: lifecycle.closing })
 
-  app.addHook('onReady', async () => {
-    if (options.authenticate === undefined) log.warn('no authenticate option: any client can read the notifications of any user')
-    for (const { pattern, why } of patternsWithoutMatch(options.allowedOrigins)) {
-      log.warn({ pattern, why, option: 'allowedOrigins' }, 'no origin can match a pattern: an origin is like https://example.com or http://localhost:8080')
-    }
-    const { maxPayload = 0 } = app.websocketServer.options
-    if (maxPayload > options.limits.frameBytes) {
-      log.warn({ maxPayload, frameBytes: options.limits.frameBytes }, '@fastify/websocket takes larger frames than limits.frameBytes: set its maxPayload')
-    }
-    if (store?.size !== undefined) log.warn('offline is \'hold\' without hold.redis: what is held is in memory, and lost in a crash')
-    if (broker !== undefined) await start(broker)
-    if (store?.size !== undefined) sweeping = setInterval(store.sweep, SWEEP_INTERVAL)
-  })
-
-  async function start (broker: Broker): Promise<void> {
-    // Fastify gives up on a hook after its own time limit, with an error that says nothing of the broker.
-    const { pluginTimeout = 0 } = app.initialConfig
-    const timeout = pluginTimeout > 0 ? pluginTimeout * 0.9 : 60_000
-    try {
-      await broker.start(timeout)
-    } catch (error) {
-      await broker.close(0).catch((err: unknown) => log.error({ err }, 'broker not closed'))
-      throw error
-    }
-  }
+  app.addHook('onReady', async () => await lifecycle.start())
+  // `preClose` begins the shutdown while the server still listens. Fastify has a time limit for that hook, so only
+  // `onClose`, which has none, waits for the end. Between the two, the server waits for its sockets to close.
+  app.addHook('preClose', async () => lifecycle.beginToClose())
+  app.addHook('onClose', async () => await lifecycle.close())
 
   function createPeers (options: BrokerOptions, publisher: Publisher): Cluster {
     return createCluster({
@@ -136,7 +109,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     })
   }
 
-  /** A peer sends something to everybody. */
+  /** A peer broadcasts a content: delivers it to every user who is connected here. */
   function broadcastHere (payload: Payload): void {
     for (const userId of [...registry.users.keys()]) {
       Promise.resolve(dispatcher.deliver({ userId, payload }, origin, true))
@@ -144,51 +117,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     }
   }
 
-  let closed: Promise<void> | undefined
-  async function shutDown (): Promise<void> {
-    closing.since = new Date()
-    const deadline = performance.now() + options.drainTimeout
-    const timeLeft = () => Math.max(0, deadline - performance.now())
-    const teardown = new Teardown(log)
-    // Whoever waits for a decision is answered while its socket is still open.
-    await teardown.try(() => decisions.close())
-    // What can't be settled must not use up the time in which clients are told to come back.
-    dispatcher.drain()
-    await teardown.try(() => broker?.drain(timeLeft() / 2))
-    // What is held in memory has to be published after it.
-    await teardown.try(() => sockets.closeAll((store?.size ?? 0) > 0 ? timeLeft() / 2 : timeLeft()))
-    await teardown.try(() => upgrades.close())
-    if (store !== undefined) await teardown.try(() => closeHold(store, timeLeft))
-    await teardown.try(() => broker?.close(timeLeft()))
-    await teardown.try(() => tracing?.close())
-    closing.done = new Date()
-    teardown.end()
-  }
-
-  /** What is in memory goes back to the queue, from which the next process has it. */
-  async function closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
-    const teardown = new Teardown(log)
-    clearInterval(sweeping)
-    await teardown.try(() => withTimeout(timeLeft(), dispatcher.close()))
-    await teardown.try(() => giveBack(store, broker, timeLeft(), log))
-    await teardown.try(() => store.close())
-    teardown.end()
-  }
-
-  // Begun while the server still listens, awaited where Fastify sets no time limit. In between the server waits for
-  // its sockets to end.
-  app.addHook('preClose', async () => {
-    closed ??= shutDown()
-    closed.catch(() => {}) // onClose throws it
-  })
-  app.addHook('onClose', async () => {
-    const teardown = new Teardown(log)
-    await teardown.try(() => (closed ??= shutDown()))
-    await teardown.try(() => metrics?.remove())
-    teardown.end()
-  })
-
-  // After the hooks: where one of these throws, close() lets go of what is open by now.
+  // After the hooks: if one of these throws, `close()` still releases everything that is open.
   app.decorate('notifier', createNotifier({ registry, dispatcher, origin, sockets, cluster, health, stats: stats.snapshot, journal }))
   addRoute(app, { options, sockets, acknowledged: (connection, ids) => dispatcher.acknowledged(connection, ids), upgrades, decisions, refused: metrics?.refused })
   metrics?.register({ options, registry, sockets, broker, cluster, store, health, stats: stats.snapshot })

@@ -99,7 +99,8 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   /** The broker will deliver it again. */
   function abandon (relay: Relay): void {
     const { delivery } = relay
-    if (isLeft(relay)) listener.abandon(delivery)
+    // A peer may have it: that one is not waited for, or whoever joins the delivery would wait for ever.
+    if (delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSettled) listener.abandon(delivery)
     forget(relay)
   }
 
@@ -113,7 +114,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     for (const relay of [...relays.values()]) {
       const { delivery, deadline, patience, state, batch } = relay
       if (delivery.isGone) abandon(relay)
-      else if (state !== 'confirmed' && patience < now && delivery.origin?.returns !== true) giveUp(relay)
+      else if (state !== 'confirmed' && patience < now && relay.takers.size === 0 && delivery.origin?.returns !== true) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) queue.overdue(relay)
       // Connections here have it, or it waits for one.

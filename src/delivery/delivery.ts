@@ -78,6 +78,12 @@ export class Delivery {
     }))
   }
 
+  /** Nobody is waited for any more to acknowledge it. */
+  letGo (): void {
+    for (const holder of this.holders) holder.unackedCount--
+    this.holders = NOBODY
+  }
+
   /** Makes its outcome known. */
   settle (outcome: Outcome): void {
     this.#result = { outcome, connections: this.connections }

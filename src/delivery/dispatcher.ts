@@ -115,8 +115,16 @@ export class Dispatcher {
       return result
     }
     // The broker delivers again what it waits for: the outcome is that of what is under way.
+    const before = same.origin
     same.origin = origin
+    if (before?.returns === true && before.gone?.aborted !== true) this.#tellJoined(same, notification, before)
     return same.result
+  }
+
+  /** Two messages of one id are under way: the delivery tells the outcome of the second one, this of the first one. */
+  #tellJoined (same: Delivery, notification: Notification, origin: Origin): void {
+    const { observer } = this.#parts
+    Promise.resolve(same.result).then(result => observer.settled(notification, origin, 'own', result, 'joined'), () => {}) // its source is told
   }
 
   /**
@@ -124,12 +132,15 @@ export class Dispatcher {
    * will be delivered again, this one is delivered by itself.
    */
   async #follow (same: Delivery, notification: Notification, origin: Origin, isForAll: boolean): Promise<Result> {
+    const { observer } = this.#parts
     const isGuest = same.kind === 'guest'
     const result = await Promise.resolve(same.result).catch((error: unknown) => {
-      if (!isGuest && !same.isGone) throw error
+      if (isGuest || same.isGone) return undefined
+      observer.failed(notification, origin, error)
+      throw error
     })
     if (result === undefined || (isGuest && result.outcome === 'offline')) return await this.deliver(notification, origin, isForAll, same)
-    if (isGuest) this.#parts.observer.settled(notification, origin, 'own', result, undefined)
+    observer.settled(notification, origin, 'own', result, isGuest ? undefined : 'joined')
     return result
   }
 
@@ -172,6 +183,7 @@ export class Dispatcher {
     let isInHold = this.#mailboxes.get(userId)?.drain !== undefined
     for (const delivery of this.#inFlight.ended(subscriber)) {
       delivery.redelivered = true
+      delivery.isForAll = false // by now the user may be connected elsewhere
       this.#outcomes.settleGuests(delivery, delivery.kind === 'held' ? 'held' : 'offline') // for the latter, their instances decide
       if (delivery.kind === 'held') {
         isInHold = true
@@ -185,7 +197,10 @@ export class Dispatcher {
     this.#placement.offerWaiting(userId)
     if (this.#placement.isHere(userId)) return
     const mailbox = this.#mailboxes.get(userId)
-    for (const delivery of mailbox?.takeWaiting() ?? []) if (!delivery.isSettled) this.#placement.place(delivery)
+    for (const delivery of mailbox?.takeWaiting() ?? []) {
+      delivery.isForAll = false
+      if (!delivery.isSettled) this.#placement.place(delivery)
+    }
     if (mailbox !== undefined) this.#mailboxes.prune(mailbox)
     if (isInHold) this.#outcomes.peers?.wake(userId)
   }

@@ -126,7 +126,7 @@ export interface HoldStore {
 export type Kind = 'own' | 'held' | 'guest'
 
 /** What is special about how a notification got its outcome. */
-export type Circumstance = 'relayed' | 'repeated'
+export type Circumstance = 'relayed' | 'repeated' | 'joined'
 
 /** Is told what happens to messages and notifications. */
 export interface Observer {
@@ -145,7 +145,8 @@ export interface Observer {
   /**
    * A notification has its outcome.
    * @param origin undefined for one of the hold, and for one of a peer
-   * @param circumstance `relayed` if a peer has told the outcome; `repeated` if the hold had the notification already
+   * @param circumstance `relayed` if a peer has told the outcome; `repeated` if the hold had the notification already;
+   *   `joined` if the outcome is that of another delivery of the same id, which is told by itself
    */
   settled (notification: Notification, origin: Origin | undefined, kind: Kind, result: Result, circumstance: Circumstance | undefined): void
   /** A call's notification has no outcome, and its caller is told so. */

@@ -52,7 +52,7 @@ export class InFlight {
     delivery.deadline = performance.now() + ackTimeout
     for (const holder of holders) holder.unackedCount++
     const mailbox = mailboxes.open(userId)
-    mailbox.pending.delete(delivery.id)
+    if (mailbox.pending.get(delivery.id) === delivery) mailbox.pending.delete(delivery.id)
     mailbox.inFlight.delete(delivery.id) // to be the newest of them again
     mailbox.inFlight.set(delivery.id, delivery)
     return true
@@ -60,7 +60,7 @@ export class InFlight {
 
   /** Somebody else has a delivery: the connections here need not acknowledge it. */
   release (delivery: Delivery, isAcknowledged: boolean): void {
-    this.letGo(delivery)
+    delivery.letGo()
     if (!this.#parts.dismiss || !isAcknowledged) return
     for (const subscriber of this.#parts.subscribers.of(delivery.userId)) subscriber.dismiss(delivery.id)
   }
@@ -74,12 +74,6 @@ export class InFlight {
     Object.assign(held, { connections, holders, deadline, redelivered: true })
     delivery.holders = []
     inFlight.set(id, held)
-  }
-
-  /** Nobody is waited for any more to acknowledge a delivery. */
-  letGo (delivery: Delivery): void {
-    for (const holder of delivery.holders) holder.unackedCount--
-    delivery.holders = []
   }
 
   /** Whether a user has a connection that can be handed more at once. */
@@ -105,7 +99,7 @@ export class InFlight {
     for (const id of ids) {
       const delivery = mailboxes.get(userId)?.inFlight.get(id)
       if (delivery?.holders.includes(subscriber) === true) {
-        this.letGo(delivery)
+        delivery.letGo()
         delivered(delivery, 'acknowledged')
       } else {
         if (!subscriber.spendClaim()) continue
@@ -126,7 +120,7 @@ export class InFlight {
     if (mailbox === undefined || subscriber.unackedCount === 0) return []
     subscriber.unackedCount = 0
     const left: Delivery[] = []
-    for (const delivery of [...mailbox.inFlight.values()]) {
+    for (const delivery of mailbox.inFlight.values()) {
       if (!delivery.holders.includes(subscriber)) continue
       delivery.holders = delivery.holders.filter(holder => holder !== subscriber)
       if (delivery.holders.length > 0) continue

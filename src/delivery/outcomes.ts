@@ -51,6 +51,7 @@ export class Outcomes {
 
   #end (delivery: Delivery, error: unknown): void {
     this.settleGuests(delivery, 'offline') // their instances decide
+    delivery.letGo()
     delivery.fail(error)
     this.forget(delivery)
     this.peers?.failed(delivery)

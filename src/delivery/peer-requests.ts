@@ -32,12 +32,24 @@ export class PeerRequests implements PeerListener {
   }
 
   #host (guest: Delivery): Result | Promise<Result> {
-    const { mailboxes, placement } = this.#parts
+    const { mailboxes, placement, observer } = this.#parts
     const same = mailboxes.get(guest.userId)?.find(guest.id)
     if (same !== undefined && guest.redelivered) same.redelivered = true // meanwhile another instance may have had it
-    if (same === undefined) placement.place(guest)
-    else if (same.kind === 'guest') return same.result // another instance has it too: the broker delivered it again
-    else if (same.holders.length > 0 || same.isWaiting || same.isSentHere) (same.guests ??= []).push(guest)
+    if (same === undefined) {
+      placement.place(guest)
+      return guest.result
+    }
+    const result = this.#join(same, guest)
+    // The delivery that the guest has joined is told by itself; what follows the guest needs its end.
+    const tell = (result: Result) => observer.settled(guest.notification, undefined, 'guest', result, 'joined')
+    if (result instanceof Promise) result.then(tell, (error: unknown) => observer.failed(guest.notification, undefined, error))
+    else tell(result)
+    return result
+  }
+
+  #join (same: Delivery, guest: Delivery): Result | Promise<Result> {
+    if (same.kind === 'guest') return same.result // another instance has it too: the broker delivered it again
+    if (same.holders.length > 0 || same.isWaiting || same.isSentHere) (same.guests ??= []).push(guest)
     // What waits for peers itself must not be waited for: two instances would wait for each other.
     else guest.settle('offline')
     return guest.result
@@ -51,8 +63,16 @@ export class PeerRequests implements PeerListener {
   }
 
   peerSettled (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
-    const { inFlight, hold, outcomes, placement } = this.#parts
     if (delivery.isSettled) return
+    this.#settle(delivery, outcome, connections)
+    if (delivery.kind !== 'guest') return
+    // Two peers may have asked for the same notification: what one of them tells holds for the guest of the other.
+    const other = this.#parts.mailboxes.get(delivery.userId)?.find(delivery.id)
+    if (other?.kind === 'guest' && !other.isSettled) this.#settle(other, outcome, 0)
+  }
+
+  #settle (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
+    const { inFlight, hold, outcomes, placement } = this.#parts
     delivery.connections += connections
     delivery.circumstance = 'relayed'
     if (outcome === 'held' && hold !== undefined) inFlight.moveToHold(delivery)

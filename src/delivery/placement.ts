@@ -32,12 +32,22 @@ export class Placement {
     this.#guard(delivery, () => {
       delivery.isWaiting = false
       const { inFlight, outcomes } = this.#parts
+      if (this.#isHandedOutFromHold(delivery)) return outcomes.settle(delivery, 'held')
       const situation = this.#situation(delivery)
       if (asksPeers(situation)) outcomes.peers?.deliver(delivery)
       const step = decide(situation)
       if (step !== 'offer') this.#take(step, delivery)
       else if (!inFlight.offer(delivery)) this.#take(decide({ ...situation, isFull: true }), delivery)
     })
+  }
+
+  /** Whether a peer has put it into the hold, and a connection here was handed it from there. */
+  #isHandedOutFromHold (delivery: Delivery): boolean {
+    const { id, userId } = delivery
+    const handedOut = this.#parts.mailboxes.get(userId)?.inFlight.get(id)
+    if (handedOut === undefined || handedOut === delivery || handedOut.kind !== 'held') return false
+    delivery.circumstance = 'repeated'
+    return true
   }
 
   /** Takes the next step of a delivery whose user no peer has. */
@@ -121,7 +131,7 @@ export class Placement {
     const { notification, origin } = delivery
     const given = giveUp(notification, origin!)
     if (!(given instanceof Promise)) return outcomes.settle(delivery, given.outcome)
-    given.then(({ outcome }) => outcomes.settle(delivery, outcome), (error: unknown) => {
+    given.then(({ outcome }) => { if (!delivery.isSettled) outcomes.settle(delivery, outcome) }, (error: unknown) => {
       // Another message has joined the delivery meanwhile, and must not be lost with this one.
       if (delivery.origin !== origin) this.#giveUp(delivery)
       else outcomes.fail(delivery, error)

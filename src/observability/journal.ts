@@ -86,16 +86,18 @@ export function createJournal (size: number) {
 
     settled (notification, origin, kind, result, circumstance) {
       if (kind === 'guest' && result.outcome === 'offline') return // nobody is here: the peer that asked goes on
+      if (circumstance === 'joined' && origin?.returns !== false) return // there is an entry of the delivery; a caller has one too
       const { userId, payload: { id } } = notification
       const from = kind === 'held' ? 'hold' : kind === 'guest' ? 'relay' : origin?.queue === undefined ? 'notify' : 'queue'
       const entry = addOutcome(userId, id, from, result)
       entry.queue = origin?.queue
-      if (circumstance !== undefined && kind === 'own') entry.reason = circumstance
+      if (circumstance !== undefined && circumstance !== 'joined' && kind === 'own') entry.reason = circumstance
       if (origin?.gone?.aborted === true) abandoned(notification, origin)
     },
 
     failed (notification, origin, error) {
-      if (origin?.gone?.aborted === true) return abandoned(notification, origin)
+      if (origin === undefined) return // of a guest: the peer that asked goes on
+      if (origin.gone?.aborted === true) return abandoned(notification, origin)
       const entry = add('failed', notification.userId, notification.payload.id)
       entry.from = origin?.queue === undefined ? 'notify' : 'queue'
       entry.queue = origin?.queue

@@ -58,7 +58,7 @@ export function createStats () {
     },
 
     settled (_notification, _origin, kind, { outcome }, circumstance) {
-      if (kind === 'guest') return // the peer that asked counts it
+      if (kind === 'guest' || circumstance === 'joined') return // the peer that asked counts it, or the delivery that was joined
       if (kind === 'held') counts.released++
       else if (circumstance === 'relayed') counts.relayed++
       else if (circumstance === 'repeated') return // it has been counted

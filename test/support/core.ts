@@ -184,7 +184,7 @@ const silent = { debug () {}, info () {}, warn () {}, error (fields: unknown) { 
 
 /** Starts an instance, alone or on an exchange. */
 export function startInstance (
-  options: Partial<DispatcherOptions> = {}, { store, exchange }: { store?: HoldStore, exchange?: MemoryExchange } = {}
+  options: Partial<DispatcherOptions> = {}, { store, exchange, observed }: { store?: HoldStore, exchange?: MemoryExchange, observed?: (kind: string, outcome: Outcome) => void } = {}
 ): MemoryInstance {
   const subscribers = new Registry()
   const outcomes = new Map<string, Outcome[]>()
@@ -192,7 +192,9 @@ export function startInstance (
     received () {},
     rejected () {},
     hosted () {},
-    settled ({ payload: { id } }, _origin, kind, { outcome }) {
+    settled ({ payload: { id } }, _origin, kind, { outcome }, circumstance) {
+      observed?.(kind, outcome)
+      if (circumstance === 'joined') return
       if (kind !== 'own') return
       outcomes.set(id, [...outcomes.get(id) ?? [], outcome])
     },

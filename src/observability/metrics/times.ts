@@ -5,6 +5,9 @@ import type { Histogram } from './prom-client.js'
 /** No time in seconds is beyond; in milliseconds it is the year 1973. Some publish what Date.now() says. */
 const MAX_SECONDS = 1e11
 
+/** In place of the time when a message was received. */
+const OBSERVED = -1
+
 export interface TimeHistograms {
   readonly sinceConsumption: Histogram
   readonly sincePublish: Histogram
@@ -18,7 +21,10 @@ type Confirmed = (isRouted: boolean | undefined) => void
 
 /** Measures how long what comes from the queue takes, and what goes to other instances. */
 export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, relayReceipt }: TimeHistograms) {
-  function observe ({ message, queue, receivedAt }: QueueMessage, outcome: string): void {
+  function observe (arrived: QueueMessage, outcome: string): void {
+    const { message, queue, receivedAt } = arrived
+    if (receivedAt === OBSERVED) return // a client may acknowledge what was dead-lettered meanwhile
+    arrived.receivedAt = OBSERVED
     const labels = { queue, outcome }
     sinceConsumption.observe(labels, secondsSince(receivedAt))
     const published = publishTime(message)

@@ -1,0 +1,124 @@
+// Deliveries of one id that meet: whoever joins has an outcome, and is told to the observers.
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'tap'
+import { createOutbox } from '../../src/cluster/outbox.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { compose } from '../../src/delivery/notification.js'
+import { call, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
+
+/** Longer than the outbox takes to look again. */
+const LOOK = 700
+
+/** An instance whose relays the test answers. */
+function startWithOutbox (store?: MemoryStore) {
+  const instance = startInstance({ offline: store === undefined ? 'drop' : 'hold', cluster: true }, { ...store && { store } })
+  const relays: Array<(isRouted: boolean | undefined) => void> = []
+  let lastId = 0
+  const outbox = createOutbox({
+    registry: instance.subscribers,
+    awaitsAcks: true,
+    receiptTimeout: LOOK,
+    publishTimeout: 60_000,
+    nextId: () => ++lastId,
+    publish (_userId, _body, _isHere, answered) { relays.push(answered) },
+    tell () {},
+    listener: instance.dispatcher.peerListener,
+    traceOf: () => undefined
+  })
+  instance.dispatcher.connect({ ...outbox, wake () {} })
+  return { ...instance, outbox, relays }
+}
+
+test('what a peer has taken, and whose channel died, is delivered again when the broker does', async t => {
+  const { connect, deliver, dispatcher, outbox, relays } = startWithOutbox()
+  t.teardown(() => outbox.close())
+  const first = new MemoryMessage()
+  const lost = deliver('x', '123', first)
+  await settleDown()
+  relays.shift()!(true)
+  outbox.receipt('peer', [1, 'taken', 1])
+  first.lose()
+  await t.rejects(lost, { name: 'AbortError' })
+
+  const again = deliver('x', '123', new MemoryMessage(true))
+  await settleDown()
+  t.equal(relays.length, 1, 'it is relayed again')
+  const client = connect('123')
+  relays.shift()!(false)
+  await settleDown()
+  t.same(client.sent, [{ id: 'x', redelivered: true }])
+  dispatcher.acknowledged(client, ['x'])
+  t.match(await again, { outcome: 'acknowledged' })
+})
+
+test('what a peer has put into the hold, and comes from there, is not handed to the connection a second time', async t => {
+  const store = new MemoryStore()
+  const { connect, deliver, dispatcher, outbox, relays } = startWithOutbox(store)
+  t.teardown(() => outbox.close())
+  const pending = deliver('x')
+  await settleDown()
+  relays.shift()!(true)
+  outbox.receipt('peer', [1, 'taken', 1])
+  await store.add('123', { id: 'x', content: '"x"', position: 5, expiresAt: Infinity }) // the receipt that says so is lost
+  const client = connect('123')
+  await settleDown()
+  await delay(2 * LOOK + 500)
+  for (const answered of relays) answered(false)
+  await settleDown()
+  t.match(await pending, { outcome: 'held' })
+  dispatcher.acknowledged(client, ['x'])
+  await settleDown()
+  t.same(client.sent.map(({ id }) => id), ['x'])
+  t.equal(client.unackedCount, 0)
+  t.same(store.ids('123'), [])
+})
+
+test('a broadcast whose connection ends unacknowledged is asked of the peers, where the user may be by now', async t => {
+  const { connect, disconnect, dispatcher, outbox, relays } = startWithOutbox()
+  t.teardown(() => outbox.close())
+  const client = connect('123')
+  Promise.resolve(dispatcher.deliver(compose('123', 'hello'), call, true)).catch(() => {}) // the outbox closes with the test
+  t.equal(relays.length, 0)
+  disconnect(client)
+  await settleDown()
+  t.equal(relays.length, 1)
+})
+
+test('two peers ask for one notification, and one of them tells its outcome: the connection here has not to acknowledge it', async t => {
+  const { connect, dispatcher: { peerListener } } = startInstance({ cluster: true })
+  const client = connect('123')
+  const [one, two] = [1, 2].map(() => new Delivery(compose('123', 'x', 'x'), undefined, 1, Infinity, 'guest'))
+  const result = peerListener.host(one!)
+  peerListener.host(two!)
+  t.equal(client.unackedCount, 1)
+  peerListener.peerSettled(two!, 'acknowledged', 0)
+  t.equal(client.unackedCount, 0)
+  t.match(await result, { outcome: 'acknowledged' })
+})
+
+for (const [name, joins] of [['guest', true], ['guest that nobody takes', false]] as const) {
+  test(`the observers are told the end of a ${name}`, async t => {
+    const ends: unknown[] = []
+    const { connect, deliver, dispatcher } = startInstance({ cluster: true }, { observed: (...told) => { ends.push(told) } })
+    if (joins) {
+      const client = connect('123')
+      const own = deliver('x')
+      const hosted = dispatcher.peerListener.host(new Delivery(compose('123', 'x', 'x'), undefined, 1, Infinity, 'guest'))
+      dispatcher.acknowledged(client, ['x'])
+      await Promise.all([own, hosted])
+    } else await dispatcher.peerListener.host(new Delivery(compose('123', 'x', 'x'), undefined, 1, Infinity, 'guest'))
+    await settleDown()
+    t.same(ends, joins ? [['own', 'acknowledged'], ['guest', 'acknowledged']] : [['guest', 'offline']])
+  })
+}
+
+test('each of two messages of one id, and a call of that id, has its end told', async t => {
+  const ends: unknown[] = []
+  const { connect, deliver, dispatcher } = startInstance({}, { observed: (...told) => { ends.push(told) } })
+  const client = connect('123')
+  const all = [deliver('x'), deliver('x'), deliver('x', '123', call)]
+  dispatcher.acknowledged(client, ['x'])
+  t.same((await Promise.all(all)).map(({ outcome }) => outcome), ['acknowledged', 'acknowledged', 'acknowledged'])
+  await settleDown()
+  t.same(ends, Array.from({ length: 3 }, () => ['own', 'acknowledged']))
+})
