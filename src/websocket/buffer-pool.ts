@@ -1,15 +1,15 @@
-/** Bytes of memory that are taken at once. */
+/** Size of a slab: the number of bytes that are allocated at once. */
 const SIZE = 262_144
-/** A larger piece would waste much of the rest of a slab. */
+/** Maximum size of a piece of a slab. A larger piece could waste much of the rest of the slab. */
 const MAX_PIECE = SIZE / 4
 
 let slab = Buffer.allocUnsafeSlow(0)
 let used = 0
 
 /**
- * Memory for what is written soon and then forgotten. Node's own pool takes nothing over 4 KiB, and memory by itself
- * for each frame of that length costs a third of the whole path, most of it in the garbage collector.
- * @returns a Buffer with anything in it
+ * Allocates memory for bytes that are written soon and then forgotten. Node's own pool serves nothing over 4 KiB. A
+ * separate allocation for each frame over 4 KiB costs a third of the whole path, most of it in the garbage collector.
+ * @returns a Buffer that is not zero-filled
  */
 export function allocate (length: number): Buffer {
   if (length > MAX_PIECE) return Buffer.allocUnsafeSlow(length)

@@ -2,28 +2,31 @@ import type { Payload } from '../delivery/payload.js'
 import { allocate } from './buffer-pool.js'
 import { encodeNotification } from './protocol.js'
 
-/** Final frame, text (RFC 6455 §5.2). */
+/** The first byte of a text message that is one frame: FIN, and the opcode for text (RFC 6455 §5.2). */
 const FIN_TEXT = 0x81
 
-/** Payloads up to 125 bytes say their length in the second byte, up to 65,535 in two more, larger ones in eight (RFC 6455 §5.2). */
+/**
+ * The second byte of a frame holds a payload length of up to 125 bytes. 126 in that byte means that the next two bytes
+ * hold the length, up to 65,535. 127 means that the next eight bytes hold the length (RFC 6455 §5.2).
+ */
 const LENGTH_IN_TWO = 126
 const LENGTH_IN_EIGHT = 127
 
 /**
- * Node writes a Latin-1 string up to so many bytes from its stack: without a Buffer, whose making and collecting would
- * cost 0.3 to 0.5 µs.
+ * Maximum length of a Latin-1 string that Node writes from its stack, in bytes. Such a write needs no Buffer. To make
+ * and collect a Buffer would cost 0.3 to 0.5 µs.
  */
 const MAX_STRING = 16_384
 
-/** A chunk of a stream: bytes, or bytes as the characters of a Latin-1 string. */
+/** A chunk of a stream: a Buffer, or a Latin-1 string with one character for each byte. */
 export type Chunk = Buffer | string
 
 /**
- * A text as a server's WebSocket frame: unmasked, not compressed, header and payload in one chunk, so that it takes
- * one `write`. `ws` makes two of it, and to have the kernel gather them costs 1 µs more.
+ * A text as a WebSocket frame of a server: unmasked and not compressed. Header and payload are in one chunk, so one
+ * `write` sends both. `ws` makes two chunks, and the kernel has to gather them, which costs 1 µs more.
  */
 export class TextFrame {
-  /** In bytes of UTF-8. */
+  /** Length of the text, in bytes of UTF-8. */
   private readonly textLength: number
   private whole: Chunk | undefined
 
@@ -31,22 +34,22 @@ export class TextFrame {
     this.textLength = Buffer.byteLength(text)
   }
 
-  /** Bytes of the frame. */
+  /** Length of the frame, in bytes. */
   get length (): number {
     return headerLength(this.textLength) + this.textLength
   }
 
-  /** Whether its bytes are the characters of a Latin-1 string: those of an ASCII text are. */
+  /** Whether the frame can be a Latin-1 string: its text is ASCII, and it is short enough for {@link MAX_STRING}. */
   get isString (): boolean {
     return this.textLength === this.text.length && this.length <= MAX_STRING
   }
 
-  /** The frame by itself: made once, for however many sockets. */
+  /** The frame as one chunk. It is made once, for any number of sockets. */
   get chunk (): Chunk {
     return (this.whole ??= this.isString ? this.string : this.buffer)
   }
 
-  /** {@link isString} */
+  /** The frame as a Latin-1 string. Valid only if {@link isString} is true. */
   get string (): string {
     const { text, textLength: length } = this
     const header = length < LENGTH_IN_TWO ? String.fromCharCode(FIN_TEXT, length) : String.fromCharCode(FIN_TEXT, LENGTH_IN_TWO, length >> 8, length & 0xff)
@@ -60,8 +63,8 @@ export class TextFrame {
   }
 
   /**
-   * Writes the frame into a Buffer among others.
-   * @returns where the next one begins
+   * Writes the frame into a Buffer that several frames share.
+   * @returns the offset of the next frame
    */
   writeTo (target: Buffer, offset: number): number {
     const { text, textLength: length } = this
@@ -74,14 +77,14 @@ export class TextFrame {
       target.writeUInt16BE(length, offset + 2)
     } else {
       target[offset + 1] = LENGTH_IN_EIGHT
-      target.writeUInt32BE(0, offset + 2) // no string is that long
+      target.writeUInt32BE(0, offset + 2) // the upper half of the length is 0: no string is that long
       target.writeUInt32BE(length, offset + 6)
     }
     return start + target.write(text, start)
   }
 }
 
-/** Frames one after the other in one chunk: to have the kernel gather them costs more. */
+/** Joins frames into one chunk. Several chunks would cost more, because the kernel would have to gather them. */
 export function joinFrames (frames: readonly TextFrame[], length: number): Chunk {
   if (length <= MAX_STRING && frames.every(frame => frame.isString)) {
     let joined = ''
@@ -98,7 +101,7 @@ function headerLength (length: number): number {
   return length < LENGTH_IN_TWO ? 2 : length < 65_536 ? 4 : 10
 }
 
-/** The frames of one payload: each is encoded at most once, for however many sockets. */
+/** The frames of one payload. Each frame is encoded at most once, for any number of sockets. */
 export class PayloadFrames {
   #plain: TextFrame | undefined
   #rich: TextFrame | undefined
@@ -106,17 +109,17 @@ export class PayloadFrames {
 
   constructor (readonly payload: Payload) {}
 
-  /** For a client that offered no subprotocol. */
+  /** The frame for a plain client, which offered no subprotocol. */
   get plain (): TextFrame {
     return (this.#plain ??= new TextFrame(this.payload.text))
   }
 
-  /** For a client of `notification.v1`. */
+  /** The frame for a client that speaks `notification.v1`. */
   get rich (): TextFrame {
     return (this.#rich ??= new TextFrame(encodeNotification(this.payload, false)))
   }
 
-  /** The same, where the client may have seen it before. */
+  /** The frame for a client that speaks `notification.v1` and may have seen the notification before. */
   get redelivered (): TextFrame {
     return (this.#redelivered ??= new TextFrame(encodeNotification(this.payload, true)))
   }
@@ -125,8 +128,8 @@ export class PayloadFrames {
 let latest: PayloadFrames | undefined
 
 /**
- * Gets the frames of a payload. The connections of a user, and all recipients of one content, are sent to one after the
- * other, so it is enough to remember the frames of the latest payload.
+ * Gets the frames of a payload. Only the frames of the latest payload are remembered. That is enough, because a payload
+ * is sent to all connections of a user, and to all recipients of one content, in a row.
  */
 export function framesOf (payload: Payload): PayloadFrames {
   if (latest?.payload !== payload) latest = new PayloadFrames(payload)

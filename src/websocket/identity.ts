@@ -3,22 +3,26 @@ import { errors } from '../errors.js'
 import { isId } from '../ids.js'
 import type { Authenticate, UpgradeContext } from '../options/values.js'
 
-/** Whose a connection is, and until when (milliseconds since 1970). */
+/** The verified user of a connection, and when the credentials expire, in milliseconds since 1970. */
 export interface Verified {
   readonly userId: string
   readonly expiresAt: number
 }
 
-/** Milliseconds since 1970 in this range are seconds since 1970, of the years 2001 to 2970. As milliseconds they are all in 1970. */
+/**
+ * A time in this range is in seconds by mistake. As seconds since 1970, the range is the years 2001 to 2970. As
+ * milliseconds since 1970, all of it is in 1970.
+ */
 const SECONDS_FROM = 1e9
 const SECONDS_TO = 365 * 24 * 60 * 60 * 1_000
 
 /**
- * Asks the application who a request comes from.
+ * Asks the application which user a request comes from.
  * @param named the `userId` of the query, if there is one
- * @throws FST_NOTIFICATION_UNAUTHENTICATED, or what `authenticate` throws where that has a `statusCode` of 400 to 499;
- *   FST_NOTIFICATION_AUTHENTICATE_FAILED with that of 500 and more;
- *   FST_NOTIFICATION_FORBIDDEN_USER; FST_NOTIFICATION_INVALID_IDENTITY
+ * @throws FST_NOTIFICATION_UNAUTHENTICATED if `authenticate` returns no user or expired credentials, or throws an error
+ *   without a `statusCode` of 400 or more; the error that `authenticate` throws, if its `statusCode` is 400 to 499;
+ *   FST_NOTIFICATION_AUTHENTICATE_FAILED with the same `statusCode`, if that is 500 or more;
+ *   FST_NOTIFICATION_FORBIDDEN_USER if `named` is another user; FST_NOTIFICATION_INVALID_IDENTITY
  */
 export async function identify (request: FastifyRequest, authenticate: Authenticate, named: string | undefined, context: UpgradeContext): Promise<Verified> {
   const { userId, expiresAt } = parse(await ask(request, authenticate, context))
@@ -27,7 +31,7 @@ export async function identify (request: FastifyRequest, authenticate: Authentic
   return { userId, expiresAt }
 }
 
-/** What went wrong inside is neither for the one who asks nor, as it may quote a token, for the log. */
+/** Calls `authenticate`. The client and the log never get the text of an internal error: it may quote a token. */
 async function ask (request: FastifyRequest, authenticate: Authenticate, context: UpgradeContext): Promise<unknown> {
   try {
     return await authenticate(request, context)
@@ -41,7 +45,7 @@ async function ask (request: FastifyRequest, authenticate: Authenticate, context
 }
 
 function parse (identity: unknown): Verified {
-  // Nobody: `return session.userId`, where there is none.
+  // No user: for example, `return session.userId` where the session has no user.
   if (identity === undefined || identity === null || identity === '') throw new errors.Unauthenticated()
   const { userId, expiresAt } = (typeof identity === 'object' ? identity : { userId: identity }) as { userId?: unknown, expiresAt?: unknown }
   if (!isId(userId)) throw new errors.InvalidIdentity('userId: it must be a string of 1 to 255 bytes without control characters')

@@ -7,15 +7,15 @@ import { decodeAck } from './protocol.js'
 
 export interface InboundParts {
   limits: Options['limits']
-  /** A client says what it has. */
+  /** A client has acknowledged notifications. */
   acknowledged (connection: Connection, ids: readonly string[]): void
   /** Closes the connection with a code and a reason. */
   close (connection: Connection, code: number, reason: string): unknown
 }
 
 /**
- * Holds a client to what it may send: an ack frame for each notification, and little else. Text of one that speaks no
- * subprotocol is taken, as some send it to keep a connection open, and ignored.
+ * Limits what a client may send: one ack frame for each notification, and little else. Text from a plain client is
+ * accepted and ignored, because some clients send text to keep a connection open.
  */
 export function policeInbound (connection: Connection, { limits, acknowledged, close }: InboundParts): void {
   const { frameBytes, framesPerSecond } = limits
@@ -25,7 +25,7 @@ export function policeInbound (connection: Connection, { limits, acknowledged, c
   function refuse ({ code, message }: Error & { code: string }, reason: string): void {
     connection.tell({ type: 'error', code, message })
     close(connection, closeCodes.policyViolation, reason)
-    // It has been told. To read what else it sends would be at the cost of the others.
+    // The client has been told why. To read more from this client would take time from the others.
     connection.socket.pause()
   }
 
@@ -47,11 +47,14 @@ export function policeInbound (connection: Connection, { limits, acknowledged, c
     count()
     if (!connection.isOpen) return
     if (isBinary) close(connection, closeCodes.unsupportedData, 'text only')
-    // The server's own limit is larger where the application has registered @fastify/websocket.
+    // The limit of `ws` is larger if the application has registered @fastify/websocket.
     else if (bytes.length > frameBytes) close(connection, closeCodes.messageTooBig, 'frame too big')
   }
 
-  /** Of a connection that is being closed too: what it acknowledges need not come again. */
+  /**
+   * Handles a frame of a client that acknowledges. Acks count even while the connection is being closed: an
+   * acknowledged notification need not be redelivered.
+   */
   function onFrame (text: string): void {
     const ids = decodeAck(text)
     if (ids !== undefined) acknowledged(connection, ids)

@@ -3,19 +3,19 @@ import type { AllowedOrigins } from '../options/values.js'
 
 /** A part of a regular expression. */
 interface Part {
-  /** The one character that it stands for; undefined where there are several, or it may be left out. */
+  /** The only character that the part can match; undefined if it can match others, or nothing. */
   readonly character?: string | undefined
-  /** Whether it can match a slash. */
+  /** Whether the part can match a slash. */
   readonly takesSlash: boolean
 }
 
 const ELEMENT = /\[(?:\\[^]|[^\]\\])*\]|\\(?:[pPu]\{[^}]*\}|k<[^>]*>|x[\da-fA-F]{2}|u[\da-fA-F]{4}|c[a-zA-Z]|[1-9]\d*|[^])|[^]/y
 const QUANTIFIER = /(?:[*?]|\{0[,}][\d,}]*|(\+|\{\d[\d,]*\}))\??/y
 
-/** No origin has one of these (URL Standard, forbidden host code points). */
+/** Characters that no origin contains (URL Standard, forbidden host code points). */
 const FORBIDDEN = new Set('?#@ \\<>^|')
 
-/** The regular expressions of `allowedOrigins` that no origin can match, with the reason. */
+/** Finds the regular expressions of `allowedOrigins` that no origin can match, with the reason. */
 export function patternsWithoutMatch (allowed: AllowedOrigins | undefined): Array<{ pattern: string, why: string }> {
   if (typeof allowed !== 'object') return []
   return allowed.filter(entry => entry instanceof RegExp).flatMap(pattern => {
@@ -25,12 +25,12 @@ export function patternsWithoutMatch (allowed: AllowedOrigins | undefined): Arra
 }
 
 /**
- * Why no origin can match a regular expression of `allowedOrigins`. An origin is in lower case, and has no path, no slash
- * at its end and no default port; the expression must match it from end to end.
- * @returns undefined where an origin can match, or where that isn't certain
+ * Explains why no origin can match a regular expression of `allowedOrigins`. An origin is in lower case. It has no
+ * path, no slash at its end and no default port. The expression must match the whole origin.
+ * @returns undefined if an origin can match, or if that isn't certain
  */
 export function whyNoOriginMatches ({ source, flags }: RegExp): string | undefined {
-  if (flags.includes('v')) return undefined // classes within classes
+  if (flags.includes('v')) return undefined // its classes may be nested, which `parse` does not support
   const ignoresCase = flags.includes('i')
   const branches = parse(source, ignoresCase ? 'i' : '')
   const scheme = branches.length === 1 ? /^\^?(https?)(\\?\??):/.exec(source) : null
@@ -38,7 +38,7 @@ export function whyNoOriginMatches ({ source, flags }: RegExp): string | undefin
   return reasons.includes(undefined) ? undefined : reasons[0]
 }
 
-/** The parts of each alternative. What is in parentheses is one part. */
+/** Splits an expression into alternatives, and each alternative into parts. A group in parentheses is one part. */
 function parse (source: string, flags: string): Part[][] {
   const branches: Part[][] = [[]]
   let depth = 0
@@ -95,7 +95,7 @@ function whyNotParts (parts: Part[], ignoresCase: boolean): string | undefined {
   return normalized === whole ? undefined : normalized === undefined ? 'it is no origin' : `the origin is ${normalized}`
 }
 
-/** Of `http:` and `https:` it is known that the host is in lower case, and which port is left out. */
+/** Checks expressions for `http:` and `https:`, whose hosts are in lower case and whose default ports are known. */
 function whyNotWeb (parts: Part[], scheme: RegExpExecArray | null, ignoresCase: boolean): string | undefined {
   if (scheme === null) return undefined
   const text = parts.map(({ character }) => character ?? '*').join('')

@@ -1,14 +1,14 @@
 import { HOSTLESS, normalizeOrigin } from '../options/normalize-origin.js'
 import type { AllowedOrigins, OriginList } from '../options/values.js'
 
-/** How many characters of an origin are logged, and how many of the allowed ones. */
+/** Maximum number of characters of an origin in the log, and maximum number of allowed origins in the log. */
 const MAX_LOGGED = 200
 const MAX_ALLOWED = 20
 
 /**
- * Whether a page of this origin may connect, where no function decides. Browsers say where a page is from, and let it
- * open a WebSocket to any host with that host's cookies (RFC 6455 §10.2).
- * @param host that of the request
+ * Whether a page of this origin may connect, if no function decides. A browser sends the origin of the page. It lets
+ * any page open a WebSocket to any host, with the cookies of that host (RFC 6455 §10.2).
+ * @param host the host of the request
  */
 export function isOriginAllowed (origin: string, host: string, allowed: OriginList | undefined): boolean {
   if (allowed === '*') return true
@@ -18,7 +18,7 @@ export function isOriginAllowed (origin: string, host: string, allowed: OriginLi
   return allowed.some(entry => typeof entry === 'string' ? normalizeOrigin(entry) === normalized : matchesWhole(entry, normalized))
 }
 
-/** An origin or a host as it is logged: nothing else that a client may have put into the header. */
+/** Describes an origin or a host for the log, without anything else that a client may have put into the header. */
 export function describeOrigin (origin: string): string {
   return (normalizeOrigin(origin) ?? describeWrong(origin)).slice(0, MAX_LOGGED)
 }
@@ -29,7 +29,7 @@ function describeWrong (origin: string): string {
   return host === '' ? 'not an origin' : `${protocol}//${host} with something before or after it`
 }
 
-/** What an origin was compared with, for the log. */
+/** Describes for the log with which values an origin was compared. */
 export function describeAllowed (host: string, allowed: AllowedOrigins | undefined): string[] {
   if (allowed === undefined) return [`pages of the host ${describeOrigin(host)}`]
   return typeof allowed === 'object' ? allowed.slice(0, MAX_ALLOWED).map(String) : ['a function']
@@ -37,11 +37,11 @@ export function describeAllowed (host: string, allowed: AllowedOrigins | undefin
 
 function isSameHost (origin: string, host: string): boolean {
   if (HOSTLESS.includes(origin)) return false
-  // With the scheme of the page, as a default port is left out by its own.
+  // The scheme of the page decides which port is the default port, and left out.
   return normalizeOrigin(`${new URL(origin).protocol}//${host}`) === origin
 }
 
-/** An expression without anchors would let `https://example.com.attacker.net` pass for `example.com`. */
+/** Matches from end to end: without anchors, `example.com` would match `https://example.com.attacker.net`. */
 function matchesWhole ({ source, flags }: RegExp, origin: string): boolean {
   if (HOSTLESS.includes(origin)) return false
   return new RegExp(`^(?:${source})$`, flags.replace(/[gy]/g, '')).test(origin)

@@ -12,15 +12,15 @@ const CLOSE_GRACE = 1_000
 export type PendingDecisions = ReturnType<typeof createPendingDecisions>
 
 /**
- * What the application decides about upgrades (`authenticate`, an `allowedOrigins` function): at most
- * `limits.pendingUpgrades` calls run at a time, and nobody waits for one longer than `limits.upgradeTimeout`. A call that
- * goes on after its signal has aborted still counts, since it still costs memory, and perhaps a database connection.
+ * Runs the application's decisions about upgrades: `authenticate` and an `allowedOrigins` function. At most
+ * `limits.pendingUpgrades` calls run at a time. No client waits for a call longer than `limits.upgradeTimeout`. A call
+ * that goes on after its signal has aborted still counts: it still uses memory, and perhaps a database connection.
  */
 export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Options['limits'], log: FastifyBaseLogger) {
   const running = new Set<AbortController>()
-  /** The sockets of those who wait for a decision. */
+  /** The sockets of clients that wait for a decision. */
   const waiting = new Set<Socket>()
-  /** Whether the warning about calls that ignore their signal is in the log. */
+  /** Whether the warning about calls that ignore their signal has been logged. */
   let hasWarned = false
   let isClosing = false
 
@@ -51,7 +51,7 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
       const { signal } = controller
       const onGone = () => controller.abort(new errors.ClientGone())
       const timer = setTimeout(() => controller.abort(new errors.UpgradeTimeout()), upgradeTimeout)
-      // A client that has closed its end shows as 'end', one that was cut off as 'close'.
+      // The event is 'end' if the client has closed its end, and 'close' if the connection was cut off.
       socket.once('end', onGone).once('close', onGone)
       running.add(controller)
       waiting.add(socket)
@@ -66,7 +66,7 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
         signal.throwIfAborted()
         return decision
       } catch (error) {
-        throw signal.aborted ? signal.reason : error // not what a call makes of its signal
+        throw signal.aborted ? signal.reason : error // not the error that the call made of the abort
       } finally {
         clearTimeout(timer)
         waiting.delete(socket)
@@ -75,8 +75,8 @@ export function createPendingDecisions ({ pendingUpgrades, upgradeTimeout }: Opt
     },
 
     /**
-     * Aborts every call: the application is closing.
-     * @returns when those who waited have been answered, or after a second
+     * Aborts every call, because the application is closing.
+     * @returns when the clients that waited have been answered, or after a second
      */
     async close (): Promise<void> {
       isClosing = true

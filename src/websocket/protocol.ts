@@ -2,17 +2,17 @@ import { Type, type Static } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Id } from '../ids.js'
 
-/** The subprotocol (RFC 6455 §1.9) of clients that acknowledge. Its frames are JSON texts, one object each. */
+/** The subprotocol (RFC 6455 §1.9) of clients that acknowledge. Each frame is the JSON text of one object. */
 export const SUBPROTOCOL = 'notification.v1'
 
-/** The first frame. */
+/** The first frame that the server sends. */
 export const WelcomeSchema = Type.Object({
   type: Type.Literal('welcome'),
   connectionId: Type.String({ description: 'as in the log of the server' }),
   heartbeatMs: Type.Integer({ description: 'how often the server pings, in milliseconds' })
 })
 
-/** Something for the user. */
+/** A notification for the user. */
 export const NotificationSchema = Type.Object({
   type: Type.Literal('notification'),
   id: Id,
@@ -20,21 +20,24 @@ export const NotificationSchema = Type.Object({
   redelivered: Type.Optional(Type.Literal(true, { description: 'it may have been seen before' }))
 })
 
-/** Another connection of the user acknowledged it. */
+/** Another connection of the user has acknowledged the notification. */
 export const DismissSchema = Type.Object({ type: Type.Literal('dismiss'), id: Id })
 
-/** Comes before a close with 1008. */
+/** The server sends it before it closes the connection with 1008. */
 export const ErrorSchema = Type.Object({
   type: Type.Literal('error'),
   code: Type.String({ description: 'a code of the table of errors' }),
   message: Type.String()
 })
 
-/** What the server sends. */
+/** A frame that the server sends. */
 export const ServerFrameSchema = Type.Union([WelcomeSchema, NotificationSchema, DismissSchema, ErrorSchema])
 export type ServerFrame = Static<typeof ServerFrameSchema>
 
-/** Received and taken over: what the client sends. Of ids that the server doesn't wait for nothing is said. */
+/**
+ * The frame that a client sends: it has received these notifications, and takes responsibility for them. The server
+ * sends no answer about ids that it doesn't wait for.
+ */
 export const AckSchema = Type.Object({
   type: Type.Literal('ack'),
   ids: Type.Array(Id, { minItems: 1 })
@@ -44,8 +47,8 @@ export type Ack = Static<typeof AckSchema>
 const ack = TypeCompiler.Compile(AckSchema)
 
 /**
- * @param text what a client sent
- * @returns the ids that it acknowledges; undefined where it is no frame of the protocol
+ * Decodes the text of an ack frame.
+ * @returns the acknowledged ids; undefined if the text is not an ack frame
  */
 export function decodeAck (text: string): readonly string[] | undefined {
   let frame: unknown
@@ -57,15 +60,15 @@ export function decodeAck (text: string): readonly string[] | undefined {
   return ack.Check(frame) ? frame.ids : undefined
 }
 
-/** A {@link NotificationSchema} frame; the content has been encoded already. */
+/** Encodes a {@link NotificationSchema} frame. The content is JSON already. */
 export function encodeNotification ({ id, json }: { id: string, json: string }, redelivered: boolean): string {
   return `{"type":"notification","id":${JSON.stringify(id)},"content":${json}${redelivered ? ',"redelivered":true' : ''}}`
 }
 
 /**
- * What of the subprotocols that a client offers is spoken here (RFC 6455 §4.2.2).
- * @param offered the `Sec-WebSocket-Protocol` header; a page may put more into it, a token say
- * @returns undefined where it offers ours not
+ * Chooses from the subprotocols that a client offers (RFC 6455 §4.2.2).
+ * @param offered the `Sec-WebSocket-Protocol` header. A page may put more into it, for example a token
+ * @returns undefined if the client doesn't offer `notification.v1`
  */
 export function chooseSubprotocol (offered: string): string | undefined {
   return offered.split(',').some(name => name.trim() === SUBPROTOCOL) ? SUBPROTOCOL : undefined

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 /** How the router of an application compares paths. */
 export type RouterRules = Partial<Record<'caseSensitive' | 'ignoreTrailingSlash' | 'ignoreDuplicateSlashes' | 'useSemicolonDelimiter', boolean>>
 
-/** An absolute URL as a request target (RFC 9112 §3.2.2), up to its path. */
+/** The part before the path, if the request target is an absolute URL (RFC 9112 §3.2.2). */
 const ORIGIN = /^https?:\/\/[^/]*/
 
 export function routerRules ({ initialConfig }: FastifyInstance): RouterRules {
@@ -12,7 +12,7 @@ export function routerRules ({ initialConfig }: FastifyInstance): RouterRules {
 }
 
 /**
- * The path of a request as the router sees it: without the query, decoded.
+ * Gets the path of a request as the router sees it: without the query, and decoded.
  * @param url the request target
  */
 export function pathOf (url: string, { useSemicolonDelimiter, ignoreDuplicateSlashes }: RouterRules): string {
@@ -30,9 +30,9 @@ function decode (path: string): string {
 }
 
 /**
- * A regular expression for the paths of a route. Fastify doesn't tell which route a URL has without running it.
- * A parameter with an expression of its own matches any segment here.
- * @param url a route's URL: `/a/:b`, `/a/:b?`, `/a/*`; `::` stands for a colon
+ * Makes a regular expression that matches the paths of a route. Fastify can't tell which route a URL has without
+ * running that route. A parameter that has its own expression matches any segment here.
+ * @param url the URL of a route: `/a/:b`, `/a/:b?`, `/a/*`; `::` stands for a colon
  */
 export function routePattern (url: string, { caseSensitive, ignoreTrailingSlash }: RouterRules): RegExp {
   const source = url.replace(/\/:[^/]+\?$|::|:\w+(\((?:\\.|[^)])*\))?|\*|[^\w/]/g, token => {

@@ -4,7 +4,7 @@ import { Id } from '../ids.js'
 export const QuerySchema = Type.Object({ userId: Id })
 export const AuthenticatedQuerySchema = Type.Partial(QuerySchema)
 
-/** The body that Fastify answers an error with; an application's own error handler may answer another one. */
+/** The body of Fastify's answer to an error. An error handler of the application may send another body. */
 const refused = (description: string) => Type.Object({
   statusCode: Type.Integer(),
   code: Type.String({ description: 'a code of the table of errors' }),
@@ -12,7 +12,7 @@ const refused = (description: string) => Type.Object({
   message: Type.String()
 }, { description })
 
-/** What @fastify/swagger shows of the route. */
+/** The description of the route that @fastify/swagger shows. */
 const description = {
   summary: 'Opens a WebSocket that receives the notifications of a user',
   description: 'Without a subprotocol each notification is a text frame: a string as it is, anything else as its JSON. With the subprotocol `notification.v1` frames are JSON, and the client acknowledges.',
@@ -28,7 +28,7 @@ const description = {
   }
 }
 
-/** @param isAuthenticated whether the application finds out who the user is */
+/** @param isAuthenticated whether the application authenticates the user: then the query need not name the user */
 export function routeSchema (isAuthenticated: boolean) {
   return { ...description, querystring: isAuthenticated ? AuthenticatedQuerySchema : QuerySchema }
 }

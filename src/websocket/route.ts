@@ -15,13 +15,13 @@ import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
 import type { Refused, Upgrades } from './upgrades.js'
 
-/** After so many seconds somebody who was refused for a limit may try again. */
+/** Seconds after which a client that was refused because of a limit may try again. */
 const RETRY_AFTER = '5'
 
 /** The refusals after which a client may try again: the answer has a Retry-After. */
 const RETRIABLE = [errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing]
 
-/** Refused origins logged in a minute: anybody can send any. */
+/** Maximum number of refused origins logged in a minute: any client can send any origin. */
 const REFUSALS_LOGGED = 10
 
 /** The code for a client that has gone: this is not counted as a refusal. */
@@ -34,16 +34,16 @@ type Request = FastifyRequest<{ Querystring: Query }>
 interface RouteParts {
   options: Options
   sockets: Sockets
-  /** A client says what it has. */
+  /** A client has acknowledged notifications. */
   acknowledged (connection: Connection, ids: readonly string[]): void
   upgrades: Upgrades
   /** Calls of the application's functions that decide about upgrades. */
   decisions: PendingDecisions
-  /** An upgrade was answered otherwise. */
+  /** An upgrade was refused with an HTTP response. */
   refused?: Refused | undefined
 }
 
-/** The WebSocket route, and what has to be true before a request becomes a connection. */
+/** Adds the WebSocket route, with the checks that a request must pass before it becomes a connection. */
 export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, decisions, refused }: RouteParts): void {
   const { path, authenticate, allowedOrigins, limits, logLevel, logSerializers } = options
   const verified = new WeakMap<object, Verified>()
@@ -63,7 +63,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     if (offered !== undefined && chooseSubprotocol(offered) === undefined) throw new errors.UnknownSubprotocol(SUBPROTOCOL)
   }
 
-  /** Waits for what the application decides. */
+  /** Waits for a decision of the application. */
   async function limited<T> (request: Request, reply: FastifyReply, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
     try {
       return await decisions.run(request, decide)
@@ -95,16 +95,17 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     verified.set(request, await limited(request, reply, context => identify(request, authenticate, userId, context)))
   }
 
-  /** The last step, in the same turn as the upgrade, so that nobody comes in between. */
+  /** The last check. It runs in the same turn as the upgrade, so no other connection can be opened in between. */
   function checkLimits (request: Request, reply: FastifyReply, done: (error?: Error) => void): void {
     const { userId } = verified.get(request)!
     if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
     else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
     else {
-      // Offered compression is passed over: for short messages it costs memory, and secrets (BREACH).
+      // Compression is not accepted: for short messages it costs memory, and it can reveal secrets (BREACH). The header
+      // is set to undefined, because deleting it would take more memory.
       const { headers } = request.raw
-      if (headers['sec-websocket-extensions'] !== undefined) headers['sec-websocket-extensions'] = undefined // deleted, it would take more memory
-      // `ws` answers with the first that is offered; the others may be the application's, a token say.
+      if (headers['sec-websocket-extensions'] !== undefined) headers['sec-websocket-extensions'] = undefined
+      // `ws` answers with the first offered subprotocol. The others may be the application's, for example a token.
       if (headers['sec-websocket-protocol'] !== undefined) headers['sec-websocket-protocol'] = SUBPROTOCOL
       done()
     }
@@ -115,10 +116,10 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     url: path,
     exposeHeadRoute: false,
     schema: routeSchema(authenticate !== undefined),
-    // Its own, as the application may have another kind of schema, and answer errors in a form of its own.
+    // The route has its own compilers. The application's may take another kind of schema, or change the form of errors.
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     serializerCompiler: () => serialize,
-    // The URL of a WebSocket may carry what only its user should know.
+    // The query of a WebSocket URL may contain a secret of the user.
     logSerializers: { req: describeWithoutQuery, ...logSerializers },
     ...(logLevel !== undefined && { logLevel }),
     onRequest: async (request, reply) => {
@@ -134,7 +135,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       if (isUpgrade(request) && code !== GONE) refused?.(reply.statusCode, code)
       endRefused(request)
     },
-    handler: (_request, reply) => reply.callNotFound(), // plain HTTP is refused before
+    handler: (_request, reply) => reply.callNotFound(), // `onRequest` has refused plain HTTP
     wsHandler: (socket, request) => {
       const { userId, expiresAt } = verified.get(request)!
       verified.delete(request)
@@ -144,20 +145,23 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   })
 }
 
-/** Not so where the headers are not those of one; a hook of the application may come before it is known. */
+/**
+ * Whether a request is a WebSocket upgrade. `ws` is false if the request did not come as an upgrade. `ws` is null if a
+ * hook of the application answered before @fastify/websocket saw the request. The header decides then.
+ */
 function isUpgrade ({ ws, headers }: FastifyRequest): boolean {
   return (ws as boolean | null) !== false && headers.upgrade !== undefined
 }
 
 /**
- * A hook of the application that refuses an upgrade before @fastify/websocket has seen it leaves the socket open, which
- * would keep the server from closing.
+ * Destroys the socket of an upgrade that a hook of the application has refused before @fastify/websocket saw it. The
+ * socket would stay open, and keep the server from closing.
  */
 function endRefused (request: FastifyRequest): void {
   if (request.headers.upgrade !== undefined && !request.ws) request.raw.socket.destroy()
 }
 
-/** Somebody who is refused for a limit may come back (RFC 9110 §10.2.3). */
+/** Tells a refused client when it may try again (RFC 9110 §10.2.3). */
 function busy (reply: FastifyReply, error: Error): Error {
   reply.header('retry-after', RETRY_AFTER)
   return error
@@ -172,7 +176,7 @@ function validateQuery (query: Query, required: boolean): { value: Query } | { e
   }
 }
 
-/** An error as Fastify answers it; anything else as the application answers. */
+/** Serializes an error as Fastify does, and any other answer of the application as plain JSON. */
 function serialize (answer: unknown): string {
   if (!(answer instanceof Error)) return JSON.stringify(answer)
   const { statusCode, code, error, message } = answer as Error & { statusCode?: number, code?: string, error?: string }

@@ -8,15 +8,15 @@ import { errors } from '../errors.js'
 export function assertScope (app: FastifyInstance): void {
   if (app.hasDecorator('notifier')) throw new errors.RegisteredTwice()
   const { http2, https } = app.initialConfig
-  // A browser opens a WebSocket with an HTTP/1.1 request; `ws` has no WebSockets over HTTP/2 (RFC 8441).
+  // A browser opens a WebSocket with an HTTP/1.1 request. `ws` doesn't support WebSockets over HTTP/2 (RFC 8441).
   if (http2 === true && !(typeof https === 'object' && https.allowHTTP1 === true)) throw new errors.Http1Required()
 }
 
 const NAME = Symbol.for('fastify.display-name')
 
 /**
- * Refuses @fastify/websocket where the plugin has registered it already. Without this, it throws where nobody can catch
- * it, and says that there is a decorator 'ws'.
+ * Refuses a second registration of @fastify/websocket, which the plugin has registered already. Without this check,
+ * @fastify/websocket throws an error that nobody can catch, and that only says that there is a decorator 'ws'.
  */
 export function refuseSecondWebSocket (app: FastifyInstance): void {
   const { register } = app
@@ -29,7 +29,7 @@ export function refuseSecondWebSocket (app: FastifyInstance): void {
   Object.defineProperty(app, 'register', { value: guarded, configurable: true, enumerable: true, writable: true })
 }
 
-/** @returns the plugin, or one that fails instead of @fastify/websocket */
+/** @returns the plugin; instead of @fastify/websocket, a plugin that fails */
 function refuseWebSocket (plugin: unknown): unknown {
   const { default: main } = Object(plugin) as { default?: unknown }
   const { [NAME]: name } = Object(main ?? plugin) as { [NAME]?: unknown }

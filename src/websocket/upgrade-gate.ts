@@ -4,16 +4,16 @@ import type { FastifyInstance } from 'fastify'
 import { routePattern, routerRules, type RouterRules } from './route-path.js'
 
 /**
- * The server that the plugin's own @fastify/websocket listens to. Listening to the application's server, it would answer
- * each upgrade with the application's routes, also those that other listeners answer: Socket.IO would get a 404 into its
- * WebSocket, and @fastify/http-proxy would throw where nobody can catch it.
+ * The server that the plugin's own @fastify/websocket listens to. If @fastify/websocket listened to the application's
+ * server, it would answer each upgrade with the application's routes, even an upgrade that another listener answers.
+ * Socket.IO would get a 404 into its WebSocket, and @fastify/http-proxy would throw an error that nobody can catch.
  */
 export class UpgradeGate extends EventEmitter {
   private readonly rules: RouterRules
   /** The WebSocket routes that @fastify/websocket knows. */
   private readonly routes: RegExp[] = []
 
-  /** @param app to whose scope @fastify/websocket is added */
+  /** @param app the scope in which @fastify/websocket is registered */
   constructor (app: FastifyInstance) {
     super()
     this.rules = routerRules(app)
@@ -22,7 +22,7 @@ export class UpgradeGate extends EventEmitter {
     })
   }
 
-  /** @fastify/websocket takes a server of its users' choice, and does no more than listen to its upgrades. */
+  /** The gate as the `server` option of @fastify/websocket, which only listens to the upgrades of that server. */
   get server (): Server {
     return this as unknown as Server
   }

@@ -14,7 +14,7 @@ export interface UpgradeTaker {
   offer (upgrade: Upgrade): void
 }
 
-/** The registrations of the plugin on one server, and the one listener that is for all of them. */
+/** All registrations of the plugin on one server. They share one listener. */
 interface Listening {
   readonly all: UpgradeTaker[]
   stop (): void
@@ -23,8 +23,8 @@ interface Listening {
 const listening = new WeakMap<EventEmitter, Listening>()
 
 /**
- * Shows the upgrades of a server to a registration of the plugin.
- * @returns ends that
+ * Passes the upgrades of the application's server to a registration of the plugin.
+ * @returns a function that stops this
  */
 export function listenToUpgrades (app: FastifyInstance, upgrades: UpgradeTaker): () => void {
   const server: EventEmitter = app.server
@@ -46,11 +46,11 @@ function listen (server: EventEmitter, rules: RouterRules): Listening {
     const upgrade = taker.watch(request, socket, head, own !== undefined)
     if (upgrade === undefined || taker.gate === undefined) return
     if (server.listenerCount('upgrade') === 1) taker.give(upgrade)
-    // Other listeners come first. What is no route here is left to them: they may answer later.
+    // Other listeners come first. An upgrade without a route here is left to them, because they may answer later.
     else if (own !== undefined || taker.gate.hasRoute(path)) queueMicrotask(() => taker.offer(upgrade))
   }
 
-  // It must be the first to see an upgrade, to know what the others have written since.
+  // This listener must run first. It notes how much was written before, so that answers of others can be noticed.
   server.prependListener('upgrade', onUpgrade)
   const entry = {
     all,

@@ -4,9 +4,9 @@ export interface Flushable {
 }
 
 /**
- * Bytes that may wait before they are written, even before the turn ends: up to 2 MB may come in during one turn. 64 KiB
- * are still in the processor's cache, and few enough for the garbage collector not to move them. Writing them early also
- * lets a slow socket show that it is slow.
+ * Maximum number of bytes that wait for the end of the turn. More are written at once, because up to 2 MB may come in
+ * during one turn. 64 KiB are still in the processor's cache, and the garbage collector doesn't move so few bytes. An
+ * early write also shows early that a socket is slow.
  */
 const MAX_BYTES = 65_536
 
@@ -29,7 +29,7 @@ export class WriteBatcher {
     setImmediate(this.endTurn)
   }
 
-  /** Counts bytes that have been added to one of those that wait. */
+  /** Counts bytes that have been added to a waiting `flushable`. */
   addBytes (bytes: number): void {
     this.bytes += bytes
     if (this.bytes > MAX_BYTES) this.flush()
