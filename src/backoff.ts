@@ -1,14 +1,16 @@
-/** A wait is up to a fifth shorter or longer than planned, so that many clients of a broker do not come at once. */
+/**
+ * A wait is up to a fifth shorter or longer than planned, so that many clients of a broker do not reconnect at once.
+ */
 const JITTER = 0.2
 
 /** How long to wait between tries, in milliseconds. */
 export interface BackoffOptions {
   readonly initialDelay: number
-  /** No wait is longer. */
+  /** Maximum wait, including jitter. */
   readonly maxDelay: number
 }
 
-/** The waits between tries: doubled each time, until `reset()`. */
+/** Computes the waits between tries. The wait is doubled each time, until `reset()`. */
 export class Backoff {
   readonly #options: BackoffOptions
   #planned: number
@@ -26,7 +28,7 @@ export class Backoff {
     return Math.round(planned * (1 - JITTER + 2 * JITTER * Math.random()))
   }
 
-  /** The next wait is the first one again. */
+  /** Makes the next wait the initial delay again. */
   reset (): void {
     this.#planned = this.#options.initialDelay
   }

@@ -3,8 +3,8 @@ import type { FastifyBaseLogger } from 'fastify'
 const LEVELS = ['error', 'warn', 'info', 'debug'] as const
 
 /**
- * The application's logger, whose errors end here: a full disk, or a serializer that throws, must not change what becomes
- * of a message. Node warns of the first one.
+ * Wraps the application's logger, and catches its errors: a full disk, or a serializer that throws, must not change the
+ * outcome of a message. The first error is reported as a warning of the process.
  */
 export function createSafeLog (logger: FastifyBaseLogger): FastifyBaseLogger {
   let hasWarned = false

@@ -6,7 +6,7 @@ export class Teardown {
 
   constructor (private readonly log: FastifyBaseLogger) {}
 
-  /** Runs one step, and resolves when it has ended, in whichever way. */
+  /** Runs one step. Resolves when the step has ended, even if it failed. */
   async try (step: () => unknown): Promise<void> {
     try {
       await step()

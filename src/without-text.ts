@@ -1,5 +1,6 @@
 /**
- * What may be logged of an unexpected error: its name, its code and where it was thrown. Its text may quote a message.
+ * Gets the parts of an unexpected error that may be logged: its name, its code and where it was thrown. Its text is
+ * left out, because it may quote a message.
  * @param error anything that was thrown
  */
 export function withoutText (error: unknown): { name: string, code: string | number | undefined, at: string[] } {

@@ -5,21 +5,21 @@ import type { Bounds, HoldHooks, HoldStore } from './store.js'
 
 export type { Held, HoldHooks, HoldStore } from './store.js'
 
-/** Where notifications are kept, and how many. */
+/** Where the hold keeps notifications, and how many. */
 export interface HoldOptions extends Bounds {
-  /** A `redis://` or `rediss://` URL, or a client of ioredis. In memory where left out. */
+  /** A `redis://` or `rediss://` URL, or a client of ioredis. If left out, notifications are kept in memory. */
   readonly redis?: string | RedisClient | undefined
-  /** What the keys in Redis begin with. */
+  /** The prefix of all keys in Redis. */
   readonly keyPrefix: string
-  /** Bytes of everybody's notifications in memory, with what the keeping itself takes. */
+  /** Maximum bytes of all users' notifications in memory, including the overhead of the store. */
   readonly totalBytes: number
 }
 
 /**
  * Opens the store that the options ask for.
- * @param hooks what is told of, and the clock
- * @returns the store. One in Redis that can't be reached yet is `failing`, and goes on trying
- * @throws FST_NOTIFICATION_HOLD_NO_CLIENT where Redis is given by a URL and ioredis is not installed
+ * @param hooks the callbacks and the clock of the store
+ * @returns the store. If Redis can't be reached yet, the store is `failing`, and keeps trying
+ * @throws FST_NOTIFICATION_HOLD_NO_CLIENT if Redis is given as a URL and ioredis is not installed
  */
 export async function createHoldStore (options: HoldOptions, hooks: HoldHooks): Promise<HoldStore> {
   if (options.redis === undefined) return createMemoryHold(options, hooks)

@@ -2,26 +2,27 @@ import { steadyNow } from '../clock.js'
 import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
 import { WaitingList, type Entry } from './waiting-list.js'
 
-// About what an entry and a user take in the heap beside their text, so that `totalBytes` bounds the memory itself.
+// Approximate heap bytes of an entry and of a user, besides their text. They make `totalBytes` a limit of real memory.
 const ENTRY_BYTES = 256
 const USER_BYTES = 512
 
 /**
- * Keeps notifications in this process. They are lost with it: see `unsaved()`.
+ * Keeps notifications in this process. They are lost when the process ends: see `unsaved()`.
  *
- * Where `totalBytes` is reached, the user who has had something waiting for the longest time loses their oldest.
- * @param bounds for each user, and `totalBytes` for all of them, with what the keeping itself takes
+ * If `totalBytes` is exceeded, the store drops the oldest notification of the user who has had notifications waiting
+ * for the longest time.
+ * @param bounds limits for each user, and `totalBytes` for all users, including the overhead of the store
  */
 export function createMemoryHold (
   { maxCount, maxAge, maxBytes, totalBytes }: Bounds & { readonly totalBytes: number },
   { dropped, now = steadyNow }: HoldHooks
 ): HoldStore {
-  /** In the order in which users began to have something waiting. Nobody is in it without. */
+  /** Users with at least one notification, in the order in which they began to have one. */
   const users = new Map<string, WaitingList>()
   let size = 0
   let bytes = 0
   let turn = 0
-  /** Nothing expires before. */
+  /** No notification expires before this time. */
   let nextExpiry = Infinity
 
   function settle (userId: string, list: WaitingList, gone: readonly Entry[]): void {
@@ -66,7 +67,7 @@ export function createMemoryHold (
     const ownSize = sizeOf(held)
     const until = expiryOf(held, maxAge)
     if (until <= now()) return refuse('expired', userId, held)
-    // It would push everything else out, and go itself.
+    // Kept, it would push out all other notifications, and then itself.
     if (ownSize > maxBytes || ownSize + ENTRY_BYTES + USER_BYTES > totalBytes) return refuse('overflow', userId, held)
 
     const { id, content, position, expiresAt } = held

@@ -19,14 +19,15 @@ type Command = (...args: Array<string | number>) => Promise<Reply>
 /** How long a call, or the first connection, may take, in milliseconds. */
 const TIMEOUT = 2_000
 
-/** How long our client waits before it connects again, at most, in milliseconds. */
+/** Maximum time that our client waits before it reconnects, in milliseconds. */
 const MAX_RETRY_DELAY = 1_000
 
 /**
- * Connects to a URL, or uses an application's client. Every call ends within two seconds, one way or the other. While
- * Redis can't be reached, or owes an answer to a call that was given up, calls fail at once, so that nothing piles up.
- * @returns once it is connected, or has failed to for the first time, which `failing` tells: it goes on trying
- * @throws FST_NOTIFICATION_HOLD_NO_CLIENT where a URL is given and ioredis is not installed
+ * Connects to a URL, or uses a client of the application. Every call succeeds or fails within two seconds. Calls fail
+ * at once while Redis can't be reached, and while Redis has not answered a call that timed out, so that no calls pile
+ * up.
+ * @returns when the client is connected, or when its first try has failed. Then `failing` is true, and it keeps trying
+ * @throws FST_NOTIFICATION_HOLD_NO_CLIENT if `redis` is a URL and ioredis is not installed
  */
 export async function connectRedis (redis: string | RedisClient, load?: () => Promise<Package>) {
   const own = typeof redis === 'string' ? await createClient(redis, load) : undefined
@@ -36,7 +37,7 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
   let lastError: { readonly error: unknown, readonly at: Date } | undefined
   let connectionError: unknown
   let closed = false
-  /** Calls that were given up and may be answered yet. */
+  /** Number of calls that timed out and have not been answered yet. */
   let owed = 0
 
   function fail (why: string, cause?: unknown): Error {
@@ -58,7 +59,7 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
   }
 
   client.on('ready', onReady)
-  // An application listens to its own client: ours would hide that it doesn't.
+  // An application must listen to its own client. A listener of ours would hide that it doesn't.
   own?.on('error', error => {
     connectionError = error
     fail(reasonOf(error), error)
@@ -69,14 +70,14 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
   return {
     /**
      * Runs a script.
-     * @param keys all of one slot
-     * @param handle turns the reply into what is returned. It is called when the reply comes too late, too: the script has
-     *   been run
+     * @param keys keys of one hash slot
+     * @param handle turns the reply into the result. It is also called for a reply that comes too late, because the
+     *   script has run
      * @throws FST_NOTIFICATION_HOLD_FAILED
      */
     async call<T> (script: keyof typeof scripts, keys: string[], args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
       if (closed) throw fail('closed')
-      // Not connected, the client might queue the call.
+      // A client that is not connected might queue the call.
       if (client.status !== 'ready') throw failUnconnected()
       if (owed > 0) throw fail('no answer to an earlier call yet')
 
@@ -103,19 +104,19 @@ export async function connectRedis (redis: string | RedisClient, load?: () => Pr
     },
 
     get failing () {
-      // Of a connection that ended in order nothing has told.
+      // A connection that was closed normally has emitted no error.
       if (!failing && client.status !== 'ready') failUnconnected()
       return failing
     },
     get lastError () { return lastError },
 
-    /** Closes the connection if it is ours; an application's own is left as it is. */
+    /** Closes the connection if the client is ours. A client of the application stays open. */
     async close (): Promise<void> {
       if (closed) return
       closed = true
       client.off('ready', onReady)
       if (own === undefined) return
-      if (own.status === 'ready') await own.quit().catch(() => {}) // its socketTimeout bounds it
+      if (own.status === 'ready') await own.quit().catch(() => {}) // `socketTimeout` limits this
       own.disconnect()
     }
   }
@@ -132,9 +133,9 @@ async function createClient (url: string, load: () => Promise<Package> = async (
   return new Redis(url, {
     connectionName: 'fastify-notification-hold',
     connectTimeout: TIMEOUT,
-    // A connection that falls silent is given up with all that waits for its answers; so is a login.
+    // If a connection falls silent, it is closed, and all calls that wait for it fail. This includes the login.
     socketTimeout: TIMEOUT,
-    // What isn't answered by the connection it was sent on fails: who called decides whether to try again.
+    // A call fails if its connection is lost before the reply. The caller decides whether to try again.
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     enableAutoPipelining: true,
@@ -142,10 +143,10 @@ async function createClient (url: string, load: () => Promise<Package> = async (
   })
 }
 
-/** Whether it is connected, or its failure is known, within the time limit. */
+/** Whether the client connects, or reports an error, within the time limit. */
 async function connected (client: RedisClient, own: OwnClient | undefined): Promise<boolean> {
   if (client.status === 'ready') return true
-  if (client.status === 'wait') client.connect().catch(() => {}) // it was made with lazyConnect; its events tell
+  if (client.status === 'wait') client.connect().catch(() => {}) // it was made with lazyConnect; its events report the result
   return await new Promise(resolve => {
     const done = (inTime: boolean) => () => {
       clearTimeout(timer)
@@ -159,7 +160,10 @@ async function connected (client: RedisClient, own: OwnClient | undefined): Prom
   })
 }
 
-/** ioredis attaches what was sent, which may be a password or somebody's notification, and ends up in logs. */
+/**
+ * Copies an error without the arguments of the command. ioredis attaches them, so a password or a notification would
+ * get into logs.
+ */
 function withoutArguments (error: unknown): Error {
   const { name, stack, code } = error as Error & { code?: string }
   const plain: Error & { code?: string } = new Error(reasonOf(error))

@@ -3,12 +3,12 @@ import { connectRedis } from './redis-client.js'
 import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
 
 /**
- * Keeps notifications in Redis, where every instance finds them, after a restart too.
+ * Keeps notifications in Redis, where every instance finds them, also after a restart.
  *
- * What Redis itself removes when all of a user's notifications have expired is not counted as dropped; nor is what it
- * evicts where it is configured to (`maxmemory-policy`; leave it at `noeviction`).
- * @param redis a URL, or an application's client
- * @param keyPrefix of all keys; without a `{`
+ * Redis itself removes the notifications of a user when all of them have expired. They are not counted as dropped. Nor
+ * are notifications that Redis evicts, if its `maxmemory-policy` says so (leave it at `noeviction`).
+ * @param redis a URL, or a client of the application
+ * @param keyPrefix the prefix of all keys, without a `{`
  * @throws FST_NOTIFICATION_HOLD_NO_CLIENT
  */
 export async function createRedisHold (
@@ -19,7 +19,10 @@ export async function createRedisHold (
 ): Promise<HoldStore> {
   const connection = await connectRedis(redis)
 
-  /** A cluster keeps keys with the same text in braces together. It takes no empty text, hence the colon. */
+  /**
+   * The keys of a user. Redis Cluster keeps keys with the same text in braces together. It doesn't accept an empty
+   * text, so the text begins with a colon.
+   */
   function keysOf (userId: string): string[] {
     return ['order', 'expiry', 'data'].map(name => `${keyPrefix}{:${userId}}:${name}`)
   }
@@ -34,7 +37,7 @@ export async function createRedisHold (
       const size = sizeOf(held)
       const until = expiryOf(held, maxAge)
       const time = now()
-      // Too large, it would push everything else out, and go itself.
+      // If one that is too large were kept, it would push out all other notifications, and then itself.
       const refused = until <= time ? 'expired' : size > maxBytes ? 'overflow' : undefined
       const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, refused ?? '']
       return await connection.call('notificationHoldAdd', keysOf(userId), args, reply => {
@@ -71,7 +74,7 @@ export async function createRedisHold (
   }
 }
 
-/** The record of scripts.ts: `<sequence> <size> <position> <expiresAt> <content>`. */
+/** Parses a record of scripts.ts: `<sequence> <size> <position> <expiresAt> <content>`. */
 function parse (id: string, record: string): Held {
   const [, , position, expiresAt] = record.split(' ', 4)
   let start = 0

@@ -1,11 +1,12 @@
 /**
- * What Redis does in one step, each script with the three keys of one user:
+ * The scripts that Redis runs, each in one atomic step. Each script gets the three keys of one user:
  *
  * - `order`: a sorted set of `<sequence>:<id>` by position, so that equal positions are in the order of adding
- * - `expiry`: a sorted set of the ids by the time at which they have to go
- * - `data`: a hash of `:<id>` → `<sequence> <size> <position> <expiresAt> <content>`, and the counters `seq` and `bytes`
+ * - `expiry`: a sorted set of the ids by expiry time
+ * - `data`: a hash of `:<id>` → `<sequence> <size> <position> <expiresAt> <content>`, and the counters `seq` and
+ * `bytes`
  *
- * Times are given, not asked of Redis: positions are those of the application's clock too.
+ * The caller passes the time. Redis is not asked for it, because positions come from the application's clock too.
  */
 const prelude = `
 local order, expiry, data = KEYS[1], KEYS[2], KEYS[3]
@@ -41,7 +42,10 @@ local function dropExpired (now)
 end
 `
 
-/** → how many had expired, 1 if another one with its id was there, else 0, then the ids that made room */
+/**
+ * Adds a notification. Replies with the number of expired notifications; 1 if another notification has the same id,
+ * else 0; then the ids that were dropped.
+ */
 const add = `${prelude}
 local now, id, size, position, untilTime, expiresAt, content, maxCount, maxBytes, refused = unpack(ARGV)
 local result = { dropExpired(now), 0 }
@@ -74,7 +78,7 @@ end
 return result
 `
 
-/** → how many had expired, then an id and its record, again and again */
+/** Reads notifications. Replies with the number of expired notifications, then with pairs of an id and its record. */
 const read = `${prelude}
 local now, limit, position, id = unpack(ARGV)
 local result = { dropExpired(now) }
@@ -96,7 +100,7 @@ end
 return result
 `
 
-/** → those that were there */
+/** Removes notifications by id. Replies with the ids that were there. */
 const remove = `${prelude}
 local removed = {}
 for _, id in ipairs(ARGV) do
@@ -106,5 +110,5 @@ tidy()
 return removed
 `
 
-/** By the names under which a client knows them. */
+/** The scripts by the names of their commands on the client. */
 export const scripts = { notificationHoldAdd: add, notificationHoldRead: read, notificationHoldRemove: remove }

@@ -1,20 +1,26 @@
 import type { Held } from './store.js'
 
-/** One that waits, with what is worked out once: its bytes, when it expires, and its turn among equal positions. */
+/**
+ * A waiting notification, with values that are computed once: its bytes, its expiry time, and its turn among equal
+ * positions.
+ */
 export interface Entry extends Held {
   readonly size: number
   readonly until: number
   readonly turn: number
 }
 
-/** What waits for one user, by position, then in the order of adding. Adding the newest costs the same however many wait. */
+/**
+ * The waiting notifications of one user, by position, then in the order of adding. Adding the newest one costs the same
+ * for any length of the list.
+ */
 export class WaitingList {
-  /** Those before `#head` have been taken out: to shift an array of 200,000 takes a millisecond each time. */
+  /** Entries before `#head` are removed. To shift an array of 200,000 entries takes a millisecond each time. */
   #entries: Array<Entry | undefined> = []
   #head = 0
   readonly #byId = new Map<string, Entry>()
   #bytes = 0
-  /** Nothing expires before; may be too early, after a removal. */
+  /** No entry expires before this time. It may be too early after a removal. */
   #nextExpiry = Infinity
 
   get count (): number { return this.#entries.length - this.#head }
@@ -23,7 +29,7 @@ export class WaitingList {
 
   get (id: string): Entry | undefined { return this.#byId.get(id) }
 
-  /** Adds one whose id is not there. */
+  /** Adds an entry. Its id must not be in the list. */
   add (entry: Entry): void {
     const last = this.#entries.at(-1)
     if (last === undefined || last.position <= entry.position) this.#entries.push(entry)
@@ -33,7 +39,7 @@ export class WaitingList {
     this.#nextExpiry = Math.min(this.#nextExpiry, entry.until)
   }
 
-  /** Takes the oldest out. */
+  /** Removes the oldest entry, and returns it. */
   shift (): Entry | undefined {
     const oldest = this.#entries[this.#head]
     if (oldest === undefined) return undefined
@@ -42,14 +48,14 @@ export class WaitingList {
     return oldest
   }
 
-  /** Takes some out, and returns those that were there. */
+  /** Removes entries by id, and returns those that were there. */
   remove (ids: readonly string[]): Entry[] {
     const found = [...new Set(ids)].flatMap(id => this.#byId.get(id) ?? [])
     this.#takeOut(found)
     return found
   }
 
-  /** Takes out what has expired, oldest first. */
+  /** Removes the expired entries, and returns them, oldest first. */
   removeExpired (now: number): Entry[] {
     if (now < this.#nextExpiry) return []
     const expired = this.#from(0).filter(({ until }) => until <= now)
@@ -58,7 +64,9 @@ export class WaitingList {
     return expired
   }
 
-  /** At most `limit` after a cursor. If that is gone, from its position on. */
+  /**
+   * Gets at most `limit` entries after a cursor. If its entry is gone, gets them from the position of the cursor on.
+   */
   slice (after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Entry[] {
     if (after === undefined) return this.#from(0, limit)
     const entry = this.#byId.get(after.id)
@@ -66,13 +74,13 @@ export class WaitingList {
     return this.#from(this.#firstAfter(cursor) - this.#head, limit)
   }
 
-  /** Some of those that are there, from the oldest but so many on. */
+  /** Gets at most `limit` entries, without the oldest `skipped` ones. */
   #from (skipped: number, limit = this.count): Entry[] {
     const start = this.#head + skipped
     return this.#entries.slice(start, start + limit) as Entry[]
   }
 
-  /** Takes so many of the oldest out, now and then the room that they have left. */
+  /** Removes the oldest entries. Frees their room in the array when it is half of the array. */
   #drop (count: number): void {
     this.#entries.fill(undefined, this.#head, this.#head + count)
     this.#head += count
@@ -84,7 +92,7 @@ export class WaitingList {
   #takeOut (some: Entry[]): void {
     if (some.length === 0) return
     for (const entry of some) this.#forget(entry)
-    // The oldest are taken out by far the most often, and in order.
+    // By far the most often, the oldest entries are removed, in order.
     if (some.every((entry, index) => this.#entries[this.#head + index] === entry)) this.#drop(some.length)
     else {
       this.#entries = this.#from(0).filter(({ id }) => this.#byId.has(id))

@@ -4,8 +4,8 @@ import { MAX_DELIVERY_LIMIT, milliseconds } from './types.js'
 /** The options about connecting, consuming and publishing. */
 export const brokerOptions = {
   /**
-   * When the broker can't be reached at start: `'fail'` rejects `ready()` after a few tries, `'background'` starts the
-   * application and goes on trying.
+   * Behaviour if the broker can't be reached at start. `'fail'` rejects `ready()` after a few tries. `'background'`
+   * starts the application and keeps trying.
    * @default 'fail'
    */
   startup: Type.Union([Type.Literal('fail'), Type.Literal('background')], {
@@ -14,9 +14,10 @@ export const brokerOptions = {
   }),
 
   /**
-   * How often a message of the queues may be returned before the broker drops it, where a policy of the broker says so:
-   * no client can read policies. What comes close is moved to the dead-letter queue.
-   * @default what the queue was declared with; else 20 on RabbitMQ 4 and later, no limit before
+   * How often a message of the queues may be returned before the broker drops it. Set it if a policy of the broker sets
+   * this limit, because no client can read policies. A message that comes close to the limit is moved to the
+   * dead-letter queue.
+   * @default the limit that the queue was declared with; without one, 20 on RabbitMQ 4 and later, no limit before
    */
   deliveryLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_DELIVERY_LIMIT, allowed: `a whole number from 1 to ${MAX_DELIVERY_LIMIT}` })),
 
@@ -38,8 +39,8 @@ export const brokerOptions = {
   connectTimeout: milliseconds(10, 60_000, 5_000),
 
   /**
-   * How long the broker may take to confirm a publish, in milliseconds. Where it has confirmed none for so long, the
-   * publisher connects anew.
+   * How long the broker may take to confirm a publish, in milliseconds. If it has confirmed none for that long, the
+   * publisher reconnects.
    * @default 10000
    */
   publishTimeout: milliseconds(10, 600_000, 10_000),

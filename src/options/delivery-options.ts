@@ -2,11 +2,11 @@ import { Type } from '@sinclair/typebox'
 import { HoldOptions, RelayOptions } from './groups.js'
 import { milliseconds } from './types.js'
 
-/** The options about what becomes of a notification. */
+/** The options about the delivery of notifications. */
 export const deliveryOptions = {
   /**
-   * What happens to a notification for a user with no connection: `'drop'` counts it, `'dead-letter'` puts it
-   * in the dead-letter queue, `'hold'` keeps it until the user connects.
+   * What happens to a notification for a user with no connection. `'drop'` counts it. `'dead-letter'` puts it into the
+   * dead-letter queue. `'hold'` keeps it until the user connects.
    * @default 'drop'
    */
   offline: Type.Union([Type.Literal('drop'), Type.Literal('dead-letter'), Type.Literal('hold')], {
@@ -14,12 +14,12 @@ export const deliveryOptions = {
     allowed: "'drop', 'dead-letter' or 'hold'"
   }),
 
-  /** With `offline: 'hold'`: where notifications are kept, and how many. The oldest go first where there are more. */
+  /** With `offline: 'hold'`: where notifications are kept, and how many. If there are more, the oldest are dropped. */
   hold: HoldOptions,
 
   /**
-   * When a notification is settled: `'sent'`, when it was handed to a socket; `'acknowledged'`, when a client that
-   * speaks `notification.v1` has said that it has it. A client that doesn't speak it has it when it was sent.
+   * When a notification is settled. `'sent'`: when it was handed to a socket. `'acknowledged'`: when a client that
+   * speaks `notification.v1` has acknowledged it. A plain client can't acknowledge, so a successful send settles it.
    * @default 'sent'
    */
   settle: Type.Union([Type.Literal('sent'), Type.Literal('acknowledged')], {
@@ -28,26 +28,27 @@ export const deliveryOptions = {
   }),
 
   /**
-   * With `settle: 'acknowledged'`: how long a client may take to acknowledge a notification, in milliseconds; then its
-   * connection is closed with 4002, and the notification goes to another one, or follows `offline`.
+   * With `settle: 'acknowledged'`: how long a client may take to acknowledge a notification, in milliseconds. After
+   * that, its connection is closed with 4002. The notification goes to another connection, or follows `offline`.
    * @default 30000
    */
   ackTimeout: milliseconds(100, 600_000, 30_000), // well below the 30 minutes after which RabbitMQ closes the channel
 
   /**
-   * With `settle: 'acknowledged'`: how many notifications a connection may have unacknowledged; more of them wait.
+   * With `settle: 'acknowledged'`: maximum number of unacknowledged notifications of a connection. More of them wait.
    * @default 100
    */
   maxUnacked: Type.Integer({ minimum: 1, maximum: 10_000, default: 100, allowed: 'a whole number from 1 to 10000' }),
 
   /**
-   * Whether the other connections of a user are told what one of them has acknowledged.
+   * Whether the other connections of a user are told when one of them has acknowledged a notification.
    * @default false
    */
   dismiss: Type.Boolean({ default: false, allowed: 'true or false' }),
 
   /**
-   * Whether several instances share the queue: then each delivers what another one has taken for its users.
+   * Whether several instances share the queue. Then each instance also delivers to its own users the notifications that
+   * another instance has received.
    * @default false
    */
   cluster: Type.Boolean({ default: false, allowed: 'true or false' }),

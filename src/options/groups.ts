@@ -5,30 +5,31 @@ import type { RedisClient } from './values.js'
 
 /** Where notifications are kept, and how many. */
 export const HoldOptions = Type.Object({
-  /** A `redis://` or `rediss://` URL, or a client of `ioredis`; left out, they are kept in memory. */
+  /** A `redis://` or `rediss://` URL, or a client of `ioredis`. If left out, notifications are kept in memory. */
   redis: Type.Optional(Type.Unsafe<string | RedisClient>(Type.Unknown())),
   /**
-   * What the keys in Redis begin with.
+   * The prefix of the keys in Redis.
    * @default 'notification:'
    */
-  keyPrefix: Type.String({ pattern: '^[^{}]{0,100}$', default: 'notification:', allowed: 'at most 100 characters without braces' }), // braces mean something in a cluster's keys
+  // No braces, because Redis Cluster uses braces in keys.
+  keyPrefix: Type.String({ pattern: '^[^{}]{0,100}$', default: 'notification:', allowed: 'at most 100 characters without braces' }),
   /**
-   * Notifications of one user.
+   * Maximum number of notifications of one user.
    * @default 1000
    */
   maxCount: count(1_000),
   /**
-   * How long one is kept, in milliseconds.
+   * How long a notification is kept, in milliseconds.
    * @default 604800000
    */
   maxAge: milliseconds(1_000, 366 * DAY, 7 * DAY),
   /**
-   * Bytes of the ids and contents of one user.
+   * Maximum bytes of the ids and contents of one user.
    * @default 1048576
    */
   maxBytes: bytes(1, 1_024 * MiB, MiB),
   /**
-   * Bytes of everybody's in memory, with what the keeping itself takes.
+   * Maximum bytes of all users' notifications in memory, including the overhead of the store.
    * @default 268435456
    */
   totalBytes: bytes(1, 1_024 * 1_024 * MiB, 256 * MiB)
@@ -37,7 +38,7 @@ export const HoldOptions = Type.Object({
 /** How the instances reach each other. */
 export const RelayOptions = Type.Object({
   /**
-   * The exchange between them, the same for all; direct, and created where it doesn't exist.
+   * The exchange between the instances, the same for all. It is a direct exchange, created if it doesn't exist.
    * @default `<queue>.relay`, of the first queue
    */
   exchange: Type.Optional(Type.String({ minLength: 1, maxLength: 127, allowed: 'a name of 1 to 127 characters' })),
@@ -47,13 +48,13 @@ export const RelayOptions = Type.Object({
    */
   unbindDelay: milliseconds(0, 3_600_000, 30_000), // a reload, or a change of network, takes less
   /**
-   * How long another instance may take to tell what became of a notification, in milliseconds; then it is asked again.
+   * How long another instance may take to tell the outcome of a notification, in milliseconds. Then it is asked again.
    * @default 5000
    */
   receiptTimeout: milliseconds(100, 600_000, 5_000)
 }, { default: {}, additionalProperties: false, allowed: 'an object with exchange, unbindDelay and receiptTimeout' })
 
-/** When a connection is asked whether it is still there. */
+/** How often connections are pinged, and how long a pong may take. */
 export const HeartbeatOptions = Type.Object({
   /**
    * How often a connection is pinged, in milliseconds.
@@ -61,7 +62,7 @@ export const HeartbeatOptions = Type.Object({
    */
   interval: milliseconds(100, 600_000, 25_000), // below the 60 s after which common proxies cut idle connections
   /**
-   * How long its pong may take, in milliseconds; less than `interval`.
+   * How long a pong may take, in milliseconds. It must be less than `interval`.
    * @default 10000
    */
   timeout: milliseconds(50, 600_000, 10_000)
@@ -81,45 +82,47 @@ export const ReconnectOptions = Type.Object({
   maxDelay: milliseconds(1, 600_000, 10_000)
 }, { default: {}, additionalProperties: false, allowed: 'an object with initialDelay and maxDelay' })
 
-/** What is too much. */
+/** Limits on messages, connections, upgrades and frames. */
 export const LimitsOptions = Type.Object({
   /**
-   * The largest message accepted from the queue, in bytes; a larger one is dead-lettered.
+   * The largest message accepted from the queue, in bytes. A larger one is dead-lettered.
    * @default 1048576
    */
   messageBytes: bytes(1, 128 * MiB, MiB),
   /**
-   * Connections in all; one more is refused with 503.
+   * Maximum number of connections. One more is refused with 503.
    * @default 50000
    */
   connections: count(50_000),
   /**
-   * Connections of one user; one more is refused with 429.
+   * Maximum number of connections of one user. One more is refused with 429.
    * @default 50
    */
   connectionsPerUser: count(50),
   /**
-   * Calls of `authenticate` or an `allowedOrigins` function that run; one more upgrade is refused with 503.
+   * Maximum number of calls of `authenticate` and of an `allowedOrigins` function that run at a time. One more upgrade
+   * is refused with 503.
    * @default 1000
    */
   pendingUpgrades: count(1_000),
   /**
-   * How long each call of authenticate or of an allowedOrigins function may take, in milliseconds; then the upgrade is refused with 503.
+   * How long each call of `authenticate` or of an `allowedOrigins` function may take, in milliseconds. Then the upgrade
+   * is refused with 503.
    * @default 10000
    */
   upgradeTimeout: milliseconds(10, 600_000, 10_000),
   /**
-   * The largest frame accepted from a client, in bytes; at a larger one the connection is closed with 1009.
+   * The largest frame accepted from a client, in bytes. At a larger one the connection is closed with 1009.
    * @default 4096
    */
-  frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients hardly send
+  frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients send little
   /**
-   * Frames accepted from a client in a second, pings and pongs too; at more the connection is closed with 1008.
+   * Frames accepted from a client in a second, including pings and pongs. At more the connection is closed with 1008.
    * @default 50
    */
   framesPerSecond: count(50),
   /**
-   * Bytes that may wait for a client to read them; above it the connection is closed with 4000.
+   * Bytes that may wait for a client to read them. At more the connection is closed with 4000.
    * @default 1048576
    */
   bufferedBytes: bytes(1, 1_024 * MiB, MiB)

@@ -1,9 +1,12 @@
-/** Origins without a host: of sandboxed frames and of pages that are files (RFC 6454 §4 and §6.1). Only a string allows them. */
+/**
+ * Origins without a host: those of sandboxed frames, and of pages that are files (RFC 6454 §4 and §6.1). Only a string
+ * in `allowedOrigins` allows them.
+ */
 export const HOSTLESS = ['null', 'file://']
 
 /**
- * An origin (RFC 6454 §6.1) in the one form in which origins can be compared: lower case, without a default port.
- * @returns undefined for what is no origin
+ * Normalizes an origin (RFC 6454 §6.1), so that origins can be compared: in lower case, without a default port.
+ * @returns undefined if it is not an origin
  */
 export function normalizeOrigin (origin: string): string | undefined {
   if (HOSTLESS.includes(origin)) return origin

@@ -8,8 +8,8 @@ import { assertBrokerUrl, assertServerUrl } from './server-url.js'
 import { isRegistry, type RedisClient } from './values.js'
 
 /**
- * Checks the options and fills in the defaults; what was given is left as it was.
- * @param input what `register` was given
+ * Checks the options and fills in the defaults. The given object is not changed.
+ * @param input the options that were given to `register`
  * @returns new options, frozen
  * @throws FST_NOTIFICATION_INVALID_OPTION
  */
@@ -25,8 +25,8 @@ export function parseOptions (input: NotificationPluginOptions): Options {
 }
 
 /**
- * Groups of options are copied, so that defaults are never written into the caller's. Everything else is the caller's own
- * and used as it is: a client of Redis, a registry, an array. `undefined` is as good as absent.
+ * Copies the options and their groups, so that defaults are never written into the caller's objects. Every other value
+ * is used as it is: a client of Redis, a registry, an array. `undefined` is treated as absent.
  */
 function copy (input: object, schema: TSchema = OptionsSchema): Record<string, unknown> {
   const properties: Record<string, TSchema | undefined> = schema.properties
@@ -40,7 +40,7 @@ function isObject (value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** What the schema of one option can't say: how options go together. */
+/** Checks the combinations of options, which the schema of one option can't express. */
 function assertConsistent (options: Options): void {
   const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins, metrics } = options
   if (amqpUrl !== undefined) assertBrokerUrl(amqpUrl)
@@ -102,7 +102,7 @@ function withDeadLetterQueue (options: Options): Options {
   return options.queue === undefined ? options : { deadLetterQueue: `${[options.queue].flat()[0]}.dead`, ...options }
 }
 
-/** `path` is the whole one from here on. */
+/** Puts the prefix before `path`, which is the whole path from here on. */
 function withPrefix ({ prefix = '', ...options }: Options): Options {
   return { ...options, path: prefix.replace(/\/$/, '') + options.path }
 }
@@ -114,13 +114,13 @@ function allowed ({ type, schema }: ValueError): string {
   return schema.allowed ?? 'an object'
 }
 
-/** What was given. What an option that doesn't exist holds is nobody's to show: it may be a password. */
+/** Describes a wrong value. The value of an option that doesn't exist is never shown, because it may be a password. */
 function shown ({ type, value }: ValueError, name: string): string {
   if (type === ValueErrorType.ObjectAdditionalProperties) return `a ${typeof value}`
   return name === 'amqpUrl' ? redactUrl(value) : show(value)
 }
 
-/** A wrong value, short enough for a log line, and nothing that might be a URL with a password. */
+/** Describes a value, short enough for a log line. A text that might be a URL with a password is redacted. */
 function show (value: unknown): string {
   if (typeof value === 'string' && (value.includes('://') || value.includes('@'))) return redactUrl(value)
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'

@@ -1,11 +1,11 @@
 import { parseStrictUrl } from './strict-url.js'
 
-/** Any other may be the beginning of a password, where the protocol was forgotten. */
+/** The protocols that are shown. Any other may be the beginning of a password, if the protocol was forgotten. */
 const PROTOCOLS: ReadonlySet<string> = new Set(['amqp:', 'amqps:', 'redis:', 'rediss:', 'http:', 'https:', 'ws:', 'wss:'])
 
 /**
- * A server's URL without its password and its query, for messages and logs.
- * @param url anything; where it is not certain which part of it is the password, nothing of it is quoted
+ * Removes the password and the query from the URL of a server, for messages and logs.
+ * @param url anything. If it is not certain which part of it is the password, nothing of it is quoted
  */
 export function redactUrl (url: unknown): string {
   if (typeof url !== 'string') return url === null ? 'null' : typeof url

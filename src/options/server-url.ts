@@ -13,18 +13,24 @@ interface Parameter {
   readonly unit: string
 }
 
-/** The query parameters of the broker's URL, by amqplib's names. amqplib ignores any other, and a value that is no number. */
+/**
+ * The query parameters of the broker's URL, by amqplib's names. amqplib ignores any other parameter, and a value that
+ * is not a number.
+ */
 const PARAMETERS: Readonly<Record<string, Parameter>> = {
-  heartbeat: { minimum: 1, maximum: 3_600, unit: ' of seconds' }, // 0 would switch heartbeats off: a dead broker would not be noticed
-  frameMax: { minimum: 8_192, maximum: 16_777_216, unit: ' of bytes' }, // RabbitMQ 4.1 and later refuse less
-  channelMax: { minimum: 16, maximum: 65_535, unit: '' } // a connection has up to 10; AMQP 0-9-1 §1.4.2.5: a short integer
+  // 0 would disable heartbeats: a dead broker would not be noticed.
+  heartbeat: { minimum: 1, maximum: 3_600, unit: ' of seconds' },
+  // RabbitMQ 4.1 and later refuse less.
+  frameMax: { minimum: 8_192, maximum: 16_777_216, unit: ' of bytes' },
+  // A connection has up to 10 channels. AMQP 0-9-1 §1.4.2.5: a short integer.
+  channelMax: { minimum: 16, maximum: 65_535, unit: '' }
 }
 
 /**
  * Checks the URL of a server. The error shows neither the password nor anything that might be a part of it.
- * @param option its name
- * @param protocols that are allowed
- * @param allowed what is allowed, in words
+ * @param option the name of the option
+ * @param protocols the allowed protocols
+ * @param allowed the allowed values, in the words of the error message
  * @throws FST_NOTIFICATION_INVALID_OPTION
  */
 export function assertServerUrl (option: string, text: string, protocols: readonly string[], allowed: string): void {
@@ -51,10 +57,10 @@ export function assertBrokerUrl (amqpUrl: string): void {
   }
 }
 
-/** @param value as it stands in the URL, which is never shown; undefined where it is given twice */
+/** @param value the text in the URL, which is never shown; undefined if the parameter is given twice */
 function assertParameter (name: string, value: string | undefined): void {
   if (!Object.hasOwn(PARAMETERS, name)) {
-    // What has no value, or is no name, may be anything.
+    // A parameter without a value, or with an unusual name, may be anything: its name is not shown.
     const shown = value !== '' && /^[\w.-]{1,40}$/.test(name) ? `'${name}'` : 'another one'
     throw new errors.InvalidOption('amqpUrl', `${BROKER} with no other query parameters than ${Object.keys(PARAMETERS).join(', ')}`, shown)
   }

@@ -1,16 +1,18 @@
 /**
  * The URL of a server: an authority that ends at the first `/`, `?` or `#`, with at most one `@` (RFC 3986 §3.2).
  *
- * Parsers of URLs accept more than that, each in its own way: what is part of the password for one is the host for another.
+ * URL parsers accept more than that, and they differ: one parser may read as the password what another reads as the
+ * host.
  */
 const SERVER_URL = /^[a-z][a-z0-9+.-]*:\/\/(?:[^@/?#]*@)?[^@/?#]*(?:\/[^@?#]*)?(?:\?[^@#]*)?$/i
 
-/** What no URL has in any place (RFC 3986 §2). */
+/** Characters that no part of a URL contains (RFC 3986 §2). */
 const NEVER = /[\p{Cc}\s\\]/u
 
 /**
- * Reads a URL that may hold a password. White space around it, as of a file's last line, is no part of it.
- * @returns undefined where it is not certain which part of it is the password: then no part of it may be shown
+ * Parses a URL that may hold a password. White space around the URL is ignored, for example the line break at the end
+ * of a file.
+ * @returns undefined if it is not certain which part is the password. Then no part of the text may be shown
  */
 export function parseStrictUrl (text: string): URL | undefined {
   const trimmed = text.trim()

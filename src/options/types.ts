@@ -1,4 +1,4 @@
-// The types that several options have.
+// Types that several options share.
 import { Type } from '@sinclair/typebox'
 
 export const DAY = 24 * 60 * 60 * 1_000

@@ -1,18 +1,18 @@
-// What an application gives as an option, where that is an object or a function of its own.
+// Types of options that are objects or functions of the application.
 import type { FastifyRequest } from 'fastify'
 
-/** Who a request comes from, as the application has verified it. */
+/** The user that a request comes from, as the application has verified. */
 export type Identity = string | {
   userId: string
   /** When the credentials expire: a Date, or milliseconds since 1970. The connection is closed then. */
   expiresAt?: Date | number | undefined
 }
 
-/** What a function that decides about an upgrade is given beside the request. */
+/** The last argument of a function that decides about an upgrade. */
 export interface UpgradeContext {
   /**
-   * Aborts when nobody waits for the decision any more: the time is up (`limits.upgradeTimeout`), the client has gone, or
-   * the application is closing. What goes on after that still counts for `limits.pendingUpgrades`.
+   * Aborts when nobody waits for the decision any more: the time is up (`limits.upgradeTimeout`), the client has gone,
+   * or the application is closing. A call that goes on after that still counts for `limits.pendingUpgrades`.
    */
   readonly signal: AbortSignal
 }
@@ -21,14 +21,14 @@ export interface UpgradeContext {
 export type Authenticate = (request: FastifyRequest, context: UpgradeContext) => Identity | Promise<Identity>
 
 /**
- * Which pages may connect: those of any origin; of one that equals a string or is matched, from end to end, by a regular
- * expression; of one for which a function returns true.
+ * The origins whose pages may connect: `'*'` for any origin; strings, which must equal the origin; regular expressions,
+ * which must match the whole origin; or a function, which must return true.
  */
 export type AllowedOrigins = OriginList | ((origin: string, request: FastifyRequest, context: UpgradeContext) => boolean | Promise<boolean>)
 
 export type OriginList = '*' | ReadonlyArray<string | RegExp>
 
-/** A client of ioredis, 5.11 or later, for one Redis or for a cluster: what is used of it. */
+/** The used part of a client of ioredis, 5.11 or later, for one Redis or for a cluster. */
 export interface RedisClient {
   readonly status: string
   connect (): Promise<unknown>
@@ -37,7 +37,7 @@ export interface RedisClient {
   off (event: 'ready', listener: () => void): unknown
 }
 
-/** A Registry of prom-client: what is used of it. */
+/** The used part of a Registry of prom-client. */
 export interface MetricsRegistry {
   registerMetric (metric: object): void
   getSingleMetric (name: string): unknown
