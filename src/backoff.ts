@@ -1,6 +1,4 @@
-/**
- * A wait is up to a fifth shorter or longer than planned, so that many clients of a broker do not reconnect at once.
- */
+/** A wait is up to a fifth shorter or longer than planned, so that many clients do not reconnect at once. */
 const JITTER = 0.2
 
 /** How long to wait between tries, in milliseconds. */

@@ -24,9 +24,9 @@ const MAX_RETRY_DELAY = 1_000
 
 /**
  * Connects to a URL, or uses a client of the application. Every call succeeds or fails within two seconds. Calls fail
- * at once while Redis can't be reached, and while Redis has not answered a call that timed out, so that no calls pile
- * up.
- * @returns when the client is connected, or when its first try has failed. Then `failing` is true, and it keeps trying
+ * at once while Redis can't be reached, and while a call that timed out has no reply yet: no calls pile up.
+ * @returns when the client is connected, or when its first try has failed. After a failed try, `failing` is true, and
+ *   the client keeps trying
  * @throws FST_NOTIFICATION_HOLD_NO_CLIENT if `redis` is a URL and ioredis is not installed
  */
 export async function connectRedis (redis: string | RedisClient, load?: () => Promise<Package>) {
@@ -146,7 +146,7 @@ async function createClient (url: string, load: () => Promise<Package> = async (
 /** Whether the client connects, or reports an error, within the time limit. */
 async function connected (client: RedisClient, own: OwnClient | undefined): Promise<boolean> {
   if (client.status === 'ready') return true
-  if (client.status === 'wait') client.connect().catch(() => {}) // it was made with lazyConnect; its events report the result
+  if (client.status === 'wait') client.connect().catch(() => {}) // made with lazyConnect; events report the result
   return await new Promise(resolve => {
     const done = (inTime: boolean) => () => {
       clearTimeout(timer)

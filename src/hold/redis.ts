@@ -5,8 +5,8 @@ import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStor
 /**
  * Keeps notifications in Redis, where every instance finds them, also after a restart.
  *
- * Redis itself removes the notifications of a user when all of them have expired. They are not counted as dropped. Nor
- * are notifications that Redis evicts, if its `maxmemory-policy` says so (leave it at `noeviction`).
+ * When all notifications of a user have expired, Redis itself removes them. They are not counted as dropped. Redis may
+ * also evict notifications if its `maxmemory-policy` allows it (leave it at `noeviction`). They are not counted either.
  * @param redis a URL, or a client of the application
  * @param keyPrefix the prefix of all keys, without a `{`
  * @throws FST_NOTIFICATION_HOLD_NO_CLIENT

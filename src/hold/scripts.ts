@@ -3,8 +3,8 @@
  *
  * - `order`: a sorted set of `<sequence>:<id>` by position, so that equal positions are in the order of adding
  * - `expiry`: a sorted set of the ids by expiry time
- * - `data`: a hash of `:<id>` → `<sequence> <size> <position> <expiresAt> <content>`, and the counters `seq` and
- * `bytes`
+ * - `data`: a hash of `:<id>` → `<sequence> <size> <position> <expiresAt> <content>`, with the counters `seq` and
+ *   `bytes`
  *
  * The caller passes the time. Redis is not asked for it, because positions come from the application's clock too.
  */

@@ -64,9 +64,7 @@ export class WaitingList {
     return expired
   }
 
-  /**
-   * Gets at most `limit` entries after a cursor. If its entry is gone, gets them from the position of the cursor on.
-   */
+  /** Gets at most `limit` entries after a cursor. If the cursor's entry is gone, begins at the cursor's position. */
   slice (after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Entry[] {
     if (after === undefined) return this.#from(0, limit)
     const entry = this.#byId.get(after.id)

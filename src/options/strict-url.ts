@@ -1,8 +1,7 @@
 /**
  * The URL of a server: an authority that ends at the first `/`, `?` or `#`, with at most one `@` (RFC 3986 §3.2).
  *
- * URL parsers accept more than that, and they differ: one parser may read as the password what another reads as the
- * host.
+ * URL parsers accept more than that, and they differ: a part of the password for one parser is the host for another.
  */
 const SERVER_URL = /^[a-z][a-z0-9+.-]*:\/\/(?:[^@/?#]*@)?[^@/?#]*(?:\/[^@?#]*)?(?:\?[^@#]*)?$/i
 
