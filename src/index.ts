@@ -55,6 +55,7 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
     log,
     overdue: connection => sockets.close(connection as Connection, closeCodes.ackTimeout, 'not acknowledged in time')
   })
+  /** The cluster is made with the publisher, inside `createBroker`. */
   const side: { cluster?: Cluster } = {}
   const broker = hasBroker(options)
     ? createBroker({

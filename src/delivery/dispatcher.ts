@@ -21,7 +21,7 @@ export interface DispatcherParts {
   store: HoldStore | undefined
   observer: Observer
   log: FastifyBaseLogger
-  /** A connection has left something unacknowledged for too long: closes it. */
+  /** A connection has not acknowledged something in time: closes it. */
   overdue (subscriber: Subscriber): void
 }
 
@@ -121,7 +121,7 @@ export class Dispatcher {
     return same.result
   }
 
-  /** Two messages of one id are under way: the delivery tells the outcome of the second one, this of the first one. */
+  /** Two messages of one id are under way. The delivery reports the outcome of the second one; this reports that of the first one. */
   #tellJoined (same: Delivery, notification: Notification, origin: Origin): void {
     const { observer } = this.#parts
     Promise.resolve(same.result).then(result => observer.settled(notification, origin, 'own', result, 'joined'), () => {}) // its source is told
@@ -172,7 +172,7 @@ export class Dispatcher {
     const { userId } = subscriber
     const unknown = this.#inFlight.acknowledged(subscriber, ids)
     if (this.#parts.options.settle === 'sent') return // nothing waits for an ack
-    // A connection that was given up may have had them. What another one has by now is settled by that one.
+    // A connection that was given up may have had them. If another connection has it in flight, that connection settles it.
     for (const id of unknown) this.#hold?.remove(userId, id, this.#mailboxes.get(userId)?.inFlight.has(id) !== true)
     this.#placement.offerWaiting(userId)
   }
@@ -210,7 +210,7 @@ export class Dispatcher {
     for (const subscriber of this.#inFlight.overdue()) this.#parts.overdue(subscriber)
   }
 
-  /** From now on, what comes back goes back to its source. */
+  /** The application is closing: what can't be delivered now returns to its source. */
   drain (): void {
     this.#placement.isClosing = true
   }

@@ -8,7 +8,7 @@ const DEAD_LETTERED: Result = { outcome: 'dead-lettered', connections: 0 }
 /** Follows the option `offline` where nothing is held: drops a notification, or puts it into the dead-letter queue. */
 export type GiveUp = (notification: Notification, origin: Origin) => Result | Promise<Result>
 
-/** @param offline `hold` follows when the hold keeps nothing, and drops then */
+/** @param offline with `hold`, the hold settles what it can't keep: this policy is not asked */
 export function createOfflinePolicy (offline: 'drop' | 'dead-letter' | 'hold', log: FastifyBaseLogger): GiveUp {
   return (notification, origin) => {
     const { userId, payload: { id } } = notification

@@ -41,7 +41,7 @@ export class Outcomes {
     this.#observer.failed(delivery.notification, delivery.origin, error)
   }
 
-  /** A delivery is gone: whoever has joined it asks again. */
+  /** The source of a delivery hands it over again: callers that have joined it call `deliver` again. */
   abandon (delivery: Delivery): void {
     const { notification, origin } = delivery
     this.#end(delivery, origin!.gone?.reason ?? new DOMException('moved to the dead-letter queue', 'AbortError'))

@@ -50,7 +50,7 @@ export class Placement {
     return true
   }
 
-  /** Takes the next step of a delivery whose user no peer has. */
+  /** Takes the next step of a delivery after the peers have answered that the user is not connected there. */
   placeAlone (delivery: Delivery): void {
     if (this.isHere(delivery.userId)) this.place(delivery)
     else this.#guard(delivery, () => this.#take(decide(this.#situation(delivery, 'nobody')), delivery))
