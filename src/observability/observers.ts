@@ -6,7 +6,7 @@ type Event = Exclude<keyof Observer, 'run'>
 
 /**
  * Combines several observers into one, which calls them in order. An observer may throw: a span processor or a
- * histogram of the application may fail. That does not change the outcome of a message, and the others are still called.
+ * histogram of the application may fail. That does not change the outcome of a message, and the others are called too.
  */
 export function combineObservers (observers: readonly Observer[], log: FastifyBaseLogger): Observer {
   const reported = new Set<Event>()
