@@ -1,32 +1,31 @@
 /**
  * The codes with which the plugin closes a WebSocket.
  *
- * Below 4000 they are those of RFC 6455 §7.4.1 and the IANA registry. Of the private ones
- * (RFC 6455 §7.4.2) the number tells the client what to do: 4000 to 4499, connect again;
- * 4500 to 4999, don't.
+ * Codes below 4000 are from RFC 6455 §7.4.1 and the IANA registry. A private code (RFC 6455 §7.4.2) tells the client
+ * what to do: 4000 to 4499, connect again; 4500 to 4999, don't.
  */
 export const closeCodes = {
   /** The server is shutting down or restarting: connect again. */
   goingAway: 1001,
   /** The client sent a binary frame. */
   unsupportedData: 1003,
-  /** The client sent more frames than it may, or what is no frame of `notification.v1`. */
+  /** The client sent too many frames, or an invalid frame of `notification.v1`. */
   policyViolation: 1008,
-  /** The client sent a larger frame than it may. */
+  /** The client sent a frame that is too large. */
   messageTooBig: 1009,
-  /** The client reads slower than it is sent to: connect again. */
+  /** The client reads too slowly: connect again. */
   slowConsumer: 4000,
   /** The client did not answer a ping: connect again. */
   noPong: 4001,
-  /** The client did not acknowledge what it was sent: connect again. */
+  /** The client did not acknowledge a notification in time: connect again. */
   ackTimeout: 4002,
-  /** The credentials have expired: get new ones first. */
+  /** The credentials have expired: get new ones before you connect again. */
   expired: 4500,
-  /** `notifier.disconnect()`: signed out, banned. */
+  /** The application called `notifier.disconnect()`: the user has signed out, or is banned. */
   disconnected: 4502
 } as const
 
-/** The codes with which `ws` closes a socket whose client breaks the protocol, but for 1002. */
+/** The codes with which `ws` closes a socket whose client violates the protocol. All other errors have 1002. */
 const protocolErrors: Readonly<Record<string, number>> = {
   WS_ERR_INVALID_UTF8: 1007,
   WS_ERR_TOO_MANY_BUFFERED_PARTS: 1008,
@@ -34,13 +33,13 @@ const protocolErrors: Readonly<Record<string, number>> = {
   WS_ERR_UNSUPPORTED_MESSAGE_LENGTH: 1009
 }
 
-/** With which code `ws` closes a socket after an error; undefined where it is ended without one. */
+/** The code with which `ws` closes a socket after an error; undefined if the socket ends without one. */
 export function closeCodeOf (error: Error): number | undefined {
   const { code } = error as { code?: string }
   return code?.startsWith('WS_ERR_') === true ? protocolErrors[code] ?? 1002 : undefined
 }
 
-/** What a close frame's reason may weigh: a control frame holds 125 bytes, two are the code (RFC 6455 §5.5). */
+/** Maximum bytes of a close frame's reason: a control frame holds 125 bytes, and the code takes two (RFC 6455 §5.5). */
 export const MAX_REASON_BYTES = 123
 
 /**

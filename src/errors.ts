@@ -1,17 +1,23 @@
 import createError from '@fastify/error'
 
 /**
- * Every error that the plugin throws or answers with, by its code.
- * `statusCode` is what a route answers when the error reaches Fastify.
+ * Every error that the plugin throws or answers with, by its code. `statusCode` is the status of the answer when the
+ * error reaches Fastify.
  */
 export const errors = {
   /** An option is wrong: names the option, what is allowed and what was given. Thrown by `register`. */
   InvalidOption: createError('FST_NOTIFICATION_INVALID_OPTION', "option '%s' must be %s; got %s", 500, TypeError),
 
-  /** There is a decorator `notifier` in the scope already: the plugin was registered in it, or in one around it. Thrown by `register`. */
+  /**
+   * The scope has a decorator `notifier` already: the plugin was registered in it, or in a scope around it. Thrown by
+   * `register`.
+   */
   RegisteredTwice: createError('FST_NOTIFICATION_REGISTERED_TWICE', "fastify.notifier is there already: register fastify-notification once in a scope. For another queue, register it in a scope beside that one, with another 'path'; or give 'queue' an array", 500),
 
-  /** `@fastify/websocket` is registered after the plugin, which has registered it. Thrown by the `register` of `@fastify/websocket`. */
+  /**
+   * `@fastify/websocket` is registered after the plugin, which has registered it already. Thrown by the `register` of
+   * `@fastify/websocket`.
+   */
   WebSocketRegisteredTwice: createError('FST_NOTIFICATION_WEBSOCKET_REGISTERED_TWICE', 'fastify-notification has registered @fastify/websocket already: register @fastify/websocket before fastify-notification, or leave it to the plugin', 500),
 
   /** The application is created with `http2: true` and without `allowHTTP1`. Thrown by `register`. */
@@ -35,49 +41,54 @@ export const errors = {
   /** A plain HTTP request came to the WebSocket route (RFC 9110 §15.5.22). */
   UpgradeRequired: createError('FST_NOTIFICATION_UPGRADE_REQUIRED', 'this route speaks WebSocket: send an upgrade request', 426),
 
-  /** The page that opens the WebSocket is of an origin that is not allowed. */
+  /** The page that opens the WebSocket has an origin that is not allowed. */
   ForbiddenOrigin: createError('FST_NOTIFICATION_FORBIDDEN_ORIGIN', 'pages of this origin may not connect', 403),
 
-  /** `authenticate` threw, or returned nobody, or credentials that have expired. */
+  /** `authenticate` threw, returned no user, or returned credentials that have expired. */
   Unauthenticated: createError('FST_NOTIFICATION_UNAUTHENTICATED', 'not authenticated', 401),
 
-  /** `authenticate` threw an error with a `statusCode` of 500 or more, which the answer has. */
+  /** `authenticate` threw an error with a `statusCode` of 500 or more. The answer has that status. */
   AuthenticateFailed: createError('FST_NOTIFICATION_AUTHENTICATE_FAILED', 'could not authenticate', 503),
 
-  /** The `userId` of the query is not the verified user. */
+  /** The `userId` of the query is not the authenticated user. */
   ForbiddenUser: createError('FST_NOTIFICATION_FORBIDDEN_USER', 'userId is not the authenticated user', 403),
 
   /** `authenticate` returned neither a user id nor `{ userId, expiresAt }`, or an `expiresAt` in seconds. */
   InvalidIdentity: createError('FST_NOTIFICATION_INVALID_IDENTITY', 'authenticate returned an invalid %s', 500, TypeError),
 
-  /** There are `limits.connections` connections. The answer has a `Retry-After`. */
+  /** `limits.connections` is reached. The answer has a `Retry-After`. */
   TooManyConnections: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS', 'too many connections', 503),
 
-  /** The user has `limits.connectionsPerUser` connections. The answer has a `Retry-After`. */
+  /** The user has reached `limits.connectionsPerUser`. The answer has a `Retry-After`. */
   TooManyConnectionsOfUser: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS_OF_USER', 'too many connections of this user', 429),
 
-  /** `limits.pendingUpgrades` calls of `authenticate` or `allowedOrigins` are running. The answer has a `Retry-After`. */
+  /**
+   * `limits.pendingUpgrades` calls of `authenticate` or `allowedOrigins` are running. The answer has a `Retry-After`.
+   */
   TooManyUpgrades: createError('FST_NOTIFICATION_TOO_MANY_UPGRADES', 'too many connections are being opened', 503),
 
   /** `authenticate` or `allowedOrigins` took longer than `limits.upgradeTimeout`. The answer has a `Retry-After`. */
   UpgradeTimeout: createError('FST_NOTIFICATION_UPGRADE_TIMEOUT', 'opening the connection took too long', 503),
 
-  /** The reason of an `AbortSignal` of `authenticate` or `allowedOrigins`: the client has gone. Nobody gets it as an answer. */
+  /**
+   * The client has disconnected. The `AbortSignal` of `authenticate` or `allowedOrigins` has this as its reason; it is
+   * never an answer.
+   */
   ClientGone: createError('FST_NOTIFICATION_CLIENT_GONE', 'the client has gone before the connection was open', 499),
 
   /** The application is closing while `authenticate` or `allowedOrigins` decides. The answer has a `Retry-After`. */
   Closing: createError('FST_NOTIFICATION_CLOSING', 'the server is closing', 503),
 
-  /** A client offers subprotocols, and none that is spoken here (RFC 6455 §4.2.2). */
+  /** A client offers subprotocols, but none that this route supports (RFC 6455 §4.2.2). */
   UnknownSubprotocol: createError('FST_NOTIFICATION_UNKNOWN_SUBPROTOCOL', "the subprotocol must be '%s', or left out", 400),
 
-  /** A client of `notification.v1` sent something else than an ack. In the error frame before a close with 1008. */
+  /** A client of `notification.v1` sent something other than an ack. In an error frame before a close with 1008. */
   InvalidFrame: createError('FST_NOTIFICATION_INVALID_FRAME', 'a frame must be {"type":"ack","ids":["…"]}', 400),
 
-  /** A client sent more frames than `limits.framesPerSecond`. In the error frame before a close with 1008. */
+  /** A client sent more frames than `limits.framesPerSecond`. In an error frame before a close with 1008. */
   TooManyFrames: createError('FST_NOTIFICATION_TOO_MANY_FRAMES', 'at most %s frames a second', 429),
 
-  /** The broker could not be reached at start, in a few tries. */
+  /** The broker could not be reached at start, after a few attempts. */
   BrokerUnreachable: createError('FST_NOTIFICATION_BROKER_UNREACHABLE', 'could not connect to %s: %s', 503),
 
   /** The broker refused the credentials, the virtual host or the permissions at start. */
@@ -86,27 +97,30 @@ export const errors = {
   /** A queue is a stream, or exclusive to another connection. */
   UnusableQueue: createError('FST_NOTIFICATION_UNUSABLE_QUEUE', "the queue '%s' cannot be used: %s", 500),
 
-  /** A publish was refused by the broker, returned as unroutable, or there was no connection to send it on; or the application closed before another instance told the outcome. */
+  /**
+   * The broker refused a publish or returned it as unroutable, or there was no connection to send it on, or the
+   * application closed before a peer told the outcome.
+   */
   PublishFailed: createError('FST_NOTIFICATION_PUBLISH_FAILED', "could not publish to '%s': %s", 503),
 
   /** A publish was not confirmed within `publishTimeout`. */
   PublishTimeout: createError('FST_NOTIFICATION_PUBLISH_TIMEOUT', "the broker did not confirm a publish to '%s' within %s ms", 503),
 
-  /** The hold could not be reached, did not answer within two seconds, or refused. */
+  /** The hold could not be reached, did not answer within two seconds, or refused the call. */
   HoldFailed: createError('FST_NOTIFICATION_HOLD_FAILED', 'the hold could not be reached: %s', 503),
 
-  /** The hold is in Redis, by a URL, and `ioredis` is not installed. */
+  /** The option for the hold in Redis is a URL, and `ioredis` is not installed. */
   HoldNoClient: createError('FST_NOTIFICATION_HOLD_NO_CLIENT', 'a hold in Redis needs ioredis: npm install ioredis', 500),
 
-  /** There is an option `metrics`, and `prom-client` is not installed. */
+  /** The option `metrics` is given, and `prom-client` is not installed. */
   MetricsNoClient: createError('FST_NOTIFICATION_METRICS_NO_CLIENT', 'metrics need prom-client: npm install prom-client', 500),
 
-  /** The registry has metrics of these names already: those of another instance of the plugin, which needs one of its own. */
+  /** The registry has these metrics already, from another instance of the plugin. Each needs a registry of its own. */
   MetricsTaken: createError('FST_NOTIFICATION_METRICS_TAKEN', "the registry already has a metric '%s': each instance needs a registry of its own", 500),
 
   /** `tracing` is true, and `@opentelemetry/api` is not installed. */
   TracingNoApi: createError('FST_NOTIFICATION_TRACING_NO_API', 'tracing needs @opentelemetry/api: npm install @opentelemetry/api', 500),
 
-  /** `trace()` was called, and there is no `journal` option. */
+  /** `trace()` was called without the option `journal`. */
   NoJournal: createError('FST_NOTIFICATION_NO_JOURNAL', 'trace() needs the journal option: how many entries to keep', 500)
 }

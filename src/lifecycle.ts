@@ -32,7 +32,7 @@ interface LifecycleParts {
 
 /** Starts everything when the application is ready, and closes everything when the application closes. */
 export class Lifecycle {
-  /** Since when the application is closing, and since when it is closed. */
+  /** When the application began to close, and when it had closed. */
   readonly closing: { since?: Date, done?: Date } = {}
   readonly #parts: LifecycleParts
   #sweepTimer: NodeJS.Timeout | undefined
@@ -77,7 +77,7 @@ export class Lifecycle {
 
   async #startBroker (broker: Broker): Promise<void> {
     const { app, log } = this.#parts
-    // Fastify has a time limit for a hook, and its timeout error does not mention the broker. So our limit comes first.
+    // Fastify limits the time of a hook, and its timeout error does not mention the broker. Our limit is shorter.
     const { pluginTimeout = 0 } = app.initialConfig
     const timeout = pluginTimeout > 0 ? pluginTimeout * 0.9 : 60_000
     try {
@@ -94,12 +94,12 @@ export class Lifecycle {
     const deadline = performance.now() + options.drainTimeout
     const timeLeft = () => Math.max(0, deadline - performance.now())
     const teardown = new Teardown(log)
-    // First: upgrades that wait for a decision are answered while their sockets are still open.
+    // First, so that upgrades that wait for a decision are answered while their sockets are open.
     await teardown.try(() => decisions.close())
     dispatcher.drain()
-    // Half of the time: messages that can't be settled must leave some for closing the connections.
+    // Half of the time: even if messages can't be settled, time must remain for closing the connections.
     await teardown.try(() => broker?.drain(timeLeft() / 2))
-    // What a hold in memory keeps is published after this, which takes time too.
+    // A hold in memory is published back to the queue after this, which takes time too.
     await teardown.try(() => sockets.closeAll((store?.size ?? 0) > 0 ? timeLeft() / 2 : timeLeft()))
     await teardown.try(() => upgrades.close())
     if (store !== undefined) await teardown.try(() => this.#closeHold(store, timeLeft))
@@ -109,7 +109,7 @@ export class Lifecycle {
     teardown.end()
   }
 
-  /** Closes the hold. What is held in memory is published back to the queue, for the next process. */
+  /** Closes the hold. First publishes notifications that are held in memory back to the queue, for the next process. */
   async #closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
     const { dispatcher, broker, log } = this.#parts
     const teardown = new Teardown(log)

@@ -1,7 +1,7 @@
-/** What a frame may weigh, the server's default for `limits.frameBytes`. */
+/** Maximum bytes of a frame: the server's default for `limits.frameBytes`. */
 const MAX_FRAME_BYTES = 4_096
 
-/** Milliseconds between two frames: 33 a second, where the server closes a connection that sends more than 50. */
+/** Milliseconds between two frames: 33 a second. The server closes a connection that sends more than 50 a second. */
 const INTERVAL = 30
 
 const head = '{"type":"ack","ids":['
@@ -9,8 +9,8 @@ const tail = ']}'
 const encoder = new TextEncoder()
 
 /**
- * Gathers the ids to acknowledge on one connection, and sends as many in a frame as it holds.
- * @param send is given the text of each frame
+ * Batches the ids to acknowledge on one connection. Each frame holds as many ids as fit.
+ * @param send called with the text of each frame
  */
 export function createAcks (send: (text: string) => void) {
   let ids: string[] = []
@@ -25,7 +25,7 @@ export function createAcks (send: (text: string) => void) {
       if (bytes > MAX_FRAME_BYTES) break
       count++
     }
-    // An id is much smaller than a frame, so there is always one.
+    // An id is much smaller than a frame, so at least one always fits.
     send(head + ids.splice(0, count || 1).join() + tail)
   }
 
@@ -42,7 +42,7 @@ export function createAcks (send: (text: string) => void) {
       timer ??= setTimeout(sendNext, INTERVAL)
     },
 
-    /** Sends everything, now. */
+    /** Sends all ids at once. */
     flush (): void {
       clearTimeout(timer)
       timer = undefined

@@ -1,6 +1,6 @@
 import type { ReceivedNotification } from './events.js'
 
-/** Why a notification of the backlog was not taken over: nobody's failure. */
+/** The reason when a notification was not handled because its loop was left or the client ended. It is not an error. */
 export const LEFT = Symbol('left')
 
 interface Entry<Content> {
@@ -9,10 +9,10 @@ interface Entry<Content> {
   left (reason: unknown): void
 }
 
-/** A loop that waits for the next one; undefined ends it. */
+/** Hands the next entry to a loop that waits; undefined ends the loop. */
 type Reader<Content> = (entry: Entry<Content> | undefined) => void
 
-/** The notifications that wait for a `for await` loop. Several loops share it: each notification goes to one. */
+/** The notifications that wait for a `for await` loop. Several loops share them: each notification goes to one loop. */
 export class Backlog<Content> {
   #entries: Array<Entry<Content>> = []
   readonly #readers = new Set<Reader<Content>>()
@@ -26,7 +26,7 @@ export class Backlog<Content> {
 
   /**
    * Resolves when a loop has taken a notification and asked for the next.
-   * @throws LEFT where the loop was left instead, or the client ended
+   * @throws LEFT if the loop was left instead, or the client ended
    */
   async add (notification: ReceivedNotification<Content>): Promise<void> {
     await new Promise<void>((resolve, reject) => {
@@ -38,13 +38,16 @@ export class Backlog<Content> {
     })
   }
 
-  /** Takes out one that is no longer wanted. */
+  /** Removes a notification that is no longer wanted. */
   remove (id: string): void {
     const index = this.#entries.findIndex(({ notification }) => notification.id === id)
     if (index !== -1) this.#entries.splice(index, 1)[0]!.left(LEFT)
   }
 
-  /** A loop. Left while it waits, it ends at once: a generator by itself would wait for one more, and hand that over. */
+  /**
+   * Starts a loop. If the loop is left while it waits, it ends at once. A plain generator would first wait for one more
+   * notification, and hand it over.
+   */
   read (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
     let waiting: Reader<Content> | undefined
     const loop = this.#loop(reader => { waiting = reader })
@@ -72,7 +75,7 @@ export class Backlog<Content> {
     this.#loops++
     try {
       for (let entry = await this.#next(waits); entry !== undefined; entry = await this.#next(waits)) {
-        let reason: unknown = LEFT // by `break`, `return` or `throw`: then what follows the `yield` is not reached
+        let reason: unknown = LEFT // stays if the loop is left by `break`, `return` or `throw`: then the line after `yield` does not run
         try {
           yield entry.notification
           reason = undefined

@@ -9,15 +9,16 @@ import { checkNumbers, type NotificationClientOptions, type Source } from './opt
 import { defaultWebSocket, isOffline, webSocketUrl, whenWorthTrying, type WebSocketConstructor } from './platform.js'
 import { isFinal, retryDelay } from './retry.js'
 
-/** `waiting` is between two attempts to connect, `closed` when there will be no more. */
+/** `waiting`: between two attempts to connect. `closed`: there will be no further attempt. */
 export type NotificationClientState = 'connecting' | 'open' | 'waiting' | 'closed'
 
 /**
  * Receives the notifications of a user, acknowledges them, and connects again when the connection is lost.
  *
- * A notification is acknowledged when everybody who takes it is done: `onNotification` has resolved, every listener has
- * returned and what it gave to `waitUntil()` has resolved, a `for await` loop has asked for the next. If one of them
- * fails, it is not, and the server sends it again. Without any of them it waits for a loop.
+ * The client acknowledges a notification when all its handlers are done: `onNotification` has resolved, every listener
+ * has returned, the promises given to `waitUntil()` have resolved, and a `for await` loop has asked for the next
+ * notification. If one of them fails, the client does not acknowledge, and the server sends the notification again. A
+ * notification without any handler waits for a loop.
  */
 export class NotificationClient<Content = unknown>
   extends TypedEventTarget<NotificationClientEvents<Content>>
@@ -35,10 +36,10 @@ export class NotificationClient<Content = unknown>
   #closing: Promise<void> | undefined
 
   /**
-   * Connects at once; listeners that are added in the same turn miss nothing.
-   * @param url ws(s) or http(s), in a page relative too; or a function that is asked for it before each attempt
-   * @throws {TypeError} where the URL is invalid, or there is no WebSocket
-   * @throws {RangeError} where a number of the options is too low, or none
+   * Connects at once. Listeners that are added in the same turn of the event loop miss no event.
+   * @param url ws(s) or http(s), in a page also relative; or a function that returns the URL before each attempt
+   * @throws {TypeError} if the URL is invalid, or there is no WebSocket
+   * @throws {RangeError} if a number of the options is too low, or is not a number
    */
   constructor (url: Source<string | URL>, options: NotificationClientOptions<Content> = {}) {
     super()
@@ -56,7 +57,7 @@ export class NotificationClient<Content = unknown>
 
   get state (): NotificationClientState { return this.#state }
 
-  /** Connects again after the client has ended, or without waiting any longer. */
+  /** Connects again after the client has ended. If the client waits for the next attempt, connects now. */
   connect (): void {
     const { signal } = this.#options
     if (this.#state === 'closed') {
@@ -70,8 +71,8 @@ export class NotificationClient<Content = unknown>
   }
 
   /**
-   * Ends the client: sends the acks that wait, and closes the connection. What is still being handled is not waited
-   * for, and not acknowledged.
+   * Ends the client: sends the acks that wait, and closes the connection. It does not wait for notifications that are
+   * still being handled, and does not acknowledge them.
    * @param code 1000, or 3000 to 4999
    * @param reason at most 123 bytes
    * @returns when the connection is closed
@@ -87,7 +88,7 @@ export class NotificationClient<Content = unknown>
     await this.#closing
   }
 
-  /** The notifications, one after the other, until the client ends. */
+  /** Yields the notifications, one after the other, until the client ends. */
   [Symbol.asyncIterator] (): AsyncGenerator<ReceivedNotification<Content>, void, undefined> {
     return this.#backlog.read()
   }
@@ -143,7 +144,7 @@ export class NotificationClient<Content = unknown>
     if (this.#state === 'closed') this.dispatchEvent(new EndedEvent(code, reason))
   }
 
-  /** Hands a notification to everybody who takes it; resolves to whether all of them are done with it. */
+  /** Hands a notification to all handlers. Resolves to whether all of them have handled it. */
   async #take (notification: ReceivedNotification<Content>): Promise<boolean> {
     const { onNotification } = this.#options
     const takers: Array<Promise<unknown>> = []
@@ -152,7 +153,8 @@ export class NotificationClient<Content = unknown>
     const isTaken = onNotification !== undefined || this.hasListened('notification')
     if (!isTaken || this.#backlog.isRead) takers.push(this.#backlog.add(notification))
 
-    // Not `Promise.all`: the others may still be at it when one has failed, and it must not be handled twice at a time.
+    // Not `Promise.all`: when one handler has failed, others may still run. The notification must not be handled again
+    // meanwhile.
     const results = await Promise.allSettled(takers)
     const failures = results.flatMap(result => result.status === 'rejected' ? [result.reason] : [])
     for (const cause of failures) {

@@ -6,7 +6,7 @@ import { webSocketUrl, type WebSocketConstructor, type WebSocketLike } from './p
 /** Milliseconds that the server may take to answer a close frame. */
 const CLOSE_TIMEOUT = 3_000
 
-/** What setTimeout takes, 24 days; of a longer time it makes a millisecond. */
+/** The maximum delay of setTimeout, 24 days. It turns a longer delay into one millisecond. */
 const LONGEST = 2 ** 31 - 1
 
 export interface ConnectionSettings {
@@ -14,18 +14,18 @@ export interface ConnectionSettings {
   readonly protocols: Source<string[]>
   readonly connectTimeout: number
   readonly WebSocket: WebSocketConstructor
-  /** The welcome has come. */
+  /** The welcome frame has arrived. */
   onOpen (connectionId: string): void
   onNotification (frame: ServerFrame & { type: 'notification' }): void
   onDismiss (id: string): void
   onProblem (code: string, message: string, cause?: unknown): void
-  /** It is over, as the last call; not where we closed it. */
+  /** The connection has ended. Always the last call; not called after `close()`. */
   onEnd (code: number, reason: string): void
 }
 
-/** One attempt to connect, and the connection that comes of it. */
+/** One attempt to connect, and the connection that results from it. */
 export class Connection {
-  /** When the welcome came, on the clock of `performance.now()`. */
+  /** When the welcome frame arrived, by `performance.now()`. */
   welcomedAt: number | undefined
   readonly #settings: ConnectionSettings
   readonly #acks = createAcks(text => this.#socket?.send(text))
@@ -40,27 +40,27 @@ export class Connection {
     this.#open()
   }
 
-  /** Acknowledges a notification; after the end of the connection that is nothing. */
+  /** Acknowledges a notification. Does nothing after the connection has ended. */
   ack (id: string): void {
     this.#acks.add(id)
   }
 
   /**
    * Sends the acks that wait, and closes the socket.
-   * @returns when it is closed, or the server has not answered for a while
+   * @returns when the socket is closed, or the server has not answered in time
    */
   async close (code: number, reason: string): Promise<void> {
     const socket = this.#detach()
     if (socket === undefined) return
-    this.#acks.flush() // at once, for a page that is being left
+    this.#acks.flush() // at once, as the page may be unloading
     await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, CLOSE_TIMEOUT)
-      // Not every WebSocket reports the end of one that was never open by `close`.
+      // Not every implementation emits `close` for a socket that was never open.
       socket.onclose = socket.onerror = () => {
         clearTimeout(timer)
         resolve()
       }
-      // What is done by now is acknowledged too, though its promises have not all come through.
+      // One turn later, so that notifications whose promises are about to resolve are acknowledged too.
       setTimeout(() => {
         this.#acks.flush()
         socket.close(code, reason)
@@ -74,7 +74,7 @@ export class Connection {
   async #open (): Promise<void> {
     const { url, protocols, WebSocket, onProblem } = this.#settings
     try {
-      await undefined // the functions may use the client, which is still being constructed
+      await undefined // the functions may use the client, whose constructor is still running
       if (this.#over) return
       const [address, extra] = await Promise.all([ask(url), ask(protocols)])
       if (this.#over) return
@@ -96,7 +96,7 @@ export class Connection {
     socket.onmessage = ({ data }: { data: unknown }) => this.#receive(data)
     socket.onerror = ({ message = '' }: { message?: string }) => {
       failure = message
-      // Node's WebSocket reports a failed upgrade by `error` alone; the others by `close` too, with the same code.
+      // Node's WebSocket emits only `error` for a failed upgrade. The others also emit `close`, with the same code.
       if (!isOpen) this.#end(1006, failure)
     }
     socket.onclose = ({ code, reason }: { code: number, reason: string }) => this.#end(code, reason || failure)
@@ -116,7 +116,7 @@ export class Connection {
       this.welcomedAt = performance.now()
       return onOpen(frame.connectionId)
     }
-    // A server that knows no subprotocols may select the first that it is offered.
+    // A server that does not know subprotocols may select the first one that the client offers.
     if (this.welcomedAt === undefined) return this.#refuse()
     if (frame?.type === 'notification') onNotification(frame)
     if (frame?.type === 'dismiss') onDismiss(frame.id)
@@ -135,14 +135,14 @@ export class Connection {
     this.#settings.onEnd(code, reason)
   }
 
-  /** From here on nothing is reported of the socket. */
+  /** Stops reporting events of the socket. */
   #detach (): WebSocketLike | undefined {
     this.#over = true
     clearTimeout(this.#timer)
     const socket = this.#socket
     if (socket === undefined) return undefined
     socket.onopen = socket.onmessage = socket.onclose = null
-    socket.onerror = () => {} // that of `ws` throws where nobody listens
+    socket.onerror = () => {} // `ws` throws if there is no listener
     return socket
   }
 }

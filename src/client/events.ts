@@ -2,7 +2,7 @@
 export interface ReceivedNotification<Content = unknown> {
   readonly id: string
   readonly content: Content
-  /** Whether the server has sent it before, maybe to another device of the user. */
+  /** Whether the server may have sent the notification before, perhaps to another device of the user. */
   readonly redelivered: boolean
 }
 
@@ -11,14 +11,14 @@ export class OpenEvent extends Event {
   constructor (readonly connectionId: string) { super('open') }
 }
 
-/** `notification`: one has arrived that this client has not handled before. */
+/** `notification`: a notification has arrived that this client has not handled before. */
 export class NotificationEvent<Content = unknown> extends Event implements ReceivedNotification<Content> {
   readonly id: string
   readonly content: Content
   readonly redelivered: boolean
   readonly #promises: Array<Promise<unknown>>
 
-  /** @param promises to which those are added that are given to `waitUntil()` */
+  /** @param promises `waitUntil()` adds its promises to this array */
   constructor ({ id, content, redelivered }: ReceivedNotification<Content>, promises: Array<Promise<unknown>>) {
     super('notification')
     this.id = id
@@ -28,8 +28,8 @@ export class NotificationEvent<Content = unknown> extends Event implements Recei
   }
 
   /**
-   * Puts the acknowledgement off until a promise resolves. If it rejects, there is none, and the server sends the
-   * notification again. To be called before the listener returns.
+   * Delays the acknowledgement until a promise resolves. If the promise rejects, the client does not acknowledge, and
+   * the server sends the notification again. Must be called before the listener returns.
    */
   waitUntil (promise: PromiseLike<unknown>): void {
     if (this.eventPhase === 0) throw new Error('waitUntil() must be called while the event is dispatched')
@@ -45,9 +45,9 @@ export class DismissEvent extends Event {
 /** `close`: a connection has ended, or an attempt to connect has failed. */
 export class ConnectionCloseEvent extends Event {
   /**
-   * @param code of RFC 6455 §7.4; 1006 for what had no orderly end
+   * @param code a close code (RFC 6455 §7.4); 1006 if there was no close frame
    * @param willReconnect whether the client connects again by itself
-   * @param delay after which it does, in milliseconds; `undefined` where it doesn't, or waits for the network
+   * @param delay milliseconds until the client connects again; `undefined` if it doesn't, or waits for the network
    */
   constructor (
     readonly code: number,
@@ -58,8 +58,8 @@ export class ConnectionCloseEvent extends Event {
 }
 
 /**
- * `error`: something went wrong. Where nobody listens, it goes to the console.
- * Its code is the server's own, or one of `handler-failed`, `invalid-frame`, `url-failed`, `wrong-protocol`.
+ * `error`: something went wrong. If there is no listener, the error goes to the console.
+ * The code is from the server, or one of `handler-failed`, `invalid-frame`, `url-failed`, `wrong-protocol`.
  */
 export class ClientErrorEvent extends Event {
   /** @param cause what was thrown, if anything */
@@ -91,7 +91,7 @@ export interface ListenerOptions {
 
 type PlainListener = Parameters<EventTarget['addEventListener']>[1]
 
-/** An EventTarget that knows the types of its events, and to which of them somebody has listened. */
+/** An EventTarget with typed events. It remembers which event types have had a listener. */
 export class TypedEventTarget<Events extends { [Type in keyof Events]: Event }> extends EventTarget {
   readonly #listened = new Set<string>()
 
@@ -108,7 +108,7 @@ export class TypedEventTarget<Events extends { [Type in keyof Events]: Event }> 
     super.removeEventListener(type, listener as PlainListener, options)
   }
 
-  /** Whether a listener has ever been added. */
+  /** Whether a listener for this type has ever been added. */
   protected hasListened (type: keyof Events & string): boolean {
     return this.#listened.has(type)
   }

@@ -6,13 +6,13 @@ export type ServerFrame =
   { readonly type: 'dismiss', readonly id: string } |
   { readonly type: 'error', readonly code: string, readonly message: string }
 
-/** The member that a frame must have, a string. */
+/** For each type of frame, the member that must be a string. */
 const required: Record<string, string> = { welcome: 'connectionId', notification: 'id', dismiss: 'id', error: 'code' }
 
 /**
- * What the server sent.
- * @returns undefined for a type that is not known: of a newer server
- * @throws {TypeError | SyntaxError} where it is no frame of the protocol
+ * Parses a frame from the server.
+ * @returns undefined for an unknown type, which a newer server may send
+ * @throws {TypeError | SyntaxError} if it is not a frame of the protocol
  */
 export function parseFrame (data: unknown): ServerFrame | undefined {
   if (typeof data !== 'string') throw new TypeError('not a text frame')

@@ -2,8 +2,8 @@ import type { Connection } from './connection.js'
 import type { ReceivedNotification } from './events.js'
 
 /**
- * Sees to it that a notification is handled once, however often it is delivered, and acknowledged on the connection
- * that delivered it last: to the others it means nothing any more.
+ * Ensures that each notification is handled once, however often it arrives. It is acknowledged on the connection that
+ * delivered it last, because older connections have ended.
  */
 export class Inbox<Content> {
   readonly #handled = new Set<string>()
@@ -11,7 +11,7 @@ export class Inbox<Content> {
 
   /**
    * @param limit how many ids of handled notifications to remember
-   * @param handle resolves to whether the notification was taken over
+   * @param handle resolves to whether the notification was handled
    */
   constructor (
     private readonly limit: number,

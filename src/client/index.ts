@@ -1,9 +1,9 @@
 /**
- * The client of the subprotocol `notification.v1`, for browsers and for Node: no dependency, no build step.
+ * The client of the subprotocol `notification.v1`, for browsers and Node. It has no dependencies and no build step.
  *
- * A well-kept library that reconnects WebSockets would do the smaller half only. Whether to connect again is in this
- * protocol's close codes, a connection is up when the `welcome` has come, and acks belong to the connection that
- * delivered: the rules are ours, and what is left is one timer.
+ * A library that reconnects WebSockets would do only the smaller part. In this protocol, the close codes tell whether
+ * to connect again, a connection is open when the `welcome` frame has arrived, and acks belong to the connection that
+ * delivered the notification. Apart from these rules, only one timer remains.
  */
 export { NotificationClient, type NotificationClientState } from './client.js'
 export type { NotificationClientOptions } from './options.js'

@@ -1,4 +1,4 @@
-/** After these the next attempt would end as this one did: see the table of close codes. */
+/** Codes after which the next attempt would end the same way: see the table of close codes. */
 const final = new Set([1002, 1003, 1007, 1008, 1009])
 
 /** Whether a close code means "don't connect again". */
@@ -7,9 +7,9 @@ export function isFinal (code: number): boolean {
 }
 
 /**
- * How long to wait before the next attempt, in milliseconds: anything up to a limit that doubles. The clients of a
- * server that restarts then come back spread over the whole time, not in waves.
- * @param attempts that have failed
+ * How long to wait before the next attempt, in milliseconds: a random time up to a limit that doubles. When a server
+ * restarts, its clients then come back spread over the whole time, not in waves.
+ * @param attempts how many attempts have failed
  */
 export function retryDelay (attempts: number, initialDelay: number, maxDelay: number): number {
   return Math.random() * Math.min(maxDelay, initialDelay * 2 ** attempts)

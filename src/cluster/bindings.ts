@@ -1,46 +1,46 @@
-/** Binds a user to the inbox, or unbinds. */
+/** Binds a user to the inbox, or unbinds the user. */
 export interface Binder {
   bind (userId: string): Promise<unknown>
   unbind (userId: string): Promise<unknown>
 }
 
-/** How often it is looked whether a binding that nobody needs has to go, in milliseconds. */
+/** How often to check for bindings that have expired, in milliseconds. */
 const TICK = 1_000
 
 interface User {
   readonly id: string
-  /** Whether there is a connection, or one that waits for the binding. */
+  /** Whether the user has a connection, or one that waits for the binding. */
   isWanted: boolean
   isBound: boolean
-  /** When a binding without a connection ends, by `performance.now()`. */
+  /** When to remove the binding of a user without a connection, by `performance.now()`. */
   keepUntil: number
-  /** Whether a change is queued or under way. */
+  /** Whether a change is queued or in progress. */
   isQueued: boolean
-  /** Told when it is as it is wanted. */
+  /** Called when the binding is in the wanted state. */
   waiting: Array<() => void>
 }
 
 export type Bindings = ReturnType<typeof createBindings>
 
 /**
- * Which users are bound to the inbox: those who have a connection here, and those who had one until lately, so that a
- * reload costs nothing.
+ * Which users are bound to the inbox: those who have a connection here, and those who had one until recently. A page
+ * that reloads keeps its binding.
  *
- * Changes are queued for a few channels, each of which waits for the broker's answer before its next one; what changes
- * back while it is queued costs nothing.
+ * Changes are queued for a few channels. Each channel waits for the broker's answer before it makes the next change. A
+ * change that is reverted while it is queued causes no request.
  * @param unbindDelay how long a binding is kept without a connection, in milliseconds
- * @param bound is told of each user who is bound, again after the inbox was lost, too
+ * @param bound is called with each user who is bound, and again when the user is bound to a new inbox
  */
 export function createBindings (unbindDelay: number, bound: (userId: string) => void) {
   const users = new Map<string, User>()
-  /** Bound, and not wanted; those that go first come first. */
+  /** Users who are bound and have no connection, in the order in which their bindings expire. */
   const leaving = new Set<User>()
-  /** Those before `head` have been taken out: to shift an array of 200,000 takes a millisecond each time. */
+  /** Entries before `head` have been taken: a `shift()` of an array of 200,000 takes a millisecond. */
   let queue: User[] = []
   let head = 0
   let isWorking = false
   let binders: Binder[] = []
-  /** Those of the binders that have nothing to do. */
+  /** The binders that have nothing to do. */
   let idle: Binder[] = []
   let timer: NodeJS.Timeout | undefined
 
@@ -52,7 +52,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
 
   const isDue = (user: User) => user.isWanted ? !user.isBound : user.isBound && !leaving.has(user)
 
-  /** To be called after each change of a user. */
+  /** Must be called after each change of a user. */
   function check (user: User): void {
     if (user.isQueued) return
     if (isDue(user)) {
@@ -68,7 +68,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
   }
 
   function work (): void {
-    if (isWorking) return // a change that is not due any more comes back at once: a call in a call for each would fill the stack
+    if (isWorking) return // a change that is no longer due calls this again synchronously: many of them would overflow the stack
     isWorking = true
     while (head < queue.length && idle.length > 0) change(idle.pop()!, queue[head++]!)
     if (2 * head > queue.length) {
@@ -83,7 +83,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
     let isDone = true
     if (isDue(user)) {
       await (isWanted ? binder.bind(user.id) : binder.unbind(user.id)).catch(() => { isDone = false })
-      // Without an answer the channel is dead, and its inbox with it: to the next one nobody is bound yet.
+      // Without an answer the channel is dead, and so is its inbox. Nobody is bound to the next inbox yet.
       if (isDone && binders.includes(binder)) {
         user.isBound = isWanted
         if (isWanted) bound(user.id)
@@ -123,7 +123,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
 
     /**
      * A user gets a connection.
-     * @returns undefined where the user is bound; else resolves when that is so
+     * @returns undefined if the user is bound; otherwise resolves when the user is
      */
     add (userId: string): Promise<void> | undefined {
       const user = userOf(userId)
@@ -135,7 +135,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       return bound
     },
 
-    /** A user has no connection left; the binding stays for a while. */
+    /** A user has no connection left. The binding is kept for `unbindDelay`. */
     release (userId: string): void {
       const user = users.get(userId)
       if (user === undefined || !user.isWanted) return
@@ -144,14 +144,14 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       check(user)
     },
 
-    /** Resolves when a user who has a connection that waits for it is bound; undefined where there is none. */
+    /** Resolves when a user whose connection waits for the binding is bound; undefined if no connection waits. */
     pending (userId: string): Promise<void> | undefined {
       const user = users.get(userId)
       if (user === undefined || !user.isWanted || (user.isBound && !user.isQueued)) return undefined
       return new Promise(resolve => user.waiting.push(resolve))
     },
 
-    /** Resolves when a user without a connection is not bound any more. */
+    /** Unbinds a user who has no connection. Resolves when the user is unbound. */
     async drop (userId: string): Promise<void> {
       const user = users.get(userId)
       if (user === undefined || user.isWanted) return
@@ -162,7 +162,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       await unbound
     },
 
-    /** The inbox is gone, and all bindings with it. */
+    /** The inbox was lost, and all its bindings with it. */
     suspend (): void {
       binders = []
       idle = []
@@ -171,7 +171,7 @@ export function createBindings (unbindDelay: number, bound: (userId: string) => 
       for (const user of [...users.values()]) check(user)
     },
 
-    /** There is a new inbox: everybody who has a connection is bound again. */
+    /** There is a new inbox: binds every user who has a connection. */
     resume (fresh: Binder[]): void {
       binders = fresh
       idle = [...fresh]

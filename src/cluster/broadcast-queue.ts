@@ -1,26 +1,26 @@
 import { Backoff, type BackoffOptions } from '../backoff.js'
 
-/** How many broadcasts may wait, and how many bytes of them. A single one may exceed the bytes. */
+/** Maximum number and bytes of the broadcasts that wait. A single broadcast may exceed the byte limit. */
 const MAX_COUNT = 1_000
 const MAX_BYTES = 16_777_216
 
 /**
- * How long a broadcast may wait, in milliseconds. It is for those who are connected when it is made, and a lost
- * connection to the broker is opened again in less.
+ * How long a broadcast may wait, in milliseconds. A broadcast is for the users who are connected when it is made. A
+ * lost connection to the broker is opened again in less time.
  */
 const MAX_AGE = 60_000
 
-/** How many broadcasts are published before the broker has to confirm them, and how many bytes. */
+/** Maximum number and bytes of the broadcasts that are published before the broker must confirm them. */
 const MAX_BATCH_COUNT = 100
 const MAX_BATCH_BYTES = 1_048_576
 
-/** Called with whether the broker has taken the publish. */
+/** Called with whether the broker has accepted the publish. */
 type Answered = (isTaken: boolean) => void
 
 export interface BroadcastQueueParts {
-  /** The waits between tries while the broker takes no publishes. */
+  /** The waits between attempts while the broker accepts no publishes. */
   reconnect: BackoffOptions
-  /** Asks whether the broker takes publishes now. */
+  /** Asks whether the broker accepts publishes now. */
   probe (answered: Answered): void
   publish (body: string, answered: Answered): void
   sent (): void
@@ -32,16 +32,17 @@ export interface BroadcastQueueParts {
 interface Waiting {
   readonly body: string
   readonly bytes: number
-  /** When it is given up, by the clock of the queue. */
+  /** When the broadcast is dropped, by the clock of the queue. */
   readonly until: number
 }
 
 /**
- * Broadcasts for the other instances, in order. While the broker takes no publishes they wait; where they are too many,
- * or have waited too long, the oldest are given up.
+ * Broadcasts for the peers, in order. They wait while the broker accepts no publishes. If too many wait, or they wait
+ * too long, the queue drops the oldest.
  *
- * Before each batch the broker is asked whether it takes publishes, by a publish that reaches nobody. An alarm is noticed
- * at the first publish only, and what was written to the connection by then goes out when the alarm is over, however old.
+ * Before each batch, a publish that reaches nobody checks whether the broker accepts publishes. We notice a broker's
+ * alarm only at the first publish. The broker accepts everything that was written to the connection before that when
+ * the alarm ends, however old it is.
  */
 export class BroadcastQueue {
   readonly #parts: BroadcastQueueParts
@@ -49,7 +50,7 @@ export class BroadcastQueue {
   readonly #backoff: Backoff
   readonly #waiting: Waiting[] = []
   #bytes = 0
-  /** Whether the broker has been asked something, and has not answered yet. */
+  /** Whether the broker has yet to answer a probe or a batch. */
   #isBusy = false
   #retry: NodeJS.Timeout | undefined
   #expiry: NodeJS.Timeout | undefined
@@ -61,7 +62,7 @@ export class BroadcastQueue {
     this.#backoff = new Backoff(parts.reconnect)
   }
 
-  /** Publishes a broadcast as soon as the broker takes it. */
+  /** Publishes a broadcast as soon as the broker accepts it. */
   add (body: string): void {
     if (this.#isClosed) return
     const bytes = Buffer.byteLength(body)
@@ -72,14 +73,14 @@ export class BroadcastQueue {
     if (this.#retry === undefined) this.#publishNext()
   }
 
-  /** The broker takes publishes, perhaps: tries at once. */
+  /** The broker may accept publishes again: tries at once. */
   resume (): void {
     clearTimeout(this.#retry)
     this.#retry = undefined
     this.#publishNext()
   }
 
-  /** Publishes what waits, and forgets it. */
+  /** Publishes the broadcasts that wait, without waiting for the confirms. */
   close (): void {
     this.#isClosed = true
     clearTimeout(this.#retry)
@@ -101,7 +102,7 @@ export class BroadcastQueue {
     }
   }
 
-  /** Gives up what has waited too long, and looks again when the next one will have. */
+  /** Drops the broadcasts that have expired, and sets a timer for the next one. */
   #expire (): void {
     const now = this.#now()
     while (this.#waiting.length > 0 && this.#waiting[0]!.until <= now) {
@@ -155,7 +156,7 @@ export class BroadcastQueue {
     return batch
   }
 
-  /** All of a batch is answered. */
+  /** The broker has answered all publishes of a batch. */
   #end (batch: Waiting[], refused: ReadonlySet<Waiting>): void {
     this.#isBusy = false
     if (this.#isClosed) return

@@ -5,20 +5,21 @@ import { onOwnChannel } from '../rabbitmq/topology.js'
 /** AMQP 0-9-1 §1.2: the reply code for an exchange that doesn't exist. */
 const NOT_FOUND = 404
 
-/** A routing key by which nobody is bound: there are no control characters in a user id, and an inbox has more than this. */
+/** A routing key to which no queue is bound: user ids have no control characters, and the key of an inbox is longer. */
 export const NOBODY = '\n'
 
-/** The name of the exchange between the instances. */
+/** The name of the exchange that connects the instances. */
 export function exchangeOf (options: BrokerOptions): string {
   return options.relay.exchange ?? `${queuesOf(options)[0]}.relay`
 }
 
 /**
- * Makes sure that the exchange between the instances exists, durable, as transient ones are going.
+ * Makes sure that the exchange that connects the instances exists. It is durable, because RabbitMQ deprecates transient
+ * exchanges.
  * @param model an open connection to the broker
- * @param exchange its name
- * @returns whether it had to be created: then nobody is bound to it
- * @throws the broker's error, with its reply code as `code`: one of that name and another type is there
+ * @param exchange the name of the exchange
+ * @returns whether the exchange was created: then nothing is bound to it
+ * @throws the broker's error, with its reply code as `code`, if an exchange of that name and another type exists
  */
 export async function ensureExchange (model: ChannelModel, exchange: string): Promise<boolean> {
   const exists = await onOwnChannel(model, channel => channel.checkExchange(exchange)).then(() => true, (error: unknown) => {

@@ -7,15 +7,15 @@ import type { Bindings, Binder } from './bindings.js'
 import { ensureExchange } from './exchange.js'
 
 /**
- * So many channels bind users at a time, each of which waits for the broker's answer. Measured on two cores with 1, 2, 4
- * and 8 of them: 2,300, 2,300, 3,300 and 4,100 binds a second on one node; 1,300, 1,200, 1,500 and 1,900 on three.
+ * How many channels bind users at a time. Each channel waits for the broker's answer. Measured on two cores with 1, 2,
+ * 4 and 8 channels: 2,300, 2,300, 3,300 and 4,100 binds a second on one node; 1,300, 1,200, 1,500 and 1,900 on three.
  */
 const BINDERS = 8
 
-/** The routing key by which every instance is reached; no user has it. */
+/** The routing key that reaches every instance. No user has this id. */
 export const EVERYBODY = ''
 
-/** The routing key by which an inbox is reached alone: there are no control characters in a user id. */
+/** The routing key that reaches a single inbox. It can't be a user id, which has no control characters. */
 const keyOf = (inbox: string) => `\n${inbox}`
 
 export type Inbox = ReturnType<typeof createInbox>
@@ -25,19 +25,19 @@ export interface InboxParts {
   exchange: string
   bindings: Bindings
   log: FastifyBaseLogger
-  /** Takes what comes. */
+  /** Handles a message that has arrived in the inbox. */
   handle (message: ConsumeMessage): void
-  /** It is open: there is an address for answers. */
+  /** The inbox is open: peers can reply to its address. */
   opened (): void
-  /** How often is looked whether it is still bound, in milliseconds. */
+  /** How often to check that the inbox is still bound, in milliseconds. */
   interval: number
-  /** Publishes to whoever is bound by a routing key; told whether there is one, undefined where it isn't known. */
+  /** Publishes with a routing key. `done` gets whether a queue is bound to that key; undefined if unknown. */
   probe (routingKey: string, done: (isRouted: boolean | undefined) => void): void
 }
 
 /**
- * The queue of this instance, exclusive and named by the broker, on a connection of its own: receipts don't wait behind
- * the messages that are consumed, and all bindings go with it.
+ * The queue of this instance. It is exclusive, and the broker chooses its name. It has its own connection, so that
+ * receipts don't wait behind consumed messages. When the queue is deleted, all its bindings are deleted too.
  */
 export function createInbox ({ options, exchange, bindings, log, handle, opened, interval, probe }: InboxParts) {
   let name: string | undefined
@@ -51,7 +51,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
     createChannel: model => model.createChannel(),
     async setup (channel, model) {
       await ensureExchange(model, exchange)
-      // Deleted with its consumer too: one that lost its channel alone would take what nobody reads.
+      // `autoDelete`: if only the channel is lost, an exclusive queue would still collect messages that nobody reads.
       const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false, arguments: { 'x-queue-type': 'classic' } })
       await channel.bindQueue(queue, exchange, EVERYBODY)
       await channel.bindQueue(queue, exchange, keyOf(queue))
@@ -71,7 +71,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
     }
   })
 
-  /** Where the broker closes one, as the exchange is gone, say, all is declared again. */
+  /** If the broker closes one channel (the exchange was deleted, say), closes all, so that all is declared again. */
   function endTogether (channels: Channel[]): void {
     let isOver = false
     function end (): void {
@@ -83,7 +83,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
   }
 
   function createBinder (channel: Channel, queue: string): Binder {
-    channel.on('error', () => {}) // the call that caused it rejects with the same
+    channel.on('error', () => {}) // the call that caused the error rejects with it
     return {
       bind: userId => channel.bindQueue(queue, exchange, userId),
       unbind: userId => channel.unbindQueue(queue, exchange, userId)
@@ -93,10 +93,10 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
   function receive (channel: Channel, message: ConsumeMessage | null): void {
     if (message === null) {
       log.warn({ queue: name }, 'relay cancelled by the broker')
-      closeChannel(channel) // another is opened in its place
+      closeChannel(channel) // a new channel replaces it
       return
     }
-    // What amqplib calls must not throw: it would close the channel.
+    // A callback of amqplib must not throw: amqplib would close the channel.
     try {
       handle(message)
     } catch (err) {
@@ -104,7 +104,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
     }
   }
 
-  /** Deleted and created again by somebody else, an exchange has forgotten those who were bound, and they don't learn of it. */
+  /** If somebody deletes the exchange and creates it again, its bindings are lost, and the broker does not tell us. */
   function look (): void {
     const looked = name
     if (looked === undefined) return
@@ -115,7 +115,7 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
     })
   }
 
-  /** Begins anew: the exchange is not the one that was bound to. */
+  /** Opens a new inbox: the exchange was replaced, so the bindings of this inbox are lost. */
   async function reopen (): Promise<void> {
     const { channel } = connection
     if (channel !== undefined && name !== undefined) await closeChannel(channel)
@@ -124,12 +124,12 @@ export function createInbox ({ options, exchange, bindings, log, handle, opened,
   return {
     connection,
 
-    /** Whether there is one. */
+    /** Whether the inbox is open. */
     get isOpen (): boolean {
       return name !== undefined
     },
 
-    /** Its name, or that of the last one: by which the others know who answers. */
+    /** The name of the current or last inbox. It tells the peers which inbox a receipt comes from. */
     get address (): string {
       return address
     },

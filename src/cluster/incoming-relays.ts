@@ -5,37 +5,40 @@ import { fromJson } from '../delivery/notification.js'
 import { withoutText } from '../without-text.js'
 import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
 
-/** Whose relays they are: an instance, and its inbox now. */
+/** The instance that sent a message, and the current name of its inbox. */
 export interface Sender {
   readonly instance: string
   readonly inbox: string
 }
 
-/** What was asked of us by one instance. */
+/** The relays that one other instance has sent. */
 interface Peer {
-  /** Where it takes answers now. */
+  /** The current name of its inbox, for the receipts. */
   inbox: string
-  /** Without an outcome yet. */
+  /** Relays that have no outcome yet. */
   readonly pending: Map<number, Delivery>
-  /** With one, in two generations: a relay that comes again has the same answer, and is not delivered again. */
+  /**
+   * Receipts of relays that have an outcome, in two generations. A relay that arrives again gets the same receipt, and
+   * is not delivered again.
+   */
   done: Map<number, Receipt>
   older: Map<number, Receipt>
 }
 
 export interface IncomingRelaysParts {
   log: FastifyBaseLogger
-  /** How long a receipt may be on its way, in milliseconds. */
+  /** How long a receipt may take, in milliseconds. */
   receiptTimeout: number
-  /** Hands it to the user's connections; `offline` where there is none. */
+  /** Hands a delivery to the user's connections. The outcome is `offline` if there are none. */
   host (delivery: Delivery): Result | Promise<Result>
-  /** Makes sure that the user is not bound here any more, if nobody of them is. */
+  /** Unbinds the user from this inbox, unless the user has a connection here. */
   leave (userId: string): Promise<void>
   /** Sends a receipt to an inbox. */
   reply (inbox: string, receipt: Receipt): void
   settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
 }
 
-/** What other instances ask to be delivered here, each once, however often they ask. */
+/** Delivers what peers relay to this instance. Each relay is delivered once, however often it arrives. */
 export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply, settledElsewhere }: IncomingRelaysParts) {
   const peers = new Map<string, Peer>()
   let timer: NodeJS.Timeout | undefined
@@ -44,7 +47,7 @@ export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply,
     let peer = peers.get(instance)
     if (peer === undefined) peers.set(instance, peer = { inbox, pending: new Map(), done: new Map(), older: new Map() })
     peer.inbox = inbox
-    timer ??= setInterval(forget, 3 * receiptTimeout) // by then it would have been asked again
+    timer ??= setInterval(forget, 3 * receiptTimeout) // by then the peer would have repeated the relay
     return peer
   }
 
@@ -69,7 +72,7 @@ export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply,
   }
 
   return {
-    /** An instance has something for a user who is bound here. */
+    /** A peer relays notifications for a user who is bound here. */
     receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
       const peer = peerOf(sender)
       for (const { relay, id, json, position, expiresAt = Infinity, redelivered = false, trace } of items) {
@@ -77,7 +80,7 @@ export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply,
         const pending = peer.pending.get(relay)
         if (known !== undefined) reply(sender.inbox, known)
         else if (pending !== undefined) {
-          if (redelivered) pending.redelivered = true // meanwhile another instance may have had it
+          if (redelivered) pending.redelivered = true // another instance may have delivered it meanwhile
           reply(sender.inbox, [relay, 'taken', pending.connections])
         } else {
           const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, undefined, position, expiresAt, 'guest')
@@ -87,7 +90,7 @@ export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply,
           try {
             result = host(delivery)
           } catch (err) {
-            log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the others go on; this one is asked for again
+            log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the other items continue; the peer repeats this one
             peer.pending.delete(relay)
             continue
           }
@@ -96,13 +99,13 @@ export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply,
             continue
           }
           reply(sender.inbox, [relay, 'taken', delivery.connections])
-          // It may have been told meanwhile that somebody else has it.
+          // settled() may have removed the relay meanwhile.
           result.then(result => { if (peer.pending.has(relay)) conclude(peer, relay, userId, result) }, () => peer.pending.delete(relay))
         }
       }
     },
 
-    /** Somebody else has it. */
+    /** Another instance has settled a relay. */
     settled ({ instance }: Sender, relay: number, outcome: SettledState): void {
       const peer = peers.get(instance)
       const delivery = peer?.pending.get(relay)

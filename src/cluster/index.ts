@@ -23,36 +23,36 @@ import { Unsent } from './unsent.js'
 import { UrgentPublishes } from './urgent-publishes.js'
 import { createWakes } from './wakes.js'
 
-/** Marks what is for the others alone. */
+/** Marks a relay that this instance ignores when its own inbox receives it: its own connections have it already. */
 const HERE = 'here'
 
 export type Cluster = ReturnType<typeof createCluster>
 
-/** Told whether somebody was bound to what was published; undefined where it isn't known. */
+/** Called with whether a published message was routed to a queue; undefined if unknown. */
 type Published = (isRouted: boolean | undefined) => void
 
 export interface ClusterParts {
   options: BrokerOptions
   registry: Registry
   publisher: Publisher
-  /** Something is given up that the other instances were to be told. */
+  /** A message for the peers was dropped before the broker accepted it. */
   unsent (reason: 'overflow' | 'expired'): void
   log: FastifyBaseLogger
   listener: PeerListener
-  /** The trace of a delivery, for whoever goes on with it. */
+  /** The trace context of a delivery, for the peer that continues it. */
   traceOf (origin: Origin | undefined): Record<string, string> | undefined
-  /** Delivers to everybody who is connected here. */
+  /** Delivers to every user who is connected here. */
   broadcast (payload: Payload): void
-  /** Closes a user's connections here, as another instance was told to. */
+  /** Closes a user's connections here, because `disconnect()` was called on a peer. */
   closeConnections (userId: string, code: number, reason: string): void
-  /** With `metrics`. */
+  /** Present with the option `metrics`. */
   times: RelayTimes | undefined
 }
 
 /**
- * The instances that share the queue, by RabbitMQ alone: each has an inbox, bound to one exchange by the ids of the users
- * who are connected to it. What an instance takes from the queue it relays to whoever else has the user; what the broker
- * returns is for nobody. The outcome comes back by receipts.
+ * Connects the instances that share the queue, through RabbitMQ alone. Each instance has an inbox, which is bound to
+ * one exchange with the ids of the connected users. An instance relays what it takes from the queue to the peers that
+ * have the user. If the broker returns a relay, no peer has the user. Peers tell the outcome with receipts.
  */
 export function createCluster ({ options, registry, publisher, unsent: countUnsent, log, listener, traceOf, broadcast, closeConnections, times }: ClusterParts) {
   const { relay: { unbindDelay, receiptTimeout }, publishTimeout, reconnect } = options
@@ -109,7 +109,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
     handle,
     opened: outbox.resume,
     interval: receiptTimeout,
-    probe: (routingKey, done) => post(exchange, routingKey, 'wake', 'null', done) // passed over where it comes from
+    probe: (routingKey, done) => post(exchange, routingKey, 'wake', 'null', done) // an instance ignores its own wakes
   })
 
   function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published, correlationId?: string): void {
@@ -126,12 +126,12 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
     })
   }
 
-  /** What must be heard of needs no answer, but a broker that takes it. */
+  /** These publishes need no answer of a peer. They only need a broker that accepts them. */
   function toldIfTaken (answered: (isTaken: boolean) => void): Published {
     return isRouted => answered(isRouted !== undefined)
   }
 
-  /** Without an inbox there is no address for answers. */
+  /** Publishes only while the inbox is open: without one, peers have no address for their answers. */
   function ask (userId: string, type: FrameType, body: string, done: Published, correlationId?: string): void {
     if (inbox.isOpen) post(exchange, userId, type, body, done, correlationId)
     else done(undefined)
@@ -139,7 +139,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
 
   function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo, correlationId } }: ConsumeMessage): void {
     const isOwn = appId === instance
-    if (isOwn && correlationId === HERE) return // of all that comes back it is the most, so it is not even read
+    if (isOwn && correlationId === HERE) return // most of what an instance receives from itself is this, so skip the parsing
     const message = decodeFrame(type, content)
     if (message === undefined || typeof appId !== 'string' || typeof replyTo !== 'string') {
       log.warn({ type }, 'relay not understood')
@@ -163,7 +163,7 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
   }
 
   function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
-    // The broker may deliver to a new binding before it has answered that it is there: what is held comes first.
+    // The broker may deliver through a new binding before it confirms the binding. Held notifications come first.
     const bound = bindings.pending(userId)
     if (bound === undefined) incoming.receive(sender, userId, items)
     else bound.then(() => incoming.receive(sender, userId, items))
@@ -178,10 +178,10 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
   return {
     connection: inbox.connection,
 
-    /** What the delivery asks of the other instances. */
+    /** What the delivery needs of the peers. */
     peers: { ...outbox, wake: wakes.add } satisfies Peers,
 
-    /** A user gets a connection; resolves when other instances reach it, undefined where that is so already. */
+    /** A user gets a connection. Resolves when peers can reach the user here; undefined if they can already. */
     opening: bindings.add,
 
     /** A user has no connection left. */
@@ -189,40 +189,40 @@ export function createCluster ({ options, registry, publisher, unsent: countUnse
 
     isElsewhere: presence.isElsewhere,
 
-    /** Closes a user's connections on the other instances. */
+    /** Closes a user's connections on the peers. */
     disconnect (userId: string, disconnect: Disconnect): void {
-      // Nobody is connected by what is no id, and the broker would never take it.
+      // An invalid id can't have a connection, and the broker would never accept it as a routing key.
       if (isId(userId)) disconnects.add(userId, JSON.stringify(disconnect))
     },
 
-    /** Sends a content to everybody on the other instances. */
+    /** Sends a content to every user on the peers. */
     broadcast (broadcast: Broadcast): void {
       broadcasts.add(JSON.stringify(broadcast))
     },
 
-    /** Declares what the publisher needs. */
+    /** Declares the exchange that the publisher needs. */
     async prepare (model: ChannelModel): Promise<void> {
       if (await ensureExchange(model, exchange)) await inbox.reopen()
     },
 
-    /** What is published to, and a routing key by which nobody is bound there. */
+    /** The exchange that is published to, and a routing key to which no queue is bound. */
     exchanges: [{ name: exchange, nobody: NOBODY }],
 
     /** Connects. */
     start: (timeout: number): Promise<void> => inbox.connection.start(timeout),
 
-    /** The publisher takes publishes again: what waits is published at once. */
+    /** The publisher accepts publishes again: publishes everything that waits at once. */
     opened (): void {
       outbox.resume()
       for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.resume()
     },
 
-    /** How many users other instances reach here. */
+    /** How many users are bound here, so that peers can reach them. */
     get bindings (): number {
       return bindings.size
     },
 
-    /** Takes nothing more from other instances: what they send comes back to them. */
+    /** Accepts nothing more from peers: the broker returns what they send. */
     async leave (timeout: number): Promise<void> {
       const teardown = new Teardown(log)
       await teardown.try(() => inbox.connection.close(timeout))

@@ -6,21 +6,21 @@ import type { Registry } from '../delivery/registry.js'
 import { toSettledState, type Receipt, type ReceiptState, type SettledItem, type SettledState } from './protocol.js'
 import { createRelayQueue, type Relay, type RelayQueueParts } from './relay-queue.js'
 
-/** How many times what nobody took is published again at once, before it waits for the next look. */
+/** How many times a relay that no peer took is published again at once. After that it waits for `receiptTimeout`. */
 const MAX_ATTEMPTS = 10
 
-/** How often is looked for what has no answer, in milliseconds. */
+/** How often to check for relays without an answer, in milliseconds. */
 const TICK = 500
 
 export type Outbox = ReturnType<typeof createOutbox>
 
-/** Is told how long relays take. */
+/** Measures how long relays take. */
 export interface RelayTimes {
-  /** To be called when a relay is published: who is told is told after it was measured. */
+  /** Must be called when a relay is published. The returned callback measures the time, then calls `done`. */
   confirmed (done: (isRouted: boolean | undefined) => void): (isRouted: boolean | undefined) => void
   /**
-   * An instance tells what became of a relay.
-   * @param begun when it was published, in milliseconds of the monotonic clock
+   * A peer has sent a receipt for a relay.
+   * @param begun when the relay was published, in milliseconds of the monotonic clock
    */
   receipt (receipt: ReceiptState, begun: number): void
 }
@@ -29,25 +29,25 @@ export interface OutboxParts {
   registry: Registry
   /** Whether clients acknowledge. */
   awaitsAcks: boolean
-  /** How long an answer may take, in milliseconds; then it is published again. */
+  /** How long an answer may take, in milliseconds. After that the relay is published again. */
   receiptTimeout: number
-  /** How long the broker may take to confirm what did not come from the queue, in milliseconds. */
+  /** How long the broker may take to confirm a relay that does not come from a queue, in milliseconds. */
   publishTimeout: number
-  /** With `metrics`. */
+  /** Present with the option `metrics`. */
   times?: RelayTimes | undefined
   nextId (): number
   publish: RelayQueueParts['publish']
-  /** Tells an inbox what need not be acknowledged any more. */
+  /** Tells an inbox that a relay is settled, so that its clients need not acknowledge it any more. */
   tell (inbox: string, settled: SettledItem): void
   listener: Pick<PeerListener, 'peersAnswered' | 'peerSettled' | 'abandon' | 'fail'>
-  /** The trace of a delivery, for whoever goes on with it. */
+  /** The trace context of a delivery, for the peer that continues it. */
   traceOf (origin: Origin | undefined): Record<string, string> | undefined
 }
 
-/** What the other instances are asked to deliver, from the first try until its outcome is known. */
+/** The relays to the peers, from the first publish until the outcome is known. */
 export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTimeout, times, nextId, publish, tell, listener, traceOf }: OutboxParts) {
   const relays = new Map<number, Relay>()
-  /** Outcomes that those who were slow to take a relay have yet to be told; in two generations. */
+  /** Recent outcomes, for peers that accept late. Two generations, rotated. */
   let recent = new Map<number, SettledState>()
   let older = new Map<number, SettledState>()
   let rotatedAt = performance.now()
@@ -70,12 +70,15 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     }
   })
 
-  /** Whether nobody has it, here or elsewhere. */
+  /** Whether no connection has the delivery, neither here nor on a peer. */
   function isLeft ({ takers, delivery: { holders, isSentHere, isWaiting, isSettled } }: Relay): boolean {
     return takers.size === 0 && holders.length === 0 && !isSentHere && !isWaiting && !isSettled
   }
 
-  /** Connections here were to have it, and none has: they have ended, or begun, meanwhile. */
+  /**
+   * The user had connections here when the relay was published, but none of them has the delivery. Delivers to the
+   * connections that the user has now, or publishes the relay again if there are none.
+   */
   function takeBack (relay: Relay): void {
     const { delivery } = relay
     if (registry.of(delivery.userId).length > 0) listener.peersAnswered(delivery, false)
@@ -96,10 +99,10 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     timer = undefined
   }
 
-  /** The broker will deliver it again. */
+  /** The broker will redeliver the message. */
   function abandon (relay: Relay): void {
     const { delivery } = relay
-    // A peer may have it: that one is not waited for, or whoever joins the delivery would wait for ever.
+    // A peer may have the delivery. Don't wait for its receipt, or other deliveries that join this one never settle.
     if (delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSettled) listener.abandon(delivery)
     forget(relay)
   }
@@ -117,7 +120,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       else if (state !== 'confirmed' && patience < now && relay.takers.size === 0 && delivery.origin?.returns !== true) giveUp(relay)
       else if (state === 'queued' || deadline > now) continue
       else if (batch !== undefined) queue.overdue(relay)
-      // Connections here have it, or it waits for one.
+      // Connections here have the delivery, or it waits for room.
       else if (delivery.holders.length > 0 || delivery.isWaiting) relay.deadline = now + receiptTimeout
       else {
         relay.takers.clear()
@@ -128,7 +131,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     queue.resume()
   }
 
-  /** For who called notify(): connections here have it, or nobody. */
+  /** The broker has not confirmed in time. Settles with what was sent here; otherwise the call of notify() fails. */
   function giveUp (relay: Relay): void {
     const { delivery } = relay
     if (delivery.isSentHere) listener.peersAnswered(delivery, true)
@@ -136,7 +139,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     forget(relay)
   }
 
-  /** The same at the end, when no answer can come any more; a message goes back to the queue. */
+  /** The same when the application closes and no answer can arrive any more. A message returns to its queue. */
   function end (relay: Relay): void {
     const { delivery } = relay
     if (delivery.origin?.returns !== true) {
@@ -146,7 +149,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
     forget(relay)
   }
 
-  /** Of some connections it is told several times. */
+  /** How many of the connections are new: a peer may report the same connections several times. */
   function uncounted ({ counted }: Relay, inbox: string, connections: number): number {
     const before = counted.get(inbox) ?? 0
     counted.set(inbox, Math.max(before, connections))
@@ -154,7 +157,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
   }
 
   return {
-    /** Hands a delivery to every other instance that has its user. */
+    /** Relays a delivery to every peer that has its user. */
     deliver (delivery: Delivery): void {
       const known = relayOf(delivery)
       if (known === undefined) {
@@ -166,16 +169,16 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         relays.set(id, relay)
         timer ??= setInterval(tick, TICK)
         queue.add(relay)
-        if (isClosed) queueMicrotask(() => end(relay)) // by then it is waited for
+        if (isClosed) queueMicrotask(() => end(relay)) // later, as the caller does not wait for it yet
       } else if (known.state === 'confirmed' && known.takers.size === 0) {
         again(known)
       }
     },
 
-    /** What of a user nobody is known to have yet, the oldest first. */
+    /** A user's deliveries that no connection is known to have, the oldest first. */
     unanswered: (userId: string): Delivery[] => queue.of(userId).filter(isLeft).map(({ delivery }) => delivery),
 
-    /** Whether the broker has not yet confirmed that it has a delivery for the other instances. */
+    /** Whether the broker has yet to confirm the relay of a delivery. */
     isAsking (delivery: Delivery): boolean {
       const relay = relayOf(delivery)
       return relay !== undefined && relay.state !== 'confirmed'
@@ -188,16 +191,16 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       const state = toSettledState(outcome)
       if (awaitsAcks) recent.set(relay.id, state)
       for (const taker of relay.takers) tell(taker, [relay.id, state])
-      forget(relay) // queued, it is still told to the others, for the other connections of the user
+      forget(relay) // a queued relay is still published, for the user's connections on peers
     },
 
-    /** Nobody takes a delivery over, and who waits for its outcome has been told. */
+    /** A delivery has failed, and its caller has been told. */
     failed (delivery: Delivery): void {
       const relay = relayOf(delivery)
       if (relay !== undefined) forget(relay)
     },
 
-    /** An inbox tells what became of a relay. */
+    /** A receipt has arrived from an inbox. */
     receipt (inbox: string, [id, state, connections]: Receipt): void {
       const relay = relays.get(id)
       if (relay === undefined) {
@@ -213,9 +216,9 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
         relay.deadline = performance.now() + receiptTimeout
         queue.answered(relay)
       } else if (state === 'nobody') {
-        // Where `taken` was lost, the connections tell that clients had it.
+        // If the `taken` receipt was lost, the count of connections shows that clients had the notification.
         if (takers.delete(inbox) || connections > 0) delivery.redelivered = true
-        // Its sender is not bound any more: now it reaches another one, or is returned.
+        // The peer has unbound the user. The next publish reaches another peer, or the broker returns it.
         if (relay.state === 'published') relay.isRefused = true
         else if (relay.state === 'confirmed' && isLeft(relay) && relay.attempts < MAX_ATTEMPTS) again(relay)
       } else {
@@ -224,7 +227,7 @@ export function createOutbox ({ registry, awaitsAcks, receiptTimeout, publishTim
       }
     },
 
-    /** The way to the others is open again. */
+    /** Peers can be reached again. */
     resume: queue.resume,
 
     close (): void {

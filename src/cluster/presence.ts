@@ -4,17 +4,17 @@ import type { Receipt } from './protocol.js'
 export type Presence = ReturnType<typeof createPresence>
 
 export interface PresenceParts {
-  /** How long an answer may take until it is asked for again, in milliseconds; and in all. */
+  /** How long to wait for an answer before asking again, in milliseconds; and how long in total. */
   receiptTimeout: number
   timeout: number
   nextId (): number
-  /** Asks all who have the user; told whether there is one, undefined where it isn't known. */
+  /** Asks all instances that have the user. `done` gets whether there is one; undefined if unknown. */
   publish (userId: string, probe: number, done: (isRouted: boolean | undefined) => void): void
 }
 
 type Answer = 'taken' | 'nobody' | 'returned' | 'none'
 
-/** Asks the other instances whether they have a user. */
+/** Asks the peers whether a user is connected to them. */
 export function createPresence ({ receiptTimeout, timeout, nextId, publish }: PresenceParts) {
   const probes = new Map<number, (answer: Answer) => void>()
 
@@ -35,8 +35,8 @@ export function createPresence ({ receiptTimeout, timeout, nextId, publish }: Pr
 
   return {
     /**
-     * Whether a user has a connection on another instance. An instance that was asked and has none is not bound any more
-     * when it answers: the next try reaches another one, or nobody. So does one after the end of an instance.
+     * Whether a user has a connection on a peer. A peer without one unbinds the user before it answers. The next
+     * attempt then reaches another peer, or none. The same holds after a peer has ended.
      * @throws FST_NOTIFICATION_PUBLISH_TIMEOUT
      */
     async isElsewhere (userId: string): Promise<boolean> {
@@ -49,7 +49,7 @@ export function createPresence ({ receiptTimeout, timeout, nextId, publish }: Pr
       }
     },
 
-    /** @returns false for the receipt of something else */
+    /** @returns false if the receipt is not for a probe */
     receipt ([id, state]: Receipt): boolean {
       const answer = probes.get(id)
       if (answer === undefined) return false

@@ -2,46 +2,47 @@ import type { Delivery } from '../delivery/delivery.js'
 import type { Registry } from '../delivery/registry.js'
 import { encodeItem } from './protocol.js'
 
-/** So many notifications of a user go in one message at most, and so many bytes, but for a single larger one. */
+/** Maximum items and bytes per message. A single item may exceed the byte limit. */
 const MAX_ITEMS = 100
 const MAX_BYTES = 262_144
 
-/** A delivery on its way to other instances. */
+/** A delivery on its way to peers. */
 export interface Relay {
   readonly id: number
   readonly delivery: Delivery
-  /** The trace that it belongs to, by the propagator's names. */
+  /** The trace context of the delivery, by the propagator's names. */
   readonly trace: Record<string, string> | undefined
-  /** Inboxes of those who have it, and have not told its outcome. */
+  /** Inboxes of the peers that have taken the relay and have not told its outcome. */
   readonly takers: Set<string>
-  /** How many connections of each inbox have been counted. */
+  /** How many connections have been counted for each inbox. */
   readonly counted: Map<string, number>
-  /** The message that it is in, until all of that is answered. */
+  /** The message that the relay is in, until the relay has its answer. */
   batch: Batch | undefined
   state: 'queued' | 'published' | 'confirmed'
-  /** When it was published, by `performance.now()`, with `metrics`. */
+  /** When the relay was published, by `performance.now()`; only set with the option `metrics`. */
   publishedAt: number
-  /** When it is published again, by `performance.now()`. */
+  /** When to publish the relay again, by `performance.now()`. */
   deadline: number
-  /** Until when the broker must have confirmed it, where somebody waits who can be told that it has not. */
+  /** When an unconfirmed relay fails, by `performance.now()`; Infinity for a message of a queue. */
   readonly patience: number
   attempts: number
-  /** An instance has told that nobody there takes it, before the broker has confirmed it. */
+  /** Whether a peer has answered `nobody` before the broker has confirmed the publish. */
   isRefused: boolean
 }
 
-/** What was published in one message. */
+/** The relays that were published in one message. */
 interface Batch {
   readonly line: Line
   readonly waiting: Set<Relay>
-  /** Whether connections here have it, too: then nobody need answer. */
+  /** Whether the user had connections here: then the next message does not wait for the answers. */
   readonly isHere: boolean
   isConfirmed: boolean
 }
 
 /**
- * The relays of one user. One message of them is under way at a time, and what comes meanwhile goes together in the next:
- * else one could be returned, the user connect, and a newer one overtake it.
+ * The relays of one user. Only one message of them is in progress at a time. Relays that are added meanwhile go
+ * together in the next message. Otherwise the broker could return a relay, the user connect, and a newer relay
+ * overtake it.
  */
 interface Line {
   readonly userId: string
@@ -53,26 +54,26 @@ export interface RelayQueueParts {
   registry: Registry
   /** How long an answer may take, in milliseconds. */
   receiptTimeout: number
-  /** Whether it is to be known when each is published. */
+  /** Whether to record when each relay is published. */
   isTimed: boolean
   /**
-   * Publishes to all who have the user; told whether there is one, undefined where it isn't known.
-   * @param isHere whether what comes back to ourselves has been seen to
+   * Publishes to all instances that have the user. `done` gets whether there is one; undefined if unknown.
+   * @param isHere whether the user has connections here: then this instance ignores its own copy
    */
   publish (userId: string, body: string, isHere: boolean, done: (isRouted: boolean | undefined) => void): void
-  /** Whether the outcome of a relay is waited for. */
+  /** Whether a relay still waits for its outcome. */
   isOpen (relay: Relay): boolean
-  /** The broker will deliver it again: nothing more is to become of it. */
+  /** The broker will redeliver the message: stops the relay. */
   abandon (relay: Relay): void
   /**
    * The broker has confirmed a relay.
-   * @param isRouted whether anybody is bound
-   * @param isHere whether connections here were to have it
+   * @param isRouted whether any instance is bound
+   * @param isHere whether the user had connections here when the relay was published
    */
   confirmed (relay: Relay, isRouted: boolean, isHere: boolean): void
 }
 
-/** Publishes relays: in order for each user, one message at a time. */
+/** Publishes relays, in order for each user, one message at a time. */
 export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, isOpen, abandon, confirmed }: RelayQueueParts) {
   const lines = new Map<string, Line>()
   let dirty = new Set<Line>()
@@ -89,7 +90,7 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
     for (const line of due) publishNext(line)
   }
 
-  /** In the order of their numbers: what is published again has its old place. */
+  /** Inserts in the order of ids, so that a relay that is published again has its old place. */
   function insert ({ queue }: Line, relay: Relay): void {
     relay.state = 'queued'
     let low = queue.length === 0 || queue.at(-1)!.id < relay.id ? queue.length : 0
@@ -109,7 +110,7 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
       return
     }
     const isHere = registry.of(line.userId).length > 0
-    // Of what is settled already the others are only told.
+    // Already settled: peers only need to know.
     const batch: Batch = { line, waiting: new Set(taken.filter(isOpen)), isHere, isConfirmed: false }
     line.batch = batch
     for (const relay of taken) {
@@ -122,14 +123,14 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
     }
     let isSent = false
     publish(line.userId, `[${items.join()}]`, isHere, isRouted => {
-      if (line.batch !== batch) return // it was given up
+      if (line.batch !== batch) return // the batch was put back
       if (isRouted === undefined) putBack(batch, isSent)
       else confirm(batch, taken, isRouted)
     })
-    isSent = true // what is not sent is told at once
+    isSent = true // if the publish was not sent, the callback runs synchronously, before this
   }
 
-  /** As many as go in one message. */
+  /** Takes as many relays as fit in one message. */
   function take ({ queue }: Line): { taken: Relay[], items: string[] } {
     const taken: Relay[] = []
     const items: string[] = []
@@ -146,14 +147,14 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
       taken.push(relay)
       items.push(item)
     }
-    queue.splice(0, taken.length + gone.length) // at once: to shift a long one each time takes long
+    queue.splice(0, taken.length + gone.length) // one splice, as many shifts of a long array are slow
     gone.forEach(abandon)
     return { taken, items }
   }
 
   /**
-   * Nobody knows what became of a message: it is published again.
-   * @param isSent whether an instance may have had it, and a client have seen it
+   * The fate of a message is unknown: queues its relays to be published again.
+   * @param isSent whether a peer may have received the message, and a client have seen the notifications
    */
   function putBack ({ line, waiting }: Batch, isSent: boolean): void {
     line.batch = undefined
@@ -167,7 +168,8 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
 
   function confirm (batch: Batch, taken: Relay[], isRouted: boolean): void {
     const { line, isHere } = batch
-    // What came meanwhile must not reach a user who connects now before what nobody had.
+    // No peer has the user. Relays that were added meanwhile are returned too, or a user who connects now could get
+    // them before the older ones.
     const all = isRouted ? taken : [...taken, ...line.queue.splice(0)]
     batch.isConfirmed = true
     for (const relay of all) {
@@ -178,7 +180,7 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
     goOn(batch)
   }
 
-  /** A relay has its answer, for now: it need not be waited for with the next message. */
+  /** A relay has an answer: the next message does not wait for it any more. */
   function answered (relay: Relay): void {
     const { batch } = relay
     relay.batch = undefined
@@ -194,7 +196,7 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
   }
 
   return {
-    /** Publishes a relay, when it is its turn. */
+    /** Publishes a relay when its turn comes. */
     add (relay: Relay): void {
       const { userId } = relay.delivery
       let line = lines.get(userId)
@@ -206,18 +208,18 @@ export function createRelayQueue ({ registry, receiptTimeout, isTimed, publish, 
 
     answered,
 
-    /** The relays of a user that have no answer yet, the oldest first. */
+    /** A user's relays that have no answer yet, the oldest first. */
     of (userId: string): Relay[] {
       const line = lines.get(userId)
       return line === undefined ? [] : [...line.batch?.waiting ?? [], ...line.queue].sort((a, b) => a.id - b.id)
     },
 
-    /** The message that a relay is in has no answer in time. */
+    /** The message that contains a relay got no answer in time. */
     overdue ({ batch }: Relay): void {
       if (batch !== undefined && batch.line.batch === batch) putBack(batch, true)
     },
 
-    /** Publishes whatever can be. */
+    /** Publishes everything that can be published. */
     resume (): void {
       for (const line of lines.values()) dirty.add(line)
       schedule()

@@ -1,4 +1,4 @@
-/** Gathers what goes to the same address in one turn of the event loop, and sends it together. */
+/** Batches the items for the same address within one turn of the event loop. */
 export function createTurnBatcher<Item> (send: (address: string, items: Item[]) => void) {
   let gathered = new Map<string, Item[]>()
   let scheduled: NodeJS.Immediate | undefined

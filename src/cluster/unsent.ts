@@ -1,20 +1,20 @@
 import type { FastifyBaseLogger } from 'fastify'
 
-/** What the other instances are told of: a broadcast, a disconnect() of a user, that a user has something in the hold. */
+/** What peers are told: a broadcast, a disconnect() of a user, or that the hold has a new notification of a user. */
 export type UnsentType = 'broadcast' | 'disconnect' | 'wake'
 
-/** Counts what the other instances are not told, and logs it: once for each type, until something of it is sent again. */
+/** Counts and logs what peers are not told. Each type is logged once, until a message of that type is sent again. */
 export class Unsent {
   readonly #log: FastifyBaseLogger
-  /** How many since it was logged. */
+  /** How many were dropped since the type was logged. */
   readonly #counts = new Map<UnsentType, number>()
 
-  /** @param counted is told of each that is given up */
+  /** @param counted called for each dropped message */
   constructor (private readonly counted: (reason: 'overflow' | 'expired') => void, log: FastifyBaseLogger) {
     this.#log = log
   }
 
-  /** One is given up. */
+  /** A message was dropped. */
   add (type: UnsentType, reason: 'overflow' | 'expired'): void {
     this.counted(reason)
     const count = this.#counts.get(type) ?? 0
@@ -22,7 +22,7 @@ export class Unsent {
     if (count === 0) this.#log.warn({ type, reason }, 'other instances not told: the broker takes no publishes')
   }
 
-  /** The broker has taken one. */
+  /** The broker has accepted a message. */
   sent (type: UnsentType): void {
     const count = this.#counts.get(type)
     if (count === undefined) return

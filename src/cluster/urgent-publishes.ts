@@ -1,30 +1,33 @@
 import { Backoff, type BackoffOptions } from '../backoff.js'
 
-/** How many may wait of each type: one for each user, some 300 bytes each. */
+/** Maximum publishes of each type that wait: one per user, some 300 bytes each. */
 const MAX_WAITING = 100_000
 
-/** How many may be unconfirmed; more of them wait. Far more than the broker leaves unconfirmed while it takes publishes. */
+/**
+ * Maximum unconfirmed publishes; further ones wait. This is far more than the broker leaves unconfirmed while it
+ * accepts publishes.
+ */
 const MAX_UNCONFIRMED = 10_000
 
 export interface UrgentPublishesParts {
-  /** The waits between tries while the broker takes no publishes. */
+  /** The waits between attempts while the broker accepts no publishes. */
   reconnect: BackoffOptions
-  /** Publishes to the instances that have a user; told whether the broker has taken it. */
+  /** Publishes to the instances that have a user. `answered` gets whether the broker has accepted the publish. */
   publish (userId: string, body: string, answered: (isTaken: boolean) => void): void
   sent (): void
   unsent (reason: 'overflow'): void
 }
 
 /**
- * What the instances that have a user must hear of: published at once, and again until the broker has taken it. It does
- * not wait behind anything else. A newer one for the same user replaces what waits.
+ * Messages that the instances of a user must get. Each is published at once, and again until the broker accepts it. It
+ * does not wait behind other messages. A newer message for the same user replaces the one that waits.
  */
 export class UrgentPublishes {
   readonly #parts: UrgentPublishesParts
   readonly #backoff: Backoff
-  /** By user, the oldest first. */
+  /** The bodies that wait, by user, the oldest first. */
   readonly #waiting = new Map<string, string>()
-  /** The number of the newest publish of each user that is not confirmed. */
+  /** The number of each user's newest unconfirmed publish. */
   readonly #newest = new Map<string, number>()
   #lastNumber = 0
   #unconfirmed = 0
@@ -43,12 +46,12 @@ export class UrgentPublishes {
     else this.#publish(userId, body)
   }
 
-  /** The broker takes publishes, perhaps: tries at once. */
+  /** The broker may accept publishes again: tries at once. */
   resume (): void {
     clearTimeout(this.#retry)
     this.#retry = undefined
     for (const [userId, body] of this.#waiting) {
-      // Whatever is refused at once waits again, and sets the time of the next try.
+      // A publish that is refused synchronously waits again, and sets the timer for the next attempt.
       if (this.#unconfirmed >= MAX_UNCONFIRMED || this.#retry !== undefined) return
       this.#waiting.delete(userId)
       this.#publish(userId, body)
@@ -83,7 +86,7 @@ export class UrgentPublishes {
         if (this.#retry === undefined && this.#waiting.size > 0) this.resume()
         return
       }
-      // One that a newer one has followed is not published again.
+      // If a newer publish has followed, this one is not repeated.
       if (isNewest && !this.#waiting.has(userId)) this.#wait(userId, body)
       this.#retry ??= setTimeout(() => this.resume(), this.#backoff.next())
     })

@@ -1,6 +1,6 @@
 /**
- * Tells whose notifications came into the hold: at once, as nothing newer of the user must go out before, and once in a
- * turn of the event loop.
+ * Tells peers which users have new notifications in the hold. It does so at once, because nothing newer of the user may
+ * be delivered first, and only once per user in a turn of the event loop.
  */
 export function createWakes (publish: (userId: string) => void) {
   const told = new Set<string>()

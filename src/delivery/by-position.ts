@@ -1,10 +1,10 @@
 /**
- * Items by the order of their positions. To add the newest, and to take the oldest, costs the same however many there are.
- * An older one, which is rare, is put into its place when somebody looks.
+ * Items in the order of their positions. Adding the newest and taking the oldest takes constant time. Adding an older
+ * item is rare; the items are then sorted at the next read.
  */
 export class ByPosition<Key, Item extends { readonly position: number }> {
   private readonly items = new Map<Key, Item>()
-  /** In order, if `isSorted`. Those before `head`, and those that are no longer in `items`, have gone. */
+  /** In order if `isSorted`. Entries before `head`, and entries that are no longer in `items`, are deleted items. */
   private order: Item[] = []
   private head = 0
   private isSorted = true
@@ -19,7 +19,7 @@ export class ByPosition<Key, Item extends { readonly position: number }> {
     return this.items.get(key)
   }
 
-  /** Adds an item; another one with the same key goes. */
+  /** Adds an item, in place of another item with the same key. */
   add (item: Item): void {
     const key = this.keyOf(item)
     if (this.items.get(key) === item) return
@@ -34,7 +34,7 @@ export class ByPosition<Key, Item extends { readonly position: number }> {
     if (this.items.size === 0) this.tidy()
   }
 
-  /** The oldest first; those that are deleted meanwhile are left out. */
+  /** The items, the oldest first. Items that are deleted during the iteration are skipped. */
   * values (): Generator<Item, void, undefined> {
     if (!this.isSorted) this.sort()
     let last = this.first
@@ -43,12 +43,12 @@ export class ByPosition<Key, Item extends { readonly position: number }> {
     const { order } = this
     for (let at = this.head + 1; at < order.length; at++) {
       const item = order[at]!
-      if (item === last || !this.has(item)) continue // an item that was removed and added again may be in the list twice
+      if (item === last || !this.has(item)) continue // an item that was deleted and added again may be in `order` twice
       yield last = item
     }
   }
 
-  /** The oldest one. */
+  /** The oldest item. */
   get first (): Item | undefined {
     if (!this.isSorted) this.sort()
     while (this.head < this.order.length && !this.has(this.order[this.head]!)) this.head++
@@ -65,7 +65,7 @@ export class ByPosition<Key, Item extends { readonly position: number }> {
     this.isSorted = true
   }
 
-  /** Lets go of those that have gone. */
+  /** Removes deleted items from `order`. */
   private tidy (): void {
     this.order = this.order.slice(this.head).filter(item => this.has(item))
     this.head = 0

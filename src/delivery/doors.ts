@@ -2,18 +2,22 @@ import type { Notification } from './notification.js'
 import type { Payload } from './payload.js'
 
 /**
- * What became of a notification: a client acknowledged it; it was handed to a socket; it is kept until the user connects;
- * it was dropped, as its user has no connection; it is in the dead-letter queue.
+ * The outcome of a notification:
+ * - `acknowledged`: a client acknowledged it
+ * - `sent`: it was handed to a socket
+ * - `held`: it is kept until the user connects
+ * - `offline`: it was dropped, because its user has no connection
+ * - `dead-lettered`: it is in the dead-letter queue
  */
 export type Outcome = 'acknowledged' | 'sent' | 'held' | 'offline' | 'dead-lettered'
 
 /** Why a message or a notification is in the dead-letter queue. */
 export type DeadLetterReason = 'too-large' | 'invalid-utf8' | 'invalid-json' | 'invalid-message' | 'offline' | 'delivery-limit' | 'internal-error'
 
-/** The outcome of a notification, with what is told of it. */
+/** The outcome of a notification, and how many connections had it. */
 export interface Result {
   readonly outcome: Outcome
-  /** How many connections it was handed to. */
+  /** How many connections the notification was handed to. */
   readonly connections: number
 }
 
@@ -21,97 +25,98 @@ export interface Result {
 export interface Origin {
   /** The queue; undefined for a call. */
   readonly queue: string | undefined
-  /** Whether its source hands it over again when it is not settled: a queue does, a call does not. */
+  /** Whether the source delivers an unsettled notification again: a queue does, a call does not. */
   readonly returns: boolean
   /** Whether a client may have seen it before. */
   readonly redelivered: boolean
-  /** How long it may wait from its arrival on, in milliseconds; Infinity without a limit. */
+  /** How long it may wait after its arrival, in milliseconds; Infinity if there is no limit. */
   readonly timeToLive: number
-  /** Aborts when its source will hand it over again, as the channel of the delivery is dead; undefined for a call. */
+  /** Aborts when the queue will redeliver it, because the channel is dead; undefined for a call. */
   readonly gone: AbortSignal | undefined
-  /** Whether it is moved to the dead-letter queue: then nothing more is done for it, unless a client has it already. */
+  /** Whether it is being moved to the dead-letter queue. Then its delivery stops, unless a client has it already. */
   readonly isMoved: boolean
   /**
-   * Reads the times of a notification that was in the hold of a process before this one.
-   * @param fresh its times if it has just arrived, by the clock `now`
-   * @param maxAge of the hold, in milliseconds
-   * @returns undefined if it has just arrived
+   * Reads the times of a notification that was in the hold of an earlier process.
+   * @param fresh the times of a new notification, by the clock `now`
+   * @param maxAge `maxAge` of the hold, in milliseconds
+   * @returns undefined if the notification is new
    */
   timesBefore (fresh: HeldTimes, now: () => number, maxAge: number): HeldTimes | undefined
   /**
-   * Puts it into the dead-letter queue, as its user is offline.
-   * @returns when the broker has confirmed it
-   * @throws AbortError when it is gone; FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT for a call
+   * Publishes the notification to the dead-letter queue, because its user is offline.
+   * @returns when the broker has confirmed the publish
+   * @throws AbortError when `gone` aborts; FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT for a call
    */
   deadLetter (notification: Notification): Promise<void>
 }
 
-/** A client connection of one user, as the delivery sees it. */
+/** What the delivery needs of a user's connection. */
 export interface Subscriber {
   readonly id: string
   readonly userId: string
-  /** Whether its client acknowledges notifications. */
+  /** Whether the client acknowledges notifications. */
   readonly acknowledges: boolean
-  /** How many notifications it was handed and has not acknowledged. Only the delivery changes it. */
+  /** How many notifications it has not acknowledged. Only the delivery changes this count. */
   unackedCount: number
-  /** Whether it can be sent something: it is open, and its credentials are valid. */
+  /** Whether it can be sent to: it is open, and its credentials are valid. */
   readonly isUsable: boolean
-  /** Whether more waits for its client than it should be sent at once. */
+  /** Whether too much waits for the client to read, so that nothing more should be sent now. */
   readonly isCongested: boolean
   /**
-   * Hands a payload over.
-   * @param redelivered whether the client may have seen it before
-   * @returns false if it can't be sent: not usable, or its client is too slow
+   * Sends a payload.
+   * @param redelivered whether the client may have seen the notification before
+   * @returns false if it can't be sent: the connection is not usable, or the client is too slow
    */
   send (payload: Payload, redelivered: boolean): boolean
-  /** Resolves when it is not congested any more, or has ended, or the signal aborts. */
+  /** Resolves when the connection is not congested any more, when it has ended, or when the signal aborts. */
   relieved (over: AbortSignal): Promise<void>
-  /** Tells its client that another connection of the user has acknowledged a notification. */
+  /** Tells the client that another connection of the user has acknowledged a notification. */
   dismiss (id: string): void
   /**
-   * Uses up one of the acks that its client may send for notifications that wait for none.
-   * @returns false if there is none left
+   * Uses up one of the acks that the client may send for notifications that are not in flight.
+   * @returns false if none is left
    */
   spendClaim (): boolean
 }
 
-/** A notification that is kept for its user. */
+/** A held notification. */
 export interface Held {
   readonly id: string
-  /** JSON, passed on as it is. */
+  /** JSON, passed on unchanged. */
   readonly content: string
-  /** When it was taken first, in whole microseconds since 1970: what is given back keeps its place. */
+  /** When it first arrived, in whole microseconds since 1970. It keeps its place when it returns to the queue. */
   readonly position: number
   /** In milliseconds since 1970; Infinity if it does not expire before `maxAge`. */
   readonly expiresAt: number
 }
 
-/** When a notification was taken first, and when it expires. */
+/** When a notification first arrived, and when it expires. */
 export type HeldTimes = Pick<Held, 'position' | 'expiresAt'>
 
-/** Keeps notifications of users who are offline, bounded and in order, until they are settled. */
+/** Keeps the notifications of offline users, in order and within limits, until they are settled. */
 export interface HoldStore {
   /**
-   * Keeps one. One that is there already, by its id, stays as it is.
-   * @returns once it is kept: the ids of this user that were dropped to make room, oldest first. Its own is among them
-   *   if it was not kept: too large, older than the others where there is no room, or expired. `known` if another one
-   *   with its id is there; one of the same position is the same one, added again after a failure
-   * @throws FST_NOTIFICATION_HOLD_FAILED; it may be kept nevertheless, and adding it again does no harm
+   * Adds a notification. If the store has its id already, nothing changes.
+   * @returns once it is kept: the ids of this user that were dropped to make room, oldest first. They include its own
+   *   id if it was not kept: it is too large, it has expired, or there is no room and it is older than the others.
+   *   `known` if the store has another notification with its id. An equal position means the same notification, added
+   *   again after a failure
+   * @throws FST_NOTIFICATION_HOLD_FAILED; the store may have it nevertheless, and adding it again does no harm
    */
   add (userId: string, held: Held): Promise<readonly string[] | 'known'>
 
   /**
-   * Reads what is kept, oldest first: by position, then in the order of adding.
-   * @param after the last one read, which is left out with everything before it; undefined, from the oldest on. If it
-   *   has been removed meanwhile, others of the very same position may be read again
-   * @returns at most `limit`, none of them expired
+   * Reads a user's notifications, oldest first: by position, then in the order of adding.
+   * @param after the last notification that was read: reading continues after it. If undefined, reading starts with
+   *   the oldest. If `after` was removed meanwhile, others of the same position may be read again
+   * @returns at most `limit` notifications, none of them expired
    * @throws FST_NOTIFICATION_HOLD_FAILED
    */
   read (userId: string, after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Promise<readonly Held[]>
 
   /**
-   * Removes what is settled; ids that are not there are ignored.
-   * @returns those that were there
+   * Removes settled notifications. Ignores unknown ids.
+   * @returns the ids that the store had
    * @throws FST_NOTIFICATION_HOLD_FAILED
    */
   remove (userId: string, ids: readonly string[]): Promise<readonly string[]>
@@ -119,42 +124,42 @@ export interface HoldStore {
 
 /**
  * Who asked for a delivery:
- * - `own`: a message of the queue or a call of `notify()`; this instance decides its outcome
- * - `held`: it comes from the hold, and has had its outcome
- * - `guest`: a peer asks whether somebody here takes it
+ * - `own`: a message of the queue, or a call of `notify()`; this instance decides the outcome
+ * - `held`: the hold; the notification has had its outcome
+ * - `guest`: a peer asks this instance to deliver
  */
 export type Kind = 'own' | 'held' | 'guest'
 
 /** What is special about how a notification got its outcome. */
 export type Circumstance = 'relayed' | 'repeated' | 'joined'
 
-/** Is told what happens to messages and notifications. */
+/** Learns what happens to messages and notifications. */
 export interface Observer {
   /**
-   * A queue has delivered a message. What becomes of it follows.
+   * A queue has delivered a message. Its outcome follows.
    * @param notification undefined if the message can't be used
    */
   received (origin: Origin, notification: Notification | undefined): void
   /**
-   * A message is in the dead-letter queue, for another reason than that its user is offline.
+   * A message is in the dead-letter queue for a reason other than an offline user.
    * @param notification undefined if the message can't be used
    */
   rejected (origin: Origin, reason: DeadLetterReason, notification: Notification | undefined): void
-  /** A peer asks for a notification to be delivered here. Its outcome follows. */
+  /** A peer asks this instance to deliver a notification. Its outcome follows. */
   hosted (notification: Notification): void
   /**
    * A notification has its outcome.
-   * @param origin undefined for one of the hold, and for one of a peer
+   * @param origin undefined if the notification comes from the hold or from a peer
    * @param circumstance `relayed` if a peer has told the outcome; `repeated` if the hold had the notification already;
-   *   `joined` if the outcome is that of another delivery of the same id, which is told by itself
+   *   `joined` if the outcome is that of another delivery of the same id, which the observers learn separately
    */
   settled (notification: Notification, origin: Origin | undefined, kind: Kind, result: Result, circumstance: Circumstance | undefined): void
-  /** A call's notification has no outcome, and its caller is told so. */
+  /** A notification has failed without an outcome. A caller of `notify()` gets the error. */
   failed (notification: Notification, origin: Origin | undefined, error: unknown): void
-  /** A notification has no outcome, as its source hands it over again. */
+  /** A notification has no outcome, because its source delivers it again. */
   abandoned (notification: Notification, origin: Origin | undefined): void
-  /** A client acknowledged something late: it was in the hold again, and is not any more. */
+  /** A client acknowledged a notification late. The hold had it again, and has removed it. */
   settledLate (userId: string, id: string): void
-  /** Runs a step in the trace of a message, or of a notification that a peer asks for; if left out, there are no traces. */
+  /** Runs a step in the trace of a message, or of a peer's notification. Without this method there are no traces. */
   run?: <T>(subject: Origin | Notification, step: () => T) => T
 }

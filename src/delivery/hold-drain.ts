@@ -2,46 +2,46 @@ import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
 import type { Held } from './doors.js'
 
-/** A user's notifications on their way into the store and out of it. While it exists, nothing newer may overtake them. */
+/** A user's notifications on their way into and out of the store. Nothing newer may overtake them while it exists. */
 export class HoldDrain {
-  /** Not kept yet. */
+  /** Deliveries that the store does not have yet. */
   readonly adding = new ByPosition<Delivery, Delivery>(item => item)
   isReading = false
-  /** The last one that was delivered; undefined to begin with the oldest. */
+  /** The last notification that was delivered; undefined to begin with the oldest. */
   cursor: Held | undefined
-  /** The position of the last one that was read to be delivered: what is added before it was missed. */
+  /** The position of the last notification that was read for delivery. What is added before it was missed. */
   reached = -Infinity
-  /** Rises with everything that is worth another look. */
+  /** Rises with every change that may require another read. */
   version = 0
-  /** Whether one was added before those that were read: then reading begins anew. */
+  /** Whether a notification was added before the ones that were read: then reading restarts from the oldest. */
   isRewound = false
-  /** The position of the oldest that was added since the last read began: the read may have missed it. */
+  /** The position of the oldest notification that was added since the last read began. The read may have missed it. */
   firstAdded = Infinity
-  /** What was settled since the last read began: the read may have it nevertheless. */
+  /** Ids that were settled since the last read began. The read may still return them. */
   settled = new Set<string>()
   wake: () => void = () => {}
 
-  /** Begins with the oldest again. */
+  /** Restarts from the oldest. */
   begin (): void {
     this.cursor = undefined
     this.reached = -Infinity
     this.isRewound = false
   }
 
-  /** Something has changed: whoever waits looks again. */
+  /** Reports a change, and wakes the drain if it waits. */
   touch (): void {
     this.version++
     this.wake()
   }
 
-  /** Resolves with the next change, or with one of `others`, which are told by a signal that they are not needed any more. */
+  /** Resolves with the next change, or with one of `others`. Aborts `over` then, so that the rest stop waiting. */
   async changed (others: (over: AbortSignal) => Array<Promise<void>> = () => []): Promise<void> {
     const over = new AbortController()
     await Promise.race([new Promise<void>(resolve => { this.wake = resolve }), ...others(over.signal)])
     over.abort()
   }
 
-  /** The position of the oldest that is not kept yet; Infinity if there is none. Newer ones have to wait for it. */
+  /** The position of the oldest delivery that the store does not have yet; Infinity if none. Newer ones wait for it. */
   get firstAdding (): number {
     return this.adding.first?.position ?? Infinity
   }

@@ -3,23 +3,23 @@ import type { HoldStore } from './doors.js'
 /** How long to wait after a failure, in milliseconds. */
 const RETRY = 1_000
 
-/** Maximum ids in one call: each is an argument of a function, and the stack holds some tens of thousands. */
+/** Maximum ids in one call: each is an argument of a function, and the stack holds only some tens of thousands. */
 const MAX_IDS = 1_000
 
-/** Removes from the hold what is settled: in batches, one for each turn of the event loop, and again until it succeeds. */
+/** Removes settled notifications from the hold, in one batch per turn of the event loop. Retries until it succeeds. */
 export class HoldRemovals {
-  /** What is settled and may still be in the store, by user and id; the value says whether only the store knows that it is there. */
+  /** Settled ids that may still be in the store, by user. The value is `isLate` of {@link add}. */
   readonly #settled = new Map<string, Map<string, boolean>>()
-  /** What of it has yet to be removed, by user. */
+  /** The ids that the next batch removes, by user. */
   #due = new Map<string, string[]>()
   readonly #running = new Set<Promise<void>>()
   #scheduled: NodeJS.Immediate | undefined
   #retry: NodeJS.Timeout | undefined
 
-  /** @param settledLate is told of what was there, though nobody here knew it */
+  /** @param settledLate called when the store had a notification that was acknowledged late */
   constructor (readonly store: HoldStore, readonly settledLate: (userId: string, id: string) => void) {}
 
-  /** @param isLate whether a client says so of something that is not in flight */
+  /** @param isLate whether a client acknowledged a notification that is not in flight */
   add (userId: string, id: string, isLate: boolean): void {
     const ids = this.#settled.get(userId)
     if (ids === undefined) this.#settled.set(userId, new Map([[id, isLate]]))
@@ -29,12 +29,12 @@ export class HoldRemovals {
     this.#scheduled ??= setImmediate(this.#start)
   }
 
-  /** What of a user is settled and may still be read. */
+  /** A user's settled ids that the store may still return. */
   of (userId: string): Iterable<string> {
     return this.#settled.get(userId)?.keys() ?? []
   }
 
-  /** Tries once more to remove everything. What can't be removed will be delivered again. */
+  /** Tries once more to remove everything. A notification that can't be removed will be delivered again. */
   async flush (): Promise<void> {
     this.#start()
     await Promise.all(this.#running)

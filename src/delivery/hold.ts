@@ -10,10 +10,10 @@ import type { Mailbox, Mailboxes } from './mailbox.js'
 import { fromJson } from './notification.js'
 import type { Registry } from './registry.js'
 
-/** How many are read from the store at a time. */
+/** How many notifications are read from the store at a time. */
 const BATCH = 100
 
-/** Waits between tries while the store can't be reached, in milliseconds: doubled each time. */
+/** Waits between attempts while the store can't be reached, in milliseconds, doubled each time. */
 const MIN_RETRY = 100
 const MAX_RETRY = 5_000
 
@@ -23,17 +23,17 @@ export interface HoldParts {
   mailboxes: Mailboxes
   inFlight: Pick<InFlight, 'hasRoom' | 'offer' | 'relieved'>
   log: FastifyBaseLogger
-  /** A delivery is kept; or the store had one of its id already; or it is not kept, as there was no room for it. */
+  /** `held`: the store keeps the delivery. `known`: the store had its id already. `offline`: the store had no room. */
   kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void
-  /** A call's notification could not be kept. */
+  /** The notification of a call could not be kept. */
   failed (delivery: Delivery, error: unknown): void
-  /** A delivery was not kept before it was gone. */
+  /** The delivery was gone before it could be kept. */
   abandoned (delivery: Delivery): void
-  /** What a client acknowledged late was in the store, and is not any more. */
+  /** A client acknowledged a notification late. The store still had it, and has removed it. */
   settledLate (userId: string, id: string): void
 }
 
-/** Keeps what can't be delivered, and delivers it, the oldest first, as soon as it can be. */
+/** Keeps notifications that can't be delivered now, and delivers them as soon as possible, the oldest first. */
 export class Hold {
   readonly #parts: HoldParts
   readonly #removals: HoldRemovals
@@ -44,10 +44,10 @@ export class Hold {
   constructor (parts: HoldParts) {
     this.#parts = parts
     this.#removals = new HoldRemovals(parts.store, parts.settledLate)
-    setMaxListeners(0, this.#closed.signal) // each call that is tried again listens to it
+    setMaxListeners(0, this.#closed.signal) // each call that waits to be retried adds a listener
   }
 
-  /** Keeps a delivery, whose outcome is known when it is kept. */
+  /** Keeps a delivery. Its outcome is known when the store has it. */
   keep (mailbox: Mailbox, delivery: Delivery): void {
     const drain = mailbox.drain ??= new HoldDrain()
     drain.adding.add(delivery)
@@ -55,7 +55,7 @@ export class Hold {
     this.#keeping.add(kept)
   }
 
-  /** Delivers what is kept for a user, from the oldest on and before anything newer. */
+  /** Delivers what is kept for a user, the oldest first, before anything newer. */
   start (userId: string): void {
     this.#start(userId, true)
   }
@@ -64,7 +64,7 @@ export class Hold {
     if (this.#closed.signal.aborted) return
     const mailbox = this.#parts.mailboxes.open(userId)
     const drain = mailbox.drain ??= new HoldDrain()
-    // A peer may have kept something older meanwhile.
+    // A peer may have put something older into the store meanwhile.
     if (fromOldest) drain.isRewound = true
     drain.touch()
     if (drain.isReading) return
@@ -73,14 +73,14 @@ export class Hold {
     this.#drain(mailbox, drain).catch((err: unknown) => this.#parts.log.error({ err, userId }, 'hold not drained'))
   }
 
-  /** What a user's ended connections had is only in the store again. */
+  /** The connections that had a held notification have ended. Now only the store has it. */
   returned ({ userId, position }: Delivery): void {
     this.#lookAgain(userId, position)
   }
 
   /**
-   * Removes what is settled.
-   * @param isLate whether a client acknowledged something that is not in flight, and that may be kept
+   * Removes a settled notification.
+   * @param isLate whether a client acknowledged a notification that is not in flight and may be in the store
    */
   remove (userId: string, id: string, isLate = false): void {
     const drain = this.#parts.mailboxes.get(userId)?.drain
@@ -88,7 +88,7 @@ export class Hold {
     this.#removals.add(userId, id, isLate)
   }
 
-  /** Stops delivering. Resolves when what was on its way into the store is there, or can't be kept. */
+  /** Stops delivering. Resolves when every notification on its way into the store is kept, or can't be. */
   async close (): Promise<void> {
     await this.#removals.flush()
     this.#closed.abort()
@@ -96,7 +96,7 @@ export class Hold {
     await Promise.all(this.#keeping)
   }
 
-  /** A call is told of a failure at once. A message waits with the broker for as long as the broker waits for us. */
+  /** The caller of notify() learns of a failure at once. For a message, retries until the message is gone. */
   async #keep (mailbox: Mailbox, drain: HoldDrain, delivery: Delivery): Promise<void> {
     const { store, kept, failed, abandoned } = this.#parts
     const { userId, id, position, expiresAt, origin } = delivery
@@ -117,7 +117,7 @@ export class Hold {
     }
   }
 
-  /** Reads again from the beginning if one was added before those that were read. */
+  /** Restarts from the oldest if a notification was added at a position that has been read already. */
   #lookAgain (userId: string, position: number): void {
     const { mailboxes, subscribers } = this.#parts
     const drain = mailboxes.get(userId)?.drain
@@ -145,7 +145,7 @@ export class Hold {
         else await drain.changed()
       }
     } finally {
-      // In the turn in which nothing was left: what comes next need not wait, or starts anew.
+      // In the same turn in which nothing was left: the next notification must not wait for a drain that has ended.
       drain.isReading = false
       this.#prune(mailbox, drain)
     }
@@ -155,7 +155,7 @@ export class Hold {
     const { inFlight } = this.#parts
     for (const held of ready) {
       const delivery = new Delivery(fromJson(userId, held.id, held.content), undefined, held.position, held.expiresAt, 'held')
-      delivery.redelivered = true // perhaps: the store does not know
+      delivery.redelivered = true // maybe; the store does not know
       const isDone = () => drain.settled.has(held.id) || handedOut.has(held.id)
       while (true) {
         if (!isWanted() || drain.isRewound) return
@@ -166,7 +166,7 @@ export class Hold {
     }
   }
 
-  /** Calls the store until it answers; undefined if its answer is not wanted any more. */
+  /** Calls the store until it answers. Returns undefined if the answer is not wanted any more. */
   async #retry<T> (call: () => Promise<T>, isWanted: () => boolean): Promise<T | undefined> {
     const { log } = this.#parts
     for (let wait = MIN_RETRY; ; wait = Math.min(2 * wait, MAX_RETRY)) {

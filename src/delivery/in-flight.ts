@@ -6,19 +6,19 @@ import type { Registry } from './registry.js'
 export interface InFlightParts {
   /** Whether clients acknowledge. */
   awaitsAcks: boolean
-  /** How many notifications a connection may have unacknowledged. */
+  /** Maximum unacknowledged notifications per connection. */
   maxUnacked: number
-  /** How long a client may take to acknowledge one, in milliseconds. */
+  /** How long a client may take to acknowledge a notification, in milliseconds. */
   ackTimeout: number
-  /** Whether the other connections of a user are told what one of them has acknowledged. */
+  /** Whether a user's other connections are told when one of them acknowledges a notification. */
   dismiss: boolean
   subscribers: Registry
   mailboxes: Mailboxes
-  /** A client has a delivery: it was handed to a socket, or the client has acknowledged it. */
+  /** A delivery has reached a client: it was handed to a socket, or the client has acknowledged it. */
   delivered (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void
 }
 
-/** Hands deliveries to connections, and remembers them until one of the user's clients acknowledges them. */
+/** Hands deliveries to connections, and keeps them until one of the user's clients acknowledges them. */
 export class InFlight {
   readonly #parts: InFlightParts
 
@@ -28,7 +28,7 @@ export class InFlight {
 
   /**
    * Hands a delivery to every connection of its user that has room for it.
-   * @returns whether there was one
+   * @returns whether at least one connection took it
    */
   offer (delivery: Delivery): boolean {
     const { awaitsAcks, ackTimeout, subscribers, mailboxes, delivered } = this.#parts
@@ -53,19 +53,19 @@ export class InFlight {
     for (const holder of holders) holder.unackedCount++
     const mailbox = mailboxes.open(userId)
     if (mailbox.pending.get(delivery.id) === delivery) mailbox.pending.delete(delivery.id)
-    mailbox.inFlight.delete(delivery.id) // to be the newest of them again
+    mailbox.inFlight.delete(delivery.id) // so that it becomes the newest entry
     mailbox.inFlight.set(delivery.id, delivery)
     return true
   }
 
-  /** Somebody else has a delivery: the connections here need not acknowledge it. */
+  /** A delivery was settled elsewhere: the connections here need not acknowledge it. */
   release (delivery: Delivery, isAcknowledged: boolean): void {
     delivery.letGo()
     if (!this.#parts.dismiss || !isAcknowledged) return
     for (const subscriber of this.#parts.subscribers.of(delivery.userId)) subscriber.dismiss(delivery.id)
   }
 
-  /** A delivery is in the hold now: its holders still have to acknowledge it, or the hold delivers it again. */
+  /** The hold has a delivery now. Its holders must still acknowledge it; otherwise the hold delivers it again. */
   moveToHold (delivery: Delivery): void {
     const { notification, userId, id, position, expiresAt, connections, holders, deadline } = delivery
     const inFlight = this.#parts.mailboxes.get(userId)?.inFlight
@@ -76,12 +76,12 @@ export class InFlight {
     inFlight.set(id, held)
   }
 
-  /** Whether a user has a connection that can be handed more at once. */
+  /** Whether a user has a connection that can take more right now. */
   hasRoom (userId: string): boolean {
     return this.#parts.subscribers.of(userId).some(subscriber => this.#isTaking(subscriber) && !subscriber.isCongested)
   }
 
-  /** For each connection of a user that is only slow: resolves when it can take more, or the signal aborts. */
+  /** One promise per usable connection that is not full. It resolves when it is not congested any more, or on abort. */
   relieved (userId: string, over: AbortSignal): Array<Promise<void>> {
     return this.#parts.subscribers.of(userId)
       .filter(subscriber => this.#isTaking(subscriber))
@@ -90,7 +90,7 @@ export class InFlight {
 
   /**
    * A client acknowledges notifications.
-   * @returns the ids that it was not waited for, no more than it can have been sent
+   * @returns the ids that were not in flight on this connection, as many as {@link Subscriber.spendClaim} allows
    */
   acknowledged (subscriber: Subscriber, ids: readonly string[]): string[] {
     const { dismiss, subscribers, mailboxes, delivered } = this.#parts
@@ -113,7 +113,7 @@ export class InFlight {
 
   /**
    * A connection has ended.
-   * @returns what nobody else has, the oldest first
+   * @returns the deliveries that no other connection has, the oldest first
    */
   ended (subscriber: Subscriber): Delivery[] {
     const mailbox = this.#parts.mailboxes.get(subscriber.userId)
@@ -130,7 +130,7 @@ export class InFlight {
     return left
   }
 
-  /** The connections that have left something unacknowledged for too long. */
+  /** The connections that have not acknowledged a delivery in time. */
   overdue (): Set<Subscriber> {
     const now = performance.now()
     const late = new Set<Subscriber>()
@@ -143,13 +143,13 @@ export class InFlight {
     return awaitsAcks && subscriber.acknowledges && subscriber.unackedCount >= maxUnacked
   }
 
-  /** Whether nothing but slowness keeps a connection from being handed more. */
+  /** Whether a connection can take more, unless it is congested. */
   #isTaking (subscriber: Subscriber): boolean {
     return subscriber.isUsable && !this.#isFull(subscriber)
   }
 }
 
-/** What was handed out first comes first, and has the earliest deadline. */
+/** `inFlight` is in the order of handing out, so the first entry has the earliest deadline. */
 function addOverdue ({ inFlight }: Mailbox, now: number, late: Set<Subscriber>): void {
   for (const { deadline, holders } of inFlight.values()) {
     if (deadline > now) return

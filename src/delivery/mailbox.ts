@@ -2,25 +2,25 @@ import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
 import type { HoldDrain } from './hold-drain.js'
 
-/** Everything that is under way for one user on this instance. It exists only while something is. */
+/** Everything that is in progress for one user on this instance. A mailbox exists only while it is not empty. */
 export class Mailbox {
-  /** What connections here were handed and have not acknowledged, by id, in the order of handing out. */
+  /** Deliveries that connections here have and have not acknowledged, by id, in the order of handing out. */
   readonly inFlight = new Map<string, Delivery>()
-  /** What else has no outcome yet, by id: it waits for room, for the hold, for peers or for the dead-letter queue. */
+  /** Other deliveries without an outcome, by id: they wait for room, the hold, peers or the dead-letter queue. */
   readonly pending = new Map<string, Delivery>()
-  /** Those of `pending` that wait for room, the oldest first; undefined if there are none. */
+  /** The deliveries of `pending` that wait for room, the oldest first; undefined if there are none. */
   waiting: ByPosition<Delivery, Delivery> | undefined
-  /** What goes into the hold and comes out of it. */
+  /** The user's notifications on their way into and out of the hold; undefined if there are none. */
   drain: HoldDrain | undefined
 
   constructor (readonly userId: string) {}
 
-  /** Finds what is under way under an id. */
+  /** Finds the delivery in progress that has an id. */
   find (id: string): Delivery | undefined {
     return this.inFlight.get(id) ?? this.pending.get(id)
   }
 
-  /** Lets a delivery wait for room: behind what is older, and before what is newer. */
+  /** Makes a delivery wait for room, in the order of positions. */
   wait (delivery: Delivery): void {
     (this.waiting ??= new ByPosition(item => item)).add(delivery)
   }
@@ -30,20 +30,20 @@ export class Mailbox {
     return this.waiting?.first
   }
 
-  /** A delivery does not wait for room any more. */
+  /** Stops waiting for room. */
   stopWaiting (delivery: Delivery): void {
     this.waiting?.delete(delivery)
     if (this.waiting?.size === 0) this.waiting = undefined
   }
 
-  /** Takes out all that waits for room, the oldest first. */
+  /** Takes out all deliveries that wait for room, the oldest first. */
   takeWaiting (): Delivery[] {
     const waiting = this.waiting === undefined ? [] : [...this.waiting.values()]
     this.waiting = undefined
     return waiting
   }
 
-  /** Forgets a delivery, whatever it waits for. */
+  /** Removes a delivery, whatever it waits for. */
   remove (delivery: Delivery): void {
     const { id } = delivery
     if (this.inFlight.get(id) === delivery) this.inFlight.delete(id)
@@ -56,7 +56,7 @@ export class Mailbox {
   }
 }
 
-/** The mailboxes by user. */
+/** The mailboxes, by user. */
 export class Mailboxes {
   readonly #byUser = new Map<string, Mailbox>()
 
@@ -64,14 +64,14 @@ export class Mailboxes {
     return this.#byUser.get(userId)
   }
 
-  /** Gets a user's mailbox, and makes one if there is none. */
+  /** Gets a user's mailbox, and creates it if there is none. */
   open (userId: string): Mailbox {
     let mailbox = this.#byUser.get(userId)
     if (mailbox === undefined) this.#byUser.set(userId, mailbox = new Mailbox(userId))
     return mailbox
   }
 
-  /** Lets a mailbox go when nothing is under way for its user. */
+  /** Drops a mailbox if nothing is in progress for its user. */
   prune (mailbox: Mailbox): void {
     if (mailbox.isEmpty && this.#byUser.get(mailbox.userId) === mailbox) this.#byUser.delete(mailbox.userId)
   }

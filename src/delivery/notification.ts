@@ -2,20 +2,20 @@ import { errors } from '../errors.js'
 import { ID_RULE, isId } from '../ids.js'
 import { Payload } from './payload.js'
 
-/** What is said, and to whom. */
+/** A payload for one user. */
 export interface Notification {
   readonly userId: string
-  /** What is said, under its id: one object for all users who are told the same. */
+  /** The content and its id. All users who get the same content share one object. */
   readonly payload: Payload
-  /** The trace that it belongs to, by the propagator's names, for peers. */
+  /** The trace context, by the propagator's names, for peers. */
   readonly trace?: Readonly<Record<string, string>> | undefined
 }
 
 /**
- * Makes a notification that does not come from a queue.
+ * Creates a notification that does not come from a queue.
  * @param userId 1 to 255 bytes of UTF-8 without control characters
  * @param content a string, or any value with a JSON form
- * @param id like `userId`; a fresh UUID where left out
+ * @param id like `userId`; a fresh UUID if omitted
  * @throws FST_NOTIFICATION_INVALID_USER_ID, FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
  */
 export function compose (userId: string, content: unknown, id?: string): Notification {
@@ -24,7 +24,7 @@ export function compose (userId: string, content: unknown, id?: string): Notific
 }
 
 /**
- * Makes what one or many users are told.
+ * Creates a payload for one or many users.
  * @throws FST_NOTIFICATION_INVALID_ID, FST_NOTIFICATION_INVALID_CONTENT
  */
 export function composePayload (content: unknown, id?: string): Payload {
@@ -32,19 +32,19 @@ export function composePayload (content: unknown, id?: string): Payload {
   return new Payload(content, encode(content), id)
 }
 
-/** Turns a notification into a message of the queue. */
+/** Encodes a notification as a message of the queue. */
 export function toMessage ({ userId, payload: { id, json } }: { userId: string, payload: Pick<Payload, 'id' | 'json'> }): Buffer {
   return Buffer.from(`{"userId":${JSON.stringify(userId)},"content":${json},"id":${JSON.stringify(id)}}`)
 }
 
-/** Turns a content that was kept as JSON into the notification that it was. */
+/** Restores a notification whose content was kept as JSON. */
 export function fromJson (userId: string, id: string, json: string): Notification {
   return { userId, payload: payloadFromJson(id, json) }
 }
 
 /**
- * Turns a content that was kept as JSON into a payload. The JSON is not written again: the serializer is recursive, so a
- * deeply nested content could exceed what is left of the stack.
+ * Restores a payload whose content was kept as JSON. It reuses the JSON: the serializer is recursive, so a deeply
+ * nested content could overflow the stack.
  */
 export function payloadFromJson (id: string, json: string): Payload {
   const content: unknown = JSON.parse(json)
@@ -62,7 +62,7 @@ export function assertUserId (userId: unknown): asserts userId is string {
 }
 
 /**
- * Encodes a content that does not come from JSON as the text that a WebSocket receives.
+ * Encodes a content that does not come from JSON as the text for a WebSocket.
  * @throws FST_NOTIFICATION_INVALID_CONTENT
  */
 function encode (content: unknown): string {
@@ -76,12 +76,12 @@ function encode (content: unknown): string {
   return text
 }
 
-/** The text that a plain client receives: a string as it is, anything else as its JSON. */
+/** The text that a plain client receives: a string unchanged, any other value as JSON. */
 export function toText (content: unknown): string {
   return typeof content === 'string' ? content : JSON.stringify(content)
 }
 
-/** Says what a wrong value is, without quoting it: it may be somebody's data. */
+/** Describes a wrong value without quoting it, because it may be personal data. */
 export function describeValue (value: unknown): string {
   if (typeof value === 'string') return `a string of ${Buffer.byteLength(value)} bytes`
   return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value

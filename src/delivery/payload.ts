@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 
-/** What a notification says, under its id. All users who are told the same share one. */
+/** The content of a notification, and its id. All users who get the same content share one payload. */
 export class Payload {
   /**
    * @param content a string, or any other JSON value
-   * @param text the content as a plain client receives it: a string as it is, anything else as its JSON
-   * @param ownId the id; without one, a fresh UUID is made when it is asked for
+   * @param text the content as a plain client receives it: a string unchanged, any other value as JSON
+   * @param ownId the id; if omitted, the first read of `id` creates a fresh UUID
    */
   constructor (readonly content: unknown, readonly text: string, private ownId?: string) {}
 
-  /** Names the notification in logs and dead letters. By it a client knows that it has seen the notification before. */
+  /** Identifies the notification in logs and dead letters. Clients use it to detect a notification they have seen. */
   get id (): string {
     return (this.ownId ??= randomUUID())
   }

@@ -1,9 +1,9 @@
 import type { Subscriber } from './doors.js'
 
-/** Who is connected to this instance: user → connections, any number for each. */
+/** The connections to this instance, by user. A user may have any number of them. */
 export class Registry<S extends Subscriber = Subscriber> {
-  // Arrays that are never changed but replaced: most users have one connection, for which a set would take more memory
-  // than everything else here.
+  // The arrays are replaced, never changed. Most users have one connection: a Set for it would take more memory than
+  // everything else here.
   readonly #byUser = new Map<string, readonly S[]>()
   #size = 0
 
@@ -17,7 +17,7 @@ export class Registry<S extends Subscriber = Subscriber> {
     return this.#byUser
   }
 
-  /** A user's connections; none is no error. */
+  /** A user's connections; empty if there are none. */
   of (userId: string): readonly S[] {
     return this.#byUser.get(userId) ?? NONE
   }
@@ -28,7 +28,7 @@ export class Registry<S extends Subscriber = Subscriber> {
     this.#size++
   }
 
-  /** Takes a connection out; one that is not there is ignored. */
+  /** Removes a connection. Ignores an unknown one. */
   delete (subscriber: S): void {
     const { userId } = subscriber
     const subscribers = this.of(userId)

@@ -7,48 +7,51 @@ import type { Publisher } from '../rabbitmq/publisher.js'
 export const healthStates = ['no-broker', 'connecting', 'consuming', 'standby', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
 
 /**
- * - `no-broker`: there is no `amqpUrl`; `notify()` works alone
- * - `connecting`: not consuming, and trying to
+ * - `no-broker`: there is no `amqpUrl`; only `notify()` works
+ * - `connecting`: not consuming, and trying to connect
  * - `consuming`: messages are being consumed
- * - `standby`: the queue has a single active consumer, which is another one; with several queues, each has
- * - `blocked`: the broker takes no publishes of ours (a memory or disk alarm, or a permission that it refuses, which
- *   `lastError` tells), so that nothing can be dead-lettered; messages are consumed until those that wait for it fill the window
- * - `hold-failing`: the hold can't be reached, so that messages for users who are offline wait with the broker; the others
- *   are delivered until those that wait fill the window
- * - `draining`: the application is closing; what is in flight is being settled
+ * - `standby`: the queue has a single active consumer, and this instance is not it; with several queues, this is so for
+ *   each queue
+ * - `blocked`: the broker accepts no publishes from this instance, because of a memory or disk alarm, or because it
+ *   refuses a permission, which `lastError` tells. So nothing can be dead-lettered. Messages are consumed until those
+ *   that wait for it fill the window
+ * - `hold-failing`: the hold can't be reached, so messages for offline users wait with the broker. Other messages are
+ *   delivered until those that wait fill the window
+ * - `draining`: the application is closing, and messages in flight are being settled
  * - `stopped`: not started yet, or closed
  */
 export type HealthState = (typeof healthStates)[number]
 
 export interface Health {
   readonly state: HealthState
-  /** Whether messages get through, that is, are consumed and there is room for more: what a readiness probe needs. */
+  /** Whether messages are consumed and there is room for more: the answer for a readiness probe. */
   readonly ready: boolean
   /** When the state began. */
   readonly since: Date
-  /** The last thing that went wrong with the broker or the hold; it stays after it was mended. */
+  /** The last error of the broker or the hold. It stays after the problem is solved. */
   readonly lastError: { readonly message: string, readonly code: string | number | undefined, readonly at: Date } | undefined
-  /** Messages that the broker has delivered and whose outcome isn't known yet. */
+  /** Messages that the broker has delivered and whose outcome is not known yet. */
   readonly unsettled: number
   /**
-   * The highest number of returns to their queue among the unsettled messages. While the channel is lost, that of the last
-   * channel. The broker drops a message that is returned when its count is at the delivery limit.
+   * How often the unsettled message with the most returns has been returned to its queue. While the channel is lost,
+   * this is the number of the last channel. When a message whose count is at the delivery limit is returned, the broker
+   * drops it.
    */
   readonly highestDeliveryCount: number
 }
 
 interface HealthParts {
-  /** How many messages may be unsettled. */
+  /** Maximum unsettled messages. */
   prefetch: number
-  /** Its connections, if there is one. */
+  /** The connections to the broker, if there is a broker. */
   broker: { consumers: readonly Consumer[], publisher: Publisher } | undefined
   cluster: Pick<Cluster, 'connection'> | undefined
   store: HoldStore | undefined
-  /** Since when the application closes, and since when it is closed. */
+  /** When the application began to close, and when it had closed. */
   closing: { since?: Date, done?: Date }
 }
 
-/** Tells how the broker side and the hold are. */
+/** Creates the function that reports the health of the broker side and of the hold. */
 export function createHealth ({ prefetch, broker, cluster, store, closing }: HealthParts): () => Health {
   const created = new Date()
 
@@ -56,7 +59,7 @@ export function createHealth ({ prefetch, broker, cluster, store, closing }: Hea
     if (closing.done !== undefined) return { state: 'stopped', since: closing.done }
     if (closing.since !== undefined) return { state: 'draining', since: closing.since }
     if (store?.failing === true && (broker === undefined || broker.consumers.every(({ consuming }) => consuming))) {
-      // Its connection has just ended where nothing has failed yet.
+      // Without an error so far, the hold's connection has just ended.
       return { state: 'hold-failing', since: store.lastError?.at ?? new Date() }
     }
     if (broker === undefined) return { state: 'no-broker', since: created }
@@ -84,7 +87,7 @@ export function createHealth ({ prefetch, broker, cluster, store, closing }: Hea
   }
 }
 
-/** Messages get through, as long as there is room for more. */
+/** The states in which messages get through as long as there is room for more. */
 const GOING: ReadonlySet<HealthState> = new Set(['no-broker', 'consuming', 'standby', 'blocked', 'hold-failing'])
 
 interface LastError { readonly error: unknown, readonly at: Date }

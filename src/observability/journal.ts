@@ -7,46 +7,52 @@ import { isId } from '../ids.js'
 
 type From = 'queue' | 'notify' | 'hold' | 'relay'
 
-/** Something that happened. What a notification says is never kept. */
+/** One event in the journal. The journal never keeps the content of a notification. */
 export interface TraceEntry {
   readonly at: Date
   /**
-   * An outcome; or, of a notification: `dropped` from the hold, unseen; `abandoned`, as the broker's channel had died, so
-   * that the broker delivers it again; `failed`, as `notify()` has told who called it, or by an unexpected error. Of a connection: `connected`;
-   * `closing`, by this server; `disconnected`, without a code where `unregister()` has let go of it.
+   * For a notification, its outcome or one of:
+   * - `dropped`: the hold dropped it unseen
+   * - `abandoned`: the channel had died, so the broker redelivers it
+   * - `failed`: the call of `notify()` has failed, or there was an unexpected error
+   *
+   * For a connection:
+   * - `connected`
+   * - `closing`: this server closes it
+   * - `disconnected`: it has ended; there is no code if `unregister()` released it
    */
   readonly event: Outcome | 'dropped' | 'abandoned' | 'failed' | 'connected' | 'closing' | 'disconnected'
   /**
-   * Why: that of a dead letter; `relayed`, where another instance told the outcome; `repeated`, where the hold had it
-   * already; why the hold dropped it; the code of an error.
+   * Why the event happened: the reason of a dead letter; `relayed` if a peer told the outcome; `repeated` if the hold
+   * had the notification already; why the hold dropped it; the code of an error.
    */
   readonly reason?: DeadLetterReason | 'relayed' | 'repeated' | 'overflow' | 'expired' | (string & {})
   readonly userId?: string
-  /** The notification's. */
+  /** The id of the notification. */
   readonly id?: string
-  /** Where the notification came from: the queue, a call on this instance, the hold, another instance. */
+  /** Where the notification came from: the queue, a call on this instance, the hold, or a peer. */
   readonly from?: From
   readonly queue?: string
-  /** How many connections it was handed to. */
+  /** How many connections the notification was handed to. */
   readonly connections?: number
-  /** How many were dropped, where their ids are not known. */
+  /** How many notifications were dropped, if their ids are unknown. */
   readonly count?: number
   readonly connectionId?: string
   /** The close code. */
   readonly code?: number
 }
 
-/** Of whom or what: a user, a notification, or a notification of a user. */
+/** Selects the entries of a user, of a notification, or of a notification of a user. */
 export type TraceFilter = { userId: string, id?: string | undefined } | { userId?: string | undefined, id: string }
 
 export type Journal = ReturnType<typeof createJournal>
 
 /**
- * The last things that happened, in memory: by them can be told why a user did not get something.
- * @param size how many to keep
+ * Keeps the latest events in memory. They show why a user did not get a notification.
+ * @param size how many entries to keep
  */
 export function createJournal (size: number) {
-  /** A ring: when it is full, `next` is the oldest. */
+  /** A ring buffer: when it is full, the entry at `next` is the oldest. */
   const entries: Entry[] = []
   let next = 0
 
@@ -85,8 +91,8 @@ export function createJournal (size: number) {
     },
 
     settled (notification, origin, kind, result, circumstance) {
-      if (kind === 'guest' && result.outcome === 'offline') return // nobody is here: the peer that asked goes on
-      if (circumstance === 'joined' && origin?.returns !== false) return // there is an entry of the delivery; a caller has one too
+      if (kind === 'guest' && result.outcome === 'offline') return // the user is not here: the peer that asked continues
+      if (circumstance === 'joined' && origin?.returns !== false) return // the delivery that was joined has an entry; a call gets its own entry too
       const { userId, payload: { id } } = notification
       const from = kind === 'held' ? 'hold' : kind === 'guest' ? 'relay' : origin?.queue === undefined ? 'notify' : 'queue'
       const entry = addOutcome(userId, id, from, result)
@@ -96,7 +102,7 @@ export function createJournal (size: number) {
     },
 
     failed (notification, origin, error) {
-      if (origin === undefined) return // of a guest: the peer that asked goes on
+      if (origin === undefined) return // for a guest, the peer that asked continues
       if (origin.gone?.aborted === true) return abandoned(notification, origin)
       const entry = add('failed', notification.userId, notification.payload.id)
       entry.from = origin?.queue === undefined ? 'notify' : 'queue'
@@ -112,7 +118,7 @@ export function createJournal (size: number) {
   return {
     observer,
 
-    /** The hold dropped some of a user's unseen. */
+    /** The hold dropped notifications of a user unseen. */
     dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids: readonly (string | undefined)[] = [undefined]): void {
       for (const id of ids) {
         const entry = add('dropped', userId, id)
@@ -129,8 +135,8 @@ export function createJournal (size: number) {
     },
 
     /**
-     * @returns copies, the newest last
-     * @throws FST_NOTIFICATION_INVALID_USER_ID where the filter names neither a user nor a notification
+     * @returns copies of the entries, the newest last
+     * @throws FST_NOTIFICATION_INVALID_USER_ID if the filter names neither a user nor a notification
      */
     trace (filter?: TraceFilter): TraceEntry[] {
       if (filter !== undefined && filter.userId === undefined && filter.id === undefined) throw new errors.InvalidUserId('given, or an id', describeValue(undefined))
@@ -143,7 +149,7 @@ export function createJournal (size: number) {
   }
 }
 
-/** As it is kept: all of one shape, which is much faster to make. */
+/** An entry as it is kept. All entries have the same shape, which makes them much faster to create. */
 class Entry {
   readonly at = Date.now()
   reason: string | undefined

@@ -5,13 +5,13 @@ import { withoutText } from '../without-text.js'
 type Event = Exclude<keyof Observer, 'run'>
 
 /**
- * Makes one observer of several, which are told in their order. An observer that throws, as a span processor or a
- * histogram of the application may, changes nothing of what becomes of a message, and the others are told all the same.
+ * Combines several observers into one, which calls them in order. An observer may throw: a span processor or a
+ * histogram of the application may fail. That does not change the outcome of a message, and the others are called too.
  */
 export function combineObservers (observers: readonly Observer[], log: FastifyBaseLogger): Observer {
   const reported = new Set<Event>()
 
-  /** Logs the first failure of each kind: there may be one for each message. */
+  /** Logs only the first failure of each event, because every message may cause one. */
   function report (event: Event, error: unknown): void {
     if (reported.has(event)) return
     reported.add(event)

@@ -1,32 +1,33 @@
 import type { DeadLetterReason, Observer } from '../delivery/doors.js'
 
-/** What became of everything so far, since the start of this process. */
+/** Counts of all outcomes since the start of this process. */
 export interface StatsSnapshot {
   /** Notifications that a client acknowledged. */
   acknowledged: number
-  /** Notifications handed to a socket, of which no acknowledgement was expected. */
+  /** Notifications handed to a socket, for which no ack was expected. */
   sent: number
-  /** Of those, how many were settled by another instance; that counts them nowhere. */
+  /** How many of those were settled by a peer. The peer does not count them. */
   relayed: number
-  /** Notifications put in the hold, as nobody could take them then. */
+  /** Notifications put in the hold, because no connection could take them. */
   held: number
-  /** Of those, how many were acknowledged or sent later; they are counted there too. */
+  /** How many of those were acknowledged or sent later. `acknowledged` or `sent` counts them too. */
   released: number
   /**
-   * Notifications that the hold dropped unseen: for want of room, and because of their age. One that never got in, as
-   * there was no room for it, is `offline` too, and not `held`. What Redis removes when it has expired is in none.
+   * Notifications that the hold dropped unseen: for lack of room, and because of their age. A notification that never
+   * got in, because there was no room, also counts as `offline`, and not as `held`. Notifications that Redis removes
+   * when they expire are not counted.
    */
   dropped: { overflow: number, expired: number }
-  /** Notifications dropped, as their user had no connection. */
+  /** Notifications dropped because their user had no connection. */
   offline: number
   /** Messages put in the dead-letter queue, by reason. */
   deadLettered: Record<DeadLetterReason, number>
   /**
-   * With `cluster: true`: broadcasts, disconnects and wakes that the other instances were not told of, as the broker took
-   * no publishes: for want of room, and because of their age.
+   * With `cluster: true`: broadcasts, disconnects and wakes that did not reach the peers, because the broker accepted
+   * no publishes. They were dropped for lack of room, and because of their age.
    */
   unsent: { overflow: number, expired: number }
-  /** Outcomes known only after the broker's channel had died: those messages are delivered, and counted, again. */
+  /** Outcomes known only after the channel had died. The broker redelivers those messages, and they count again. */
   abandoned: number
 }
 
@@ -58,10 +59,10 @@ export function createStats () {
     },
 
     settled (_notification, _origin, kind, { outcome }, circumstance) {
-      if (kind === 'guest' || circumstance === 'joined') return // the peer that asked counts it, or the delivery that was joined
+      if (kind === 'guest' || circumstance === 'joined') return // counted by the peer that asked, or for the delivery that was joined
       if (kind === 'held') counts.released++
       else if (circumstance === 'relayed') counts.relayed++
-      else if (circumstance === 'repeated') return // it has been counted
+      else if (circumstance === 'repeated') return // counted already
       if (outcome === 'dead-lettered') counts.deadLettered.offline++
       else counts[outcome]++
     },
@@ -80,12 +81,12 @@ export function createStats () {
       counts.abandoned++
     },
 
-    /** The hold dropped some unseen. */
+    /** The hold dropped notifications unseen. */
     drop (reason: 'overflow' | 'expired', count: number): void {
       counts.dropped[reason] += count
     },
 
-    /** The other instances are not told of something. */
+    /** A message for the peers was dropped. */
     countUnsent (reason: 'overflow' | 'expired'): void {
       counts.unsent[reason]++
     },

@@ -7,7 +7,7 @@ import { errors } from '../errors.js'
 import type { BrokerOptions, Options } from '../options/schema.js'
 import type { QueueMessage } from '../rabbitmq/queue-message.js'
 
-/** Headers are anybody's: what is no text is none of a propagator's. */
+/** Publishers can set any headers. A propagator's headers are strings, so this ignores all others. */
 const headersGetter: TextMapGetter<Record<string, unknown>> = {
   get: (headers, key) => typeof headers[key] === 'string' ? headers[key] : undefined,
   keys: headers => Object.keys(headers)
@@ -16,24 +16,24 @@ const headersGetter: TextMapGetter<Record<string, unknown>> = {
 interface OpenSpan {
   readonly span: Span
   readonly context: Context
-  /** Aborts when the broker will deliver the message again. */
+  /** Aborts when the broker will redeliver the message. */
   readonly gone: AbortSignal | undefined
 }
 
-/** Written out, as types that are published must not be of a package that may not be installed. */
+/** Declared explicitly: published types must not refer to a package that may not be installed. */
 export interface Tracing {
-  /** A span for each message, and for each notification that a peer asks for. */
+  /** Creates a span for each message, and for each notification that a peer asks this instance to deliver. */
   readonly observer: Observer
-  /** The trace of a message, or of the call that is running, for a peer that goes on with it. */
+  /** The trace context of a message, or of the current call, for the peer that continues it. */
   inject (origin: Origin | undefined): Record<string, string>
-  /** At the end: what has no outcome by now has none in this process. */
+  /** Ends the open spans at shutdown, as `abandoned`: their notifications get no outcome in this process. */
   close (): void
 }
 
 /**
- * Loads OpenTelemetry's API, which does nothing in an application that has set up no SDK.
- * @param load how; replaced by tests
- * @throws FST_NOTIFICATION_TRACING_NO_API where it is not installed
+ * Loads OpenTelemetry's API. The API does nothing in an application without an SDK.
+ * @param load imports the API; replaced by tests
+ * @throws FST_NOTIFICATION_TRACING_NO_API if it is not installed
  */
 export async function loadTracing (options: Options, log: FastifyBaseLogger, load: () => Promise<unknown> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
   try {
@@ -45,15 +45,16 @@ export async function loadTracing (options: Options, log: FastifyBaseLogger, loa
 }
 
 /**
- * A span for each message, from its arrival until its outcome is known, in the trace that its headers name; by the
- * semantic conventions for messaging. Routing keys are left out, as they may name users; so are users and contents.
+ * Creates a span for each message, from its arrival until its outcome is known, in the trace that its headers name.
+ * Spans follow the semantic conventions for messaging. They contain no users and no contents, and no routing keys,
+ * because those may name users.
  */
 function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, options: Options, log: FastifyBaseLogger): Tracing {
   const tracer = trace.getTracer('fastify-notification')
   const server = serverAttributes(options.amqpUrl)
-  /** By the message, or by the notification of a peer. */
+  /** The spans, by message or by the notification of a peer. */
   const spans = new WeakMap<object, OpenSpan>()
-  /** Those without an outcome. */
+  /** The spans without an outcome. */
   const open = new Set<OpenSpan>()
   const watched = new WeakSet<AbortSignal>()
 
@@ -72,7 +73,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
     return { span, own: trace.setSpan(parent, span) }
   }
 
-  /** Who instruments amqplib has a span of the same trace for it already, whose child ours is. */
+  /** If amqplib is instrumented, the active span belongs to the same trace. Ours is then its child. */
   function parentOf (headers: Record<string, unknown>): Context {
     const active = context.active()
     const extracted = propagation.extract(ROOT_CONTEXT, headers, headersGetter)
@@ -101,7 +102,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
     span.end()
   }
 
-  /** Ends what has no outcome, as the broker delivers it again. */
+  /** Ends the spans without an outcome, because the broker redelivers their messages. */
   function abandonAll (gone?: AbortSignal): void {
     for (const opened of open) {
       if (gone !== undefined && opened.gone !== gone) continue
@@ -154,10 +155,10 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
   }
 }
 
-/** Where the broker is. */
+/** The address and port of the broker. */
 function serverAttributes (amqpUrl: string | undefined): Attributes {
   if (amqpUrl === undefined) return {}
   const { hostname, port, protocol } = new URL(amqpUrl)
-  // RFC 3986 §3.2.2: brackets are the URL's, not the address's.
+  // RFC 3986 §3.2.2: the brackets belong to the URL, not to the address.
   return { 'server.address': hostname.replace(/^\[|\]$/g, ''), 'server.port': port === '' ? (protocol === 'amqps:' ? 5671 : 5672) : Number(port) }
 }

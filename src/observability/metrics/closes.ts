@@ -1,11 +1,11 @@
 import { closeCodes } from '../../close-codes.js'
 
-/** RFC 6455 §7.4.1 and the IANA registry; 1005, 1006 and 1015 are never sent, and say that no code came. */
+/** Codes of RFC 6455 §7.4.1 and the IANA registry. 1005, 1006 and 1015 are never sent: no code arrived. */
 const KNOWN = new Set<number>([
   1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015, ...Object.values(closeCodes)
 ])
 
-/** Counts the ends of connections. Codes that are the client's or the application's own count together. */
+/** Counts the ends of connections by code. Codes that a client or the application has defined count together. */
 export function createCloses () {
   const counts = new Map<string, number>([...[...KNOWN].sort(), 'other', 'released'].map(code => [String(code), 0]))
 

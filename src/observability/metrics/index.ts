@@ -30,25 +30,25 @@ export async function createMetrics (target: MetricsRegistry, log: FastifyBaseLo
     relayConfirm: createHistogram(client, metricTable.relayConfirm),
     relayReceipt: createHistogram(client, metricTable.relayReceipt)
   }
-  /** Those that are in the registry. */
+  /** The names of the metrics that are in the registry. */
   const registered: string[] = []
 
   return {
     times: createTimes(histograms),
 
-    /** A connection has begun. */
+    /** A connection has opened. */
     connected (): void {
       counts.connects++
     },
 
-    /** One has ended. */
+    /** A connection has ended. */
     closed: closes.add,
 
-    /** An upgrade has come to nothing. */
+    /** An upgrade was refused. */
     refused: refusals.add,
 
     /**
-     * Puts everything into the registry that this application can have.
+     * Registers all metrics that this application can have.
      * @throws FST_NOTIFICATION_METRICS_TAKEN
      */
     register (parts: SourceParts): void {
@@ -68,7 +68,7 @@ export async function createMetrics (target: MetricsRegistry, log: FastifyBaseLo
       }
     },
 
-    /** Takes them out again. */
+    /** Removes the metrics from the registry. */
     async remove (): Promise<void> {
       const teardown = new Teardown(log)
       for (const name of registered.splice(0)) await teardown.try(() => target.removeSingleMetric(name))
@@ -87,7 +87,7 @@ function createHistogram ({ Histogram }: PromClient, { name, help, labels, bucke
   return new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers: [] })
 }
 
-/** One whose values are read when it is asked for. */
+/** Creates a metric whose values are read when the registry collects it. */
 function createCollected ({ Counter, Gauge }: PromClient, { name, type, help, labels }: MetricDefinition, read: () => Samples): Counter | Gauge {
   const configuration = { name, help, labelNames: [...labels], registers: [] as [] }
   if (type === 'counter') {

@@ -6,7 +6,7 @@ interface Configuration {
   name: string
   help: string
   labelNames: string[]
-  /** None: they are put into the registry all together. */
+  /** Empty: all metrics are registered together later. */
   registers: []
 }
 
@@ -24,14 +24,14 @@ export interface Histogram {
   observe (labels: Labels, value: number): void
 }
 
-/** What is used of prom-client, in types of our own: those who don't install it compile without it. */
+/** The part of prom-client that is used. Declared here, so that applications without prom-client compile. */
 export interface PromClient {
   Counter: new (configuration: Configuration & { collect (this: Counter): void }) => Counter
   Gauge: new (configuration: Configuration & { collect (this: Gauge): void }) => Gauge
   Histogram: new (configuration: Configuration & { buckets: number[] }) => Histogram
 }
 
-/** @throws FST_NOTIFICATION_METRICS_NO_CLIENT where prom-client is not installed */
+/** @throws FST_NOTIFICATION_METRICS_NO_CLIENT if prom-client is not installed */
 export async function loadPromClient (load: () => Promise<PromClient> = async () => await import('prom-client')): Promise<PromClient> {
   try {
     return await load()

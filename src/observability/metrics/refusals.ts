@@ -2,24 +2,24 @@ import { errors } from '../../errors.js'
 
 const PREFIX = 'FST_NOTIFICATION_'
 
-/** With what the plugin itself refuses. */
+/** The errors with which the plugin itself refuses an upgrade. */
 const own = [
   errors.InvalidUserId, errors.UnknownSubprotocol, errors.Unauthenticated, errors.ForbiddenOrigin, errors.ForbiddenUser,
   errors.TooManyConnectionsOfUser, errors.InvalidIdentity, errors.AuthenticateFailed, errors.TooManyConnections,
   errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing
 ].map(CodedError => new (CodedError as new () => { code: string, statusCode: number })())
 
-/** What hooks and `authenticate` of the application answer; the rest of HTTP's statuses count together. */
+/** The usual statuses of the application's hooks and `authenticate`. All other HTTP statuses count together. */
 const STATUSES = [400, 401, 403, 404, 429, 500, 502, 503, 504]
 
 const reasons = new Map(own.map(({ code }) => [code, code.slice(PREFIX.length).toLowerCase().replaceAll('_', '-')]))
 
-/** Others are of the application, or of what it uses. */
+/** All other error codes are from the application, or from its dependencies. */
 function reasonOf (code: string | undefined): string {
   return reasons.get(code!) ?? 'application'
 }
 
-/** Counts the upgrades that are refused. */
+/** Counts refused upgrades. */
 export function createRefusals () {
   const counts = new Map<string, { status: string, reason: string, count: number }>()
 
@@ -30,15 +30,15 @@ export function createRefusals () {
     return entry
   }
 
-  // A counter that appears with its first 1 has not increased, for Prometheus.
+  // Start all counters at 0: if a counter first appears as 1, Prometheus does not see an increase.
   for (const { code, statusCode } of own) countOf(String(statusCode), reasonOf(code))
   for (const status of STATUSES) countOf(String(status), reasonOf(undefined))
   for (const { code } of [new errors.TooManyUpgrades(), new errors.UpgradeTimeout()]) countOf('none', reasonOf(code))
 
   return {
     /**
-     * @param status of the answer; undefined where the socket was ended without one
-     * @param code of the error, if there is one
+     * @param status the status of the answer; undefined if the socket ended without an answer
+     * @param code the code of the error, if any
      */
     add (status: number | undefined, code: string | undefined): void {
       const label = status === undefined ? 'none' : STATUSES.includes(status) ? String(status) : 'other'

@@ -11,7 +11,7 @@ import type { MetricName } from './table.js'
 
 export type Samples = Array<readonly [Labels, number]>
 
-/** Reads a metric when somebody asks for it; those that an application can't have are left out. */
+/** Functions that read a metric when it is collected. Metrics that the application can't have are absent. */
 export type Sources = Partial<Record<MetricName, () => Samples>>
 
 export interface SourceParts {
@@ -31,7 +31,7 @@ export interface ConnectionCounts {
   readonly refusals: { readonly counts: Iterable<{ status: string, reason: string, count: number }> }
 }
 
-/** Where each metric has its values from: nothing is counted twice. */
+/** Reads each metric from the place that counts it already, so that nothing is counted twice. */
 export function createSources ({ options, registry, sockets, broker, cluster, store, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
   return {
     messages () {

@@ -1,21 +1,21 @@
-/** A metric as the application's registry has it. */
+/** A metric in the application's registry. */
 export interface MetricDefinition {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
-  /** Each has few values, none of them a user's or a client's choice. */
+  /** Each label has few values. Users and clients can't choose them. */
   readonly labels: readonly string[]
   readonly help: string
-  /** Upper bounds, in seconds. */
+  /** Upper bounds of the buckets, in seconds. */
   readonly buckets?: readonly number[]
 }
 
-/** From what a socket takes at once to what a client takes to acknowledge. */
+/** From the time that a socket needs to the time that a client needs to acknowledge. */
 const DELIVERY_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
-/** To what has waited in the queue overnight; AMQP's own timestamp has whole seconds. */
+/** Up to the age of a message that waited in the queue overnight. AMQP's own timestamp has whole seconds. */
 const AGE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 43_200]
 const RELAY_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Every metric. docs/operation.md, the dashboard and the alert rules of the example are checked against it. */
+/** All metrics. Checks compare docs/operation.md, and the example's dashboard and alert rules, with this table. */
 export const metricTable = {
   messages: {
     name: 'fastify_notification_messages_total',

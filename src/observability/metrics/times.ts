@@ -2,10 +2,10 @@ import type { Observer } from '../../delivery/doors.js'
 import { QueueMessage } from '../../rabbitmq/queue-message.js'
 import type { Histogram } from './prom-client.js'
 
-/** No time in seconds is beyond; in milliseconds it is the year 1973. Some publish what Date.now() says. */
+/** Larger timestamps are in milliseconds, as some publishers use Date.now(). 1e11 milliseconds is the year 1973. */
 const MAX_SECONDS = 1e11
 
-/** In place of the time when a message was received. */
+/** Replaces `receivedAt` of a message that has been measured. */
 const OBSERVED = -1
 
 export interface TimeHistograms {
@@ -19,16 +19,16 @@ export type Times = ReturnType<typeof createTimes>
 
 type Confirmed = (isRouted: boolean | undefined) => void
 
-/** Measures how long what comes from the queue takes, and what goes to other instances. */
+/** Measures how long messages of the queue take, and relays to peers. */
 export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, relayReceipt }: TimeHistograms) {
   function observe (arrived: QueueMessage, outcome: string): void {
     const { message, queue, receivedAt } = arrived
-    if (receivedAt === OBSERVED) return // a client may acknowledge what was dead-lettered meanwhile
+    if (receivedAt === OBSERVED) return // a client may acknowledge a message after it was dead-lettered
     arrived.receivedAt = OBSERVED
     const labels = { queue, outcome }
     sinceConsumption.observe(labels, secondsSince(receivedAt))
     const published = publishTime(message)
-    // The clocks of two machines differ.
+    // The clocks of two machines may differ, so the result may be negative.
     if (published !== undefined) sincePublish.observe(labels, Math.max(0, (Date.now() - published) / 1_000))
   }
 
@@ -54,7 +54,7 @@ export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, rel
   return {
     observer,
 
-    /** To be called when a relay is published: who is told is told after it was measured. */
+    /** Must be called when a relay is published. The returned callback measures the time, then calls `done`. */
     confirmed (done: Confirmed): Confirmed {
       const begun = performance.now()
       return isRouted => {
@@ -63,7 +63,7 @@ export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, rel
       }
     },
 
-    /** An instance tells what became of a relay. */
+    /** A peer has sent a receipt for a relay. */
     receipt (receipt: 'taken' | 'nobody' | 'sent' | 'acknowledged' | 'held', begun: number): void {
       relayReceipt.observe({ receipt }, secondsSince(begun))
     }
@@ -74,7 +74,10 @@ function secondsSince (begun: number): number {
   return (performance.now() - begun) / 1_000
 }
 
-/** When a message was published, in milliseconds since 1970: by RabbitMQ's clock where it sets the header, else by the publisher's. */
+/**
+ * When a message was published, in milliseconds since 1970: by RabbitMQ's clock if RabbitMQ sets the header, otherwise
+ * by the publisher's clock.
+ */
 function publishTime ({ properties: { timestamp, headers } }: QueueMessage['message']): number | undefined {
   const exact: unknown = headers?.timestamp_in_ms
   if (typeof exact === 'number') return exact
