@@ -103,6 +103,7 @@ test('what is held as a connection of one instance is full goes to a connection 
   t.match(await one.app.notifier.notify('456', 'hi'), { outcome: 'held' })
   const first = one.app.notifier.notify('123', 'first', { id: '1' })
   await full.framesReceived(1)
+  t.equal(await one.app.notifier.isOnline('nobody'), false) // by now the broker has confirmed that nobody else has the first
   proxy.blackhole()
   const second = one.app.notifier.notify('123', 'second', { id: '2' })
   t.equal(await one.app.notifier.isOnline('nobody'), false) // one round trip to the broker later
