@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { findRabbitMQ, type RabbitMQSource } from './rabbitmq/install.js'
 import { startSupervised, type PrivateServer } from './supervised.js'
 
@@ -37,6 +38,9 @@ export interface NodeOptions extends Required<Pick<PrivateRabbitMQOptions, 'plug
   /** What the nodes of a cluster have in common, and the name by which this one is known to the others. */
   member?: { name: string, cookie: string, epmdPort: number }
 }
+
+/** How long RabbitMQ may take to run once it answers, in milliseconds; far above what it takes. */
+const STARTUP_TIMEOUT = 30_000
 
 /** Thrown where a private node can't do what it was asked; the message says why. */
 export class PrivateRabbitMQError extends Error {
@@ -79,6 +83,15 @@ export async function startNode (source: RabbitMQSource, options: NodeOptions): 
     ...server,
     url: `amqp://guest:guest@127.0.0.1:${server.port}`,
     source,
-    async ctl (...args) { return await request('ctl', args) as string }
+    async ctl (...args) {
+      for (const deadline = performance.now() + STARTUP_TIMEOUT; ; await delay(200)) {
+        try {
+          return await request('ctl', args) as string
+        } catch (error) {
+          // RabbitMQ 4.3 answers AMQP connections a moment before rabbitmqctl finds that it is running.
+          if (!(error as Error).message.includes("requires the 'rabbit' app to be running") || performance.now() > deadline) throw error
+        }
+      }
+    }
   }
 }
