@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { Dispatcher } from './delivery/dispatcher.js'
 import type { Origin, Outcome, Result } from './delivery/doors.js'
 import type { Payload } from './delivery/payload.js'
@@ -27,4 +28,12 @@ export async function broadcastTo (userIds: Iterable<string>, payload: Payload, 
   }
   await Promise.all(pending)
   return { id: payload.id, users, connections, outcomes }
+}
+
+/** Delivers the broadcast of a peer to the users who are connected here. Nobody waits for the outcomes. */
+export function broadcastFromPeer (userIds: Iterable<string>, payload: Payload, dispatcher: Pick<Dispatcher, 'deliver'>, origin: Origin, log: FastifyBaseLogger): void {
+  for (const userId of [...userIds]) {
+    Promise.resolve(dispatcher.deliver({ userId, payload }, origin, true))
+      .catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
+  }
 }

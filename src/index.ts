@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { broadcastFromPeer } from './broadcast.js'
 import { createBroker } from './rabbitmq/broker.js'
 import { createCallOrigin } from './rabbitmq/call-origin.js'
 import type { Publisher } from './rabbitmq/publisher.js'
@@ -17,7 +18,6 @@ import { hasBroker, type BrokerOptions, type NotificationPluginOptions } from '.
 import { parseOptions } from './options/parse.js'
 import { createPendingDecisions } from './websocket/pending-decisions.js'
 import { Dispatcher } from './delivery/dispatcher.js'
-import type { Payload } from './delivery/payload.js'
 import { Registry } from './delivery/registry.js'
 import { addRoute } from './websocket/route.js'
 import { createSafeLog } from './safe-log.js'
@@ -104,18 +104,10 @@ async function notification (app: FastifyInstance, input: NotificationPluginOpti
       log,
       listener: dispatcher.peerListener,
       traceOf: origin => tracing?.inject(origin),
-      broadcast: broadcastHere,
+      broadcast: payload => broadcastFromPeer(registry.users.keys(), payload, dispatcher, origin, log),
       closeConnections: (userId, code, reason) => { sockets.disconnect(userId, code, reason) },
       times: metrics?.times
     })
-  }
-
-  /** A peer broadcasts a content: delivers it to every user who is connected here. */
-  function broadcastHere (payload: Payload): void {
-    for (const userId of [...registry.users.keys()]) {
-      Promise.resolve(dispatcher.deliver({ userId, payload }, origin, true))
-        .catch((err: unknown) => log.debug({ err, userId }, 'broadcast not delivered'))
-    }
   }
 
   // After the hooks: if one of these throws, `close()` still releases everything that is open.

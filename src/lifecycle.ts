@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Dispatcher } from './delivery/dispatcher.js'
-import type { HoldStore } from './hold/index.js'
+import type { ManagedHoldStore } from './hold/index.js'
 import type { Metrics } from './observability/metrics/index.js'
 import type { Tracing } from './observability/tracing.js'
 import type { Options } from './options/schema.js'
@@ -24,7 +24,7 @@ interface LifecycleParts {
   broker: Broker | undefined
   sockets: Sockets
   upgrades: Upgrades
-  store: HoldStore | undefined
+  store: ManagedHoldStore | undefined
   tracing: Tracing | undefined
   metrics: Metrics | undefined
   log: FastifyBaseLogger
@@ -110,7 +110,7 @@ export class Lifecycle {
   }
 
   /** Closes the hold. First publishes notifications that are held in memory back to the queue, for the next process. */
-  async #closeHold (store: HoldStore, timeLeft: () => number): Promise<void> {
+  async #closeHold (store: ManagedHoldStore, timeLeft: () => number): Promise<void> {
     const { dispatcher, broker, log } = this.#parts
     const teardown = new Teardown(log)
     clearInterval(this.#sweepTimer)

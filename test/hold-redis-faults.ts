@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
-import { createHoldStore, type HoldOptions, type HoldStore } from '../src/hold/index.js'
+import { createHoldStore, type HoldOptions, type ManagedHoldStore } from '../src/hold/index.js'
 import { eventually } from './support/eventually.js'
 import { held, idsOf } from './support/hold-contract.js'
 import { startProxy } from './support/proxy.js'
@@ -10,7 +10,7 @@ import { usePrivateRedis } from './support/redis.js'
 const failed = { code: 'FST_NOTIFICATION_HOLD_FAILED', statusCode: 503, message: /the hold could not be reached/ }
 const bounds = { keyPrefix: 'notification:', maxCount: 10_000, maxAge: 1e12, maxBytes: 1e9, totalBytes: 1e9 }
 
-async function open (t: Test, redis: HoldOptions['redis'] & {}): Promise<HoldStore> {
+async function open (t: Test, redis: HoldOptions['redis'] & {}): Promise<ManagedHoldStore> {
   const store = await createHoldStore({ ...bounds, redis }, { dropped: (reason, count) => t.fail(`${count} dropped: ${reason}`) })
   t.teardown(() => store.close())
   return store

@@ -15,8 +15,6 @@ export class Delivery {
   redelivered: boolean
   /** Whether it waits for room, for the hold or for the dead-letter queue: then peers are not asked again. */
   isWaiting = false
-  /** Whether peers need not be asked: they have been told already. */
-  isForAll = false
   /** The number under which peers know it. */
   relay: number | undefined
   /** Whether a plain client here has it: it is settled when the broker has it for the peers too. */

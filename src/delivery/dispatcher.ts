@@ -98,8 +98,7 @@ export class Dispatcher {
     const same = this.#mailboxes.get(notification.userId)?.find(notification.payload.id)
     if (same !== undefined) return this.#join(same, notification, origin, isForAll)
     const delivery = this.#createDelivery(notification, origin, before)
-    delivery.isForAll = isForAll
-    this.#placement.place(delivery)
+    this.#placement.place(delivery, isForAll)
     return delivery.result
   }
 
@@ -183,7 +182,6 @@ export class Dispatcher {
     let isInHold = this.#mailboxes.get(userId)?.drain !== undefined
     for (const delivery of this.#inFlight.ended(subscriber)) {
       delivery.redelivered = true
-      delivery.isForAll = false // by now the user may be connected elsewhere
       this.#outcomes.settleGuests(delivery, delivery.kind === 'held' ? 'held' : 'offline') // for the latter, their instances decide
       if (delivery.kind === 'held') {
         isInHold = true
@@ -197,10 +195,7 @@ export class Dispatcher {
     this.#placement.offerWaiting(userId)
     if (this.#placement.isHere(userId)) return
     const mailbox = this.#mailboxes.get(userId)
-    for (const delivery of mailbox?.takeWaiting() ?? []) {
-      delivery.isForAll = false
-      if (!delivery.isSettled) this.#placement.place(delivery)
-    }
+    for (const delivery of mailbox?.takeWaiting() ?? []) if (!delivery.isSettled) this.#placement.place(delivery)
     if (mailbox !== undefined) this.#mailboxes.prune(mailbox)
     if (isInHold) this.#outcomes.peers?.wake(userId)
   }

@@ -17,7 +17,10 @@ export interface PlacementParts {
   giveUp: GiveUp
 }
 
-/** Takes the steps of a delivery: looks at its situation, decides, and does what was decided. */
+/**
+ * Takes the steps of a delivery: looks at its situation, decides, and does what was decided. An unexpected error fails
+ * that delivery alone, and the others go on.
+ */
 export class Placement {
   /** From now on, what can't be delivered at once goes back to its source. */
   isClosing = false
@@ -27,33 +30,48 @@ export class Placement {
     this.#parts = parts
   }
 
-  /** Takes the next step of a delivery. */
-  place (delivery: Delivery): void {
-    this.#guard(delivery, () => {
+  /**
+   * Takes the next step of a delivery.
+   * @param isForAll whether the peers have been told already
+   */
+  place (delivery: Delivery, isForAll = false): void {
+    try {
       delivery.isWaiting = false
-      const { inFlight, outcomes } = this.#parts
-      if (this.#isHandedOutFromHold(delivery)) return outcomes.settle(delivery, 'held')
-      const situation = this.#situation(delivery)
-      if (asksPeers(situation)) outcomes.peers?.deliver(delivery)
-      const step = decide(situation)
-      if (step !== 'offer') this.#take(step, delivery)
-      else if (!inFlight.offer(delivery)) this.#take(decide({ ...situation, isFull: true }), delivery)
-    })
+      if (this.#isHandedOutFromHold(delivery)) this.#settleAsHeld(delivery)
+      else this.#decide(delivery, isForAll)
+    } catch (error) {
+      this.#parts.outcomes.fail(delivery, error)
+    }
+  }
+
+  #decide (delivery: Delivery, isForAll: boolean): void {
+    const { inFlight, outcomes } = this.#parts
+    const situation = this.#situation(delivery, isForAll ? 'none' : this.#peersOf(delivery))
+    if (asksPeers(situation)) outcomes.peers?.deliver(delivery)
+    const step = decide(situation)
+    if (step !== 'offer') this.#take(step, delivery)
+    else if (!inFlight.offer(delivery)) this.#take(decide({ ...situation, isFull: true }), delivery)
   }
 
   /** Whether a peer has put it into the hold, and a connection here was handed it from there. */
   #isHandedOutFromHold (delivery: Delivery): boolean {
-    const { id, userId } = delivery
-    const handedOut = this.#parts.mailboxes.get(userId)?.inFlight.get(id)
-    if (handedOut === undefined || handedOut === delivery || handedOut.kind !== 'held') return false
+    const handedOut = this.#parts.mailboxes.get(delivery.userId)?.inFlight.get(delivery.id)
+    return handedOut !== undefined && handedOut !== delivery && handedOut.kind === 'held'
+  }
+
+  #settleAsHeld (delivery: Delivery): void {
     delivery.circumstance = 'repeated'
-    return true
+    this.#parts.outcomes.settle(delivery, 'held')
   }
 
   /** Takes the next step of a delivery after the peers have answered that the user is not connected there. */
   placeAlone (delivery: Delivery): void {
-    if (this.isHere(delivery.userId)) this.place(delivery)
-    else this.#guard(delivery, () => this.#take(decide(this.#situation(delivery, 'nobody')), delivery))
+    if (this.isHere(delivery.userId)) return this.place(delivery)
+    try {
+      this.#take(decide(this.#situation(delivery, 'nobody')), delivery)
+    } catch (error) {
+      this.#parts.outcomes.fail(delivery, error)
+    }
   }
 
   /** Hands over what waits for room, the oldest first, for as long as there is room at the user's connections. */
@@ -74,23 +92,17 @@ export class Placement {
     return this.#parts.subscribers.of(userId).length > 0
   }
 
-  /** An unexpected error is that of one delivery: whoever waits for its outcome is told, and the others go on. */
-  #guard (delivery: Delivery, step: () => void): void {
+  /** Whether a delivery that waits need not wait any longer. */
+  #offer (delivery: Delivery): boolean {
     try {
-      step()
+      return this.#parts.inFlight.offer(delivery)
     } catch (error) {
       this.#parts.outcomes.fail(delivery, error)
+      return true
     }
   }
 
-  /** Whether a delivery that waits need not wait any longer. */
-  #offer (delivery: Delivery): boolean {
-    let isDone = true
-    this.#guard(delivery, () => { isDone = this.#parts.inFlight.offer(delivery) })
-    return isDone
-  }
-
-  #situation (delivery: Delivery, peers = this.#peersOf(delivery)): Situation {
+  #situation (delivery: Delivery, peers: Situation['peers']): Situation {
     const { mailboxes, hold } = this.#parts
     const { kind, userId, origin, isGone } = delivery
     const mailbox = mailboxes.get(userId)
@@ -109,7 +121,7 @@ export class Placement {
   }
 
   #peersOf (delivery: Delivery): Situation['peers'] {
-    if (this.#parts.outcomes.peers === undefined || delivery.isForAll) return 'none'
+    if (this.#parts.outcomes.peers === undefined) return 'none'
     return delivery.relay === undefined ? 'unasked' : 'asked'
   }
 

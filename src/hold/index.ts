@@ -1,9 +1,9 @@
 import { createMemoryHold } from './memory.js'
 import type { RedisClient } from '../options/values.js'
 import { createRedisHold } from './redis.js'
-import type { Bounds, HoldHooks, HoldStore } from './store.js'
+import type { Bounds, HoldHooks, ManagedHoldStore } from './store.js'
 
-export type { Held, HoldHooks, HoldStore } from './store.js'
+export type { Held, HoldHooks, ManagedHoldStore } from './store.js'
 
 /** Where the hold keeps notifications, and how many. */
 export interface HoldOptions extends Bounds {
@@ -21,7 +21,7 @@ export interface HoldOptions extends Bounds {
  * @returns the store. If Redis can't be reached yet, the store is `failing`, and keeps trying
  * @throws FST_NOTIFICATION_HOLD_NO_CLIENT if Redis is given as a URL and ioredis is not installed
  */
-export async function createHoldStore (options: HoldOptions, hooks: HoldHooks): Promise<HoldStore> {
+export async function createHoldStore (options: HoldOptions, hooks: HoldHooks): Promise<ManagedHoldStore> {
   if (options.redis === undefined) return createMemoryHold(options, hooks)
   return await createRedisHold(options.redis, options.keyPrefix, options, hooks)
 }

@@ -1,5 +1,5 @@
 import { steadyNow } from '../clock.js'
-import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
+import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type ManagedHoldStore } from './store.js'
 import { WaitingList, type Entry } from './waiting-list.js'
 
 // Approximate heap bytes of an entry and of a user, besides their text. They make `totalBytes` a limit of real memory.
@@ -16,7 +16,7 @@ const USER_BYTES = 512
 export function createMemoryHold (
   { maxCount, maxAge, maxBytes, totalBytes }: Bounds & { readonly totalBytes: number },
   { dropped, now = steadyNow }: HoldHooks
-): HoldStore {
+): ManagedHoldStore {
   /** Users with at least one notification, in the order in which they began to have one. */
   const users = new Map<string, WaitingList>()
   let size = 0

@@ -1,6 +1,6 @@
 import type { RedisClient } from '../options/values.js'
 import { connectRedis } from './redis-client.js'
-import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type HoldStore } from './store.js'
+import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type ManagedHoldStore } from './store.js'
 
 /**
  * Keeps notifications in Redis, where every instance finds them, also after a restart.
@@ -16,7 +16,7 @@ export async function createRedisHold (
   keyPrefix: string,
   { maxCount, maxAge, maxBytes }: Bounds,
   { dropped, now = Date.now }: HoldHooks
-): Promise<HoldStore> {
+): Promise<ManagedHoldStore> {
   const connection = await connectRedis(redis)
 
   /**

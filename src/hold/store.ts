@@ -1,9 +1,9 @@
-import type { Held, HoldStore as Door } from '../delivery/doors.js'
+import type { Held, HoldStore } from '../delivery/doors.js'
 
 export type { Held } from '../delivery/doors.js'
 
 /** A store as the plugin runs it: the delivery's interface, and the lifecycle and the state of the store. */
-export interface HoldStore extends Door {
+export interface ManagedHoldStore extends HoldStore {
   /** Yields what would be lost with this process, by user, oldest first. Yields nothing if Redis keeps it. */
   unsaved (): Iterable<[string, Held[]]>
 

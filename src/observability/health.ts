@@ -1,7 +1,7 @@
 import { reason } from '../rabbitmq/amqplib.js'
 import type { Cluster } from '../cluster/index.js'
 import type { Consumer } from '../rabbitmq/consumer.js'
-import type { HoldStore } from '../hold/index.js'
+import type { ManagedHoldStore } from '../hold/index.js'
 import type { Publisher } from '../rabbitmq/publisher.js'
 
 export const healthStates = ['no-broker', 'connecting', 'consuming', 'standby', 'blocked', 'hold-failing', 'draining', 'stopped'] as const
@@ -46,7 +46,7 @@ interface HealthParts {
   /** The connections to the broker, if there is a broker. */
   broker: { consumers: readonly Consumer[], publisher: Publisher } | undefined
   cluster: Pick<Cluster, 'connection'> | undefined
-  store: HoldStore | undefined
+  store: ManagedHoldStore | undefined
   /** When the application began to close, and when it had closed. */
   closing: { since?: Date, done?: Date }
 }

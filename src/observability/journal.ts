@@ -77,9 +77,7 @@ export function createJournal (size: number) {
     entry.queue = origin?.queue
   }
 
-  const observer: Observer = {
-    received () {},
-    hosted () {},
+  const observer: Partial<Observer> = {
     abandoned,
 
     rejected (origin, reason, notification) {

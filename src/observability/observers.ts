@@ -5,10 +5,11 @@ import { withoutText } from '../without-text.js'
 type Event = Exclude<keyof Observer, 'run'>
 
 /**
- * Combines several observers into one, which calls them in order. An observer may throw: a span processor or a
+ * Combines several observers into one, which calls them in order. Each has the events that it needs, as functions without
+ * `this`. An observer may throw: a span processor or a
  * histogram of the application may fail. That does not change the outcome of a message, and the others are called too.
  */
-export function combineObservers (observers: readonly Observer[], log: FastifyBaseLogger): Observer {
+export function combineObservers (observers: ReadonlyArray<Partial<Observer>>, log: FastifyBaseLogger): Observer {
   const reported = new Set<Event>()
 
   /** Logs only the first failure of each event, because every message may cause one. */
@@ -19,10 +20,11 @@ export function combineObservers (observers: readonly Observer[], log: FastifyBa
   }
 
   function toAll<E extends Event> (event: E): Observer[E] {
+    const handlers = observers.flatMap(observer => observer[event] ?? []) as Array<(...told: unknown[]) => void>
     return ((...told: unknown[]) => {
-      for (const observer of observers) {
+      for (const handle of handlers) {
         try {
-          Reflect.apply(observer[event], observer, told)
+          handle(...told)
         } catch (error) {
           report(event, error)
         }

@@ -48,12 +48,7 @@ export function createStats () {
     abandoned: 0
   }
 
-  const observer: Observer = {
-    received () {},
-    hosted () {},
-    failed () {},
-    abandoned () {},
-
+  const observer: Partial<Observer> = {
     rejected (_origin, reason) {
       counts.deadLettered[reason]++
     },

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { exchangeOf } from '../cluster/exchange.js'
 import type { Observer, Origin } from '../delivery/doors.js'
 import { errors } from '../errors.js'
-import type { BrokerOptions, Options } from '../options/schema.js'
+import { hasBroker, type Options } from '../options/schema.js'
 import type { QueueMessage } from '../rabbitmq/queue-message.js'
 
 /** Publishers can set any headers. A propagator's headers are strings, so this ignores all others. */
@@ -23,7 +23,7 @@ interface OpenSpan {
 /** Declared explicitly: published types must not refer to a package that may not be installed. */
 export interface Tracing {
   /** Creates a span for each message, and for each notification that a peer asks this instance to deliver. */
-  readonly observer: Observer
+  readonly observer: Omit<Observer, 'settledLate'>
   /** The trace context of a message, or of the current call, for the peer that continues it. */
   inject (origin: Origin | undefined): Record<string, string>
   /** Ends the open spans at shutdown, as `abandoned`: their notifications get no outcome in this process. */
@@ -52,6 +52,7 @@ export async function loadTracing (options: Options, log: FastifyBaseLogger, loa
 function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, options: Options, log: FastifyBaseLogger): Tracing {
   const tracer = trace.getTracer('fastify-notification')
   const server = serverAttributes(options.amqpUrl)
+  const exchange = hasBroker(options) ? exchangeOf(options) : ''
   /** The spans, by message or by the notification of a peer. */
   const spans = new WeakMap<object, OpenSpan>()
   /** The spans without an outcome. */
@@ -115,7 +116,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
     }
   }
 
-  const observer: Observer = {
+  const observer: Tracing['observer'] = {
     received (origin, notification) {
       const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin as QueueMessage
       begin(origin, queue, parentOf(headers ?? {}), gone, {
@@ -128,7 +129,7 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
 
     hosted (notification) {
       const parent = propagation.extract(ROOT_CONTEXT, notification.trace ?? {})
-      begin(notification, exchangeOf(options as BrokerOptions), parent, undefined, { 'notification.id': notification.payload.id })
+      begin(notification, exchange, parent, undefined, { 'notification.id': notification.payload.id })
     },
 
     rejected: (origin, reason) => end(origin, 'dead-lettered', 0, reason),
@@ -138,7 +139,6 @@ function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStat
       const { code, name } = error as { code?: string, name?: string }
       end(origin ?? notification, 'failed', 0, code ?? name ?? 'unknown')
     },
-    settledLate () {},
     run: (subject, step) => context.with(spans.get(subject)?.context ?? context.active(), step)
   }
 

@@ -5,7 +5,7 @@ import { toMessage } from '../delivery/notification.js'
 import { toHeaders } from './age-headers.js'
 import type { Publisher } from './publisher.js'
 import { withTimeout } from '../with-timeout.js'
-import { sizeOf, type Held, type HoldStore } from '../hold/store.js'
+import { sizeOf, type Held, type ManagedHoldStore } from '../hold/store.js'
 
 /**
  * Maximum number of unconfirmed notifications, and maximum bytes. A single notification may exceed the bytes. Measured on
@@ -28,7 +28,7 @@ interface Target { readonly queue: string, readonly publisher: Publisher }
  * @param broker undefined if there is no broker
  * @param timeout in milliseconds
  */
-export async function giveBack (store: HoldStore, broker: Target | undefined, timeout: number, log: FastifyBaseLogger): Promise<void> {
+export async function giveBack (store: ManagedHoldStore, broker: Target | undefined, timeout: number, log: FastifyBaseLogger): Promise<void> {
   const deadline = performance.now() + timeout
   const timeLeft = () => Math.max(0, deadline - performance.now())
   const lead = wallClockLead()

@@ -1,4 +1,5 @@
 // The delivery without servers: a source, connections, a store and an exchange between instances, all in memory.
+import { createOutbox } from '../../src/cluster/outbox.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.js'
 import type { Held, HoldStore, Observer, Origin, Outcome, Result, Subscriber } from '../../src/delivery/doors.js'
@@ -6,6 +7,7 @@ import { compose } from '../../src/delivery/notification.js'
 import type { Peers } from '../../src/delivery/peers.js'
 import type { Payload } from '../../src/delivery/payload.js'
 import { Registry } from '../../src/delivery/registry.js'
+import { createCallOrigin } from '../../src/rabbitmq/call-origin.js'
 
 /** Lets everything run that waits for nothing but its turn. */
 export async function settleDown (): Promise<void> {
@@ -42,7 +44,7 @@ export class MemoryMessage implements Origin {
 }
 
 /** A call of notify(). */
-export const call: Origin = { queue: undefined, returns: false, redelivered: false, timeToLive: Infinity, gone: undefined, isMoved: false, timesBefore: () => undefined, async deadLetter () {} }
+export const call: Origin = createCallOrigin(undefined)
 
 /** What a connection was sent. */
 export interface Sent { readonly id: string, readonly redelivered: boolean }
@@ -234,4 +236,29 @@ export function startInstance (
     dispatcher.connect(exchange.peersOf(() => instance))
   }
   return instance
+}
+
+/** What was published to the other instances, and how the test says what became of it. */
+export interface MemoryRelay { readonly body: string, answered (isRouted: boolean | undefined): void }
+
+/**
+ * Connects a dispatcher to the real outbox, whose relays the test answers.
+ * @param receiptTimeout after which an unanswered relay is published again, in milliseconds
+ */
+export function connectOutbox (dispatcher: Dispatcher, registry: Registry, awaitsAcks: boolean, receiptTimeout: number) {
+  const relays: MemoryRelay[] = []
+  let lastId = 0
+  const outbox = createOutbox({
+    registry,
+    awaitsAcks,
+    receiptTimeout,
+    publishTimeout: 600_000,
+    nextId: () => ++lastId,
+    publish (_userId, body, _isHere, answered) { relays.push({ body, answered }) },
+    tell () {},
+    listener: dispatcher.peerListener,
+    traceOf: () => undefined
+  })
+  dispatcher.connect({ ...outbox, wake () {} })
+  return { outbox, relays }
 }

@@ -1,5 +1,5 @@
 import { test, type Test } from 'tap'
-import type { Held, HoldOptions, HoldStore } from '../../src/hold/index.js'
+import type { Held, HoldOptions, ManagedHoldStore } from '../../src/hold/index.js'
 import { createHoldModel } from './hold-model.js'
 import { createRandom } from './random.js'
 
@@ -10,7 +10,7 @@ const defaults = { maxCount: 1_000, maxAge: 3_600_000, maxBytes: 1_048_576, tota
 
 /** A store with a clock that stands still, and what it said it dropped. */
 export interface HoldUnderTest {
-  readonly store: HoldStore
+  readonly store: ManagedHoldStore
   readonly clock: { now: number }
   readonly dropped: { overflow: number, expired: number }
 }
@@ -19,7 +19,7 @@ export interface HoldUnderTest {
 export type Open = (t: Test, options?: Partial<HoldOptions>) => Promise<HoldUnderTest>
 
 /** Opens stores with whatever the options ask for, closed after the test. */
-export function opener (create: (options: HoldOptions, hooks: HoldUnderTest['dropped'], clock: { now: number }) => Promise<HoldStore>): Open {
+export function opener (create: (options: HoldOptions, hooks: HoldUnderTest['dropped'], clock: { now: number }) => Promise<ManagedHoldStore>): Open {
   return async (t, options = {}) => {
     const clock = { now: START }
     const dropped = { overflow: 0, expired: 0 }
@@ -35,7 +35,7 @@ export function held (id: string, position = 0, rest: Partial<Held> = {}): Held 
 }
 
 /** The ids of what a user has waiting, oldest first. */
-export async function idsOf (store: HoldStore, userId: string): Promise<string[]> {
+export async function idsOf (store: ManagedHoldStore, userId: string): Promise<string[]> {
   return (await store.read(userId, undefined, 100_000)).map(({ id }) => id)
 }
 

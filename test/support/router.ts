@@ -1,5 +1,4 @@
 import type { Test } from 'tap'
-import { createOutbox } from '../../src/cluster/outbox.js'
 import { Dispatcher } from '../../src/delivery/dispatcher.js'
 import type { DeadLetterReason, HoldStore, Origin, Result, Subscriber } from '../../src/delivery/doors.js'
 import { compose } from '../../src/delivery/notification.js'
@@ -11,6 +10,7 @@ import { createStats } from '../../src/observability/stats.js'
 import { parseOptions } from '../../src/options/parse.js'
 import type { NotificationPluginOptions } from '../../src/options/schema.js'
 import { createApp } from './app.js'
+import { call, connectOutbox } from './core.js'
 
 const NEVER = 600_000
 
@@ -38,8 +38,6 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
   const stats = createStats()
   const journal = createJournal(100)
   const letters: DeadLetterReason[] = []
-  const relays: Array<{ body: string, answered (isRouted: boolean | undefined): void }> = []
-  let lastId = 0
 
   const memory = createMemoryHold(options.hold, { dropped: () => t.fail('dropped') })
   const dispatcher = new Dispatcher({
@@ -50,24 +48,14 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
     log,
     overdue: () => t.fail('overdue')
   })
-  const outbox = createOutbox({
-    registry: subscribers,
-    awaitsAcks: options.settle === 'acknowledged',
-    receiptTimeout: NEVER,
-    publishTimeout: NEVER,
-    nextId: () => ++lastId,
-    publish (_userId, body, _isHere, answered) { relays.push({ body, answered }) },
-    tell () {},
-    listener: dispatcher.peerListener,
-    traceOf: () => undefined
-  })
-  if (options.cluster) dispatcher.connect({ ...outbox, wake () {} })
+  const { outbox, relays } = options.cluster
+    ? connectOutbox(dispatcher, subscribers, options.settle === 'acknowledged', NEVER)
+    : { outbox: undefined, relays: [] }
   t.teardown(async () => {
-    outbox.close()
+    outbox?.close()
     await dispatcher.close()
   })
 
-  const origin = { queue: undefined, returns: false, redelivered: false, timeToLive: Infinity, gone: undefined, isMoved: false, timesBefore: () => undefined }
   async function deadLetter (): Promise<void> { letters.push('offline') }
 
   return {
@@ -109,13 +97,13 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
     /** The broker delivers a message. */
     deliver (id: string, redelivered = false): Delivered {
       const gone = new AbortController()
-      const message = { ...origin, queue: 'hello', returns: true, redelivered, gone: gone.signal, deadLetter }
+      const message = { ...call, queue: 'hello', returns: true, redelivered, gone: gone.signal, deadLetter }
       const outcome = Promise.resolve(dispatcher.deliver(compose('123', id, id), message))
       outcome.catch(() => {})
       return { origin: message, outcome, loseChannel: () => gone.abort() }
     },
 
     /** As `notify()` does. */
-    notify: async (id: string): Promise<Result> => await dispatcher.deliver(compose('123', id, id), { ...origin, deadLetter })
+    notify: async (id: string): Promise<Result> => await dispatcher.deliver(compose('123', id, id), { ...call, deadLetter })
   }
 }

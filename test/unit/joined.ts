@@ -1,10 +1,9 @@
 // Deliveries of one id that meet: whoever joins has an outcome, and is told to the observers.
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'tap'
-import { createOutbox } from '../../src/cluster/outbox.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
-import { call, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
+import { call, connectOutbox, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
 
 /** Longer than the outbox takes to look again. */
 const LOOK = 700
@@ -12,21 +11,7 @@ const LOOK = 700
 /** An instance whose relays the test answers. */
 function startWithOutbox (store?: MemoryStore) {
   const instance = startInstance({ offline: store === undefined ? 'drop' : 'hold', cluster: true }, { ...store && { store } })
-  const relays: Array<(isRouted: boolean | undefined) => void> = []
-  let lastId = 0
-  const outbox = createOutbox({
-    registry: instance.subscribers,
-    awaitsAcks: true,
-    receiptTimeout: LOOK,
-    publishTimeout: 60_000,
-    nextId: () => ++lastId,
-    publish (_userId, _body, _isHere, answered) { relays.push(answered) },
-    tell () {},
-    listener: instance.dispatcher.peerListener,
-    traceOf: () => undefined
-  })
-  instance.dispatcher.connect({ ...outbox, wake () {} })
-  return { ...instance, outbox, relays }
+  return { ...instance, ...connectOutbox(instance.dispatcher, instance.subscribers, true, LOOK) }
 }
 
 test('what a peer has taken, and whose channel died, is delivered again when the broker does', async t => {
@@ -35,7 +20,7 @@ test('what a peer has taken, and whose channel died, is delivered again when the
   const first = new MemoryMessage()
   const lost = deliver('x', '123', first)
   await settleDown()
-  relays.shift()!(true)
+  relays.shift()!.answered(true)
   outbox.receipt('peer', [1, 'taken', 1])
   first.lose()
   await t.rejects(lost, { name: 'AbortError' })
@@ -44,7 +29,7 @@ test('what a peer has taken, and whose channel died, is delivered again when the
   await settleDown()
   t.equal(relays.length, 1, 'it is relayed again')
   const client = connect('123')
-  relays.shift()!(false)
+  relays.shift()!.answered(false)
   await settleDown()
   t.same(client.sent, [{ id: 'x', redelivered: true }])
   dispatcher.acknowledged(client, ['x'])
@@ -57,13 +42,13 @@ test('what a peer has put into the hold, and comes from there, is not handed to 
   t.teardown(() => outbox.close())
   const pending = deliver('x')
   await settleDown()
-  relays.shift()!(true)
+  relays.shift()!.answered(true)
   outbox.receipt('peer', [1, 'taken', 1])
   await store.add('123', { id: 'x', content: '"x"', position: 5, expiresAt: Infinity }) // the receipt that says so is lost
   const client = connect('123')
   await settleDown()
   await delay(2 * LOOK + 500)
-  for (const answered of relays) answered(false)
+  for (const { answered } of relays) answered(false)
   await settleDown()
   t.match(await pending, { outcome: 'held' })
   dispatcher.acknowledged(client, ['x'])

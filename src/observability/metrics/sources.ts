@@ -1,7 +1,7 @@
 import type { Cluster } from '../../cluster/index.js'
 import type { Broker } from '../../rabbitmq/broker.js'
 import { healthStates, type Health } from '../health.js'
-import type { HoldStore } from '../../hold/index.js'
+import type { ManagedHoldStore } from '../../hold/index.js'
 import type { Options } from '../../options/schema.js'
 import type { Registry } from '../../delivery/registry.js'
 import type { Sockets } from '../../websocket/sockets.js'
@@ -20,7 +20,7 @@ export interface SourceParts {
   sockets: Pick<Sockets, 'size' | 'bufferedBytes'>
   broker: Broker | undefined
   cluster: Cluster | undefined
-  store: HoldStore | undefined
+  store: ManagedHoldStore | undefined
   health (): Health
   stats (): StatsSnapshot
 }
@@ -79,7 +79,7 @@ function brokerSources ({ consumers, publisher }: Broker, cluster: Cluster | und
   }
 }
 
-function holdSources (store: HoldStore, stats: () => StatsSnapshot): Sources {
+function holdSources (store: ManagedHoldStore, stats: () => StatsSnapshot): Sources {
   return {
     released: () => single(stats().released),
     dropped: () => Object.entries(stats().dropped).map(([reason, count]) => [{ reason }, count]),

@@ -32,12 +32,7 @@ export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, rel
     if (published !== undefined) sincePublish.observe(labels, Math.max(0, (Date.now() - published) / 1_000))
   }
 
-  const observer: Observer = {
-    hosted () {},
-    failed () {},
-    abandoned () {},
-    settledLate () {},
-
+  const observer: Partial<Observer> = {
     received (origin) {
       (origin as QueueMessage).receivedAt = performance.now()
     },
