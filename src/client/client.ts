@@ -1,24 +1,35 @@
-import { Backlog, LEFT } from './backlog.js'
+import { byteLength } from './answers.js'
+import { Backlog } from './backlog.js'
 import { Connection } from './connection.js'
+import { Deadline } from './deadline.js'
+import { TypedEventTarget } from './event-target.js'
 import {
-  ClientErrorEvent, ConnectionCloseEvent, DismissEvent, EndedEvent, NotificationEvent, OpenEvent, TypedEventTarget,
+  ClientErrorEvent, ConnectionCloseEvent, DismissEvent, EndedEvent, OpenEvent, Received,
   type NotificationClientEvents, type ReceivedNotification
 } from './events.js'
+import type { Welcome } from './frames.js'
+import { Handlers } from './handlers.js'
 import { Inbox } from './inbox.js'
 import { checkNumbers, type NotificationClientOptions, type Source } from './options.js'
-import { defaultWebSocket, isOffline, webSocketUrl, whenWorthTrying, type WebSocketConstructor } from './platform.js'
-import { isFinal, retryDelay } from './retry.js'
+import { after, defaultWebSocket, isOffline, watchPage, webSocketUrl, type WebSocketConstructor } from './platform.js'
+import { asksForCredentials, EXPIRED, isFinal, retryDelay } from './retry.js'
 
 /** `waiting`: between two attempts to connect. `closed`: there will be no further attempt. */
 export type NotificationClientState = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/** The part of the server's time for an ack that handlers get. The rest is for the way. */
+const HANDLING_PART = 0.8
+
+/** Maximum random delay before a wake-up of the page is acted on, in milliseconds: a network comes back for many pages at once. */
+const JITTER = 1_000
 
 /**
  * Receives the notifications of a user, acknowledges them, and connects again when the connection is lost.
  *
  * The client acknowledges a notification when all its handlers are done: `onNotification` has resolved, every listener
- * has returned, the promises given to `waitUntil()` have resolved, and a `for await` loop has asked for the next
- * notification. If one of them fails, the client does not acknowledge, and the server sends the notification again. A
- * notification without any handler waits for a loop.
+ * has returned and its promise has resolved, the promises given to `waitUntil()` have resolved, and a `for await` loop has
+ * asked for the next notification. If one of them fails or takes too long, the client says so, and the server sends the
+ * notification again a few times. A notification that nobody takes waits until somebody does.
  */
 export class NotificationClient<Content = unknown>
   extends TypedEventTarget<NotificationClientEvents<Content>>
@@ -26,13 +37,19 @@ export class NotificationClient<Content = unknown>
   readonly #url: Source<string | URL>
   readonly #options: NotificationClientOptions<Content>
   readonly #WebSocket: WebSocketConstructor
+  readonly #deadline = new Deadline()
+  readonly #handlers: Handlers<Content>
   readonly #inbox: Inbox<Content>
   readonly #backlog: Backlog<Content>
   readonly #onAbort = () => { this.close() }
   #state: NotificationClientState = 'closed'
   #connection: Connection | undefined
   #attempts = 0
+  /** Whether new credentials were asked for, and no connection has lasted since. */
+  #hasAskedAgain = false
   #stopWaiting = () => {}
+  #stopWaking: (() => void) | undefined
+  #unwatchPage = () => {}
   #closing: Promise<void> | undefined
 
   /**
@@ -50,23 +67,30 @@ export class NotificationClient<Content = unknown>
     this.#url = url
     this.#options = options
     this.#WebSocket = WebSocket
-    this.#inbox = new Inbox(options.rememberedIds ?? 10_000, notification => this.#take(notification))
-    this.#backlog = new Backlog(options.backlog ?? 1_000)
+    this.#backlog = new Backlog(options.backlog ?? 1_000, this.#deadline)
+    this.#handlers = new Handlers({
+      onNotification: options.onNotification,
+      hasListener: () => this.hasListener('notification'),
+      dispatch: event => event.dispatch(this.callsOf(event)),
+      backlog: this.#backlog,
+      deadline: this.#deadline,
+      handledLate: id => this.#inbox.handledLate(id, this.#connection),
+      failed: (id, cause) => this.#report('handler-failed', `notification ${id} was not handled`, cause)
+    })
+    this.#inbox = new Inbox(options.rememberedIds ?? 10_000, notification => this.#handlers.take(notification))
     this.connect()
   }
 
   get state (): NotificationClientState { return this.#state }
 
-  /** Connects again after the client has ended. If the client waits for the next attempt, connects now. */
+  /**
+   * Connects again after the client has ended. If the client waits for the next attempt, connects now. If it is connected,
+   * finds out whether the connection is still alive.
+   */
   connect (): void {
-    const { signal } = this.#options
-    if (this.#state === 'closed') {
-      this.#attempts = 0
-      this.#backlog.open()
-      if (signal?.aborted === true) queueMicrotask(this.#onAbort)
-      signal?.addEventListener('abort', this.#onAbort)
-    } else if (this.#state !== 'waiting') return
-    this.#stopWaiting()
+    if (this.#state === 'open') return this.#connection?.probe()
+    if (this.#state === 'connecting') return
+    if (this.#state === 'closed') this.#start()
     this.#tryToConnect()
   }
 
@@ -79,7 +103,7 @@ export class NotificationClient<Content = unknown>
    */
   async close (code = 1000, reason = ''): Promise<void> {
     if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new RangeError('code must be 1000, or 3000 to 4999')
-    if (new TextEncoder().encode(reason).length > 123) throw new RangeError('reason must be at most 123 bytes')
+    if (byteLength(reason) > 123) throw new RangeError('reason must be at most 123 bytes')
     if (this.#state !== 'closed') {
       const connection = this.#connection
       this.#closing = connection?.close(code, reason)
@@ -93,8 +117,22 @@ export class NotificationClient<Content = unknown>
     return this.#backlog.read()
   }
 
+  #start (): void {
+    const { signal } = this.#options
+    this.#attempts = 0
+    this.#hasAskedAgain = false
+    this.#backlog.open()
+    if (signal?.aborted === true) queueMicrotask(this.#onAbort)
+    signal?.addEventListener('abort', this.#onAbort)
+    this.#unwatchPage = watchPage({
+      onWake: () => this.#wake(),
+      onHide: () => this.#connection?.flush(),
+      onLeave: () => this.#leave()
+    })
+  }
+
   #tryToConnect (): void {
-    if (isOffline()) return this.#wait(0)
+    this.#stopWaiting()
     this.#state = 'connecting'
     const { protocols = [], connectTimeout = 10_000 } = this.#options
     const connection = this.#connection = new Connection({
@@ -102,41 +140,77 @@ export class NotificationClient<Content = unknown>
       protocols,
       connectTimeout,
       WebSocket: this.#WebSocket,
-      onOpen: connectionId => {
-        this.#state = 'open'
-        this.dispatchEvent(new OpenEvent(connectionId))
-      },
+      onOpen: welcome => this.#open(welcome),
       onNotification: ({ id, content, redelivered = false }) => {
-        this.#inbox.receive({ id, content: content as Content, redelivered }, connection)
+        this.#inbox.receive(new Received(id, content as Content, redelivered), connection)
       },
-      onDismiss: id => {
-        this.#backlog.remove(id)
-        this.dispatchEvent(new DismissEvent(id))
+      onDismiss: ({ ids, earlier }) => {
+        for (const id of ids) {
+          if (earlier === true && this.#inbox.hasHandled(id)) continue // it was this client, and what it shows is its own
+          this.#backlog.remove(id)
+          this.dispatchEvent(new DismissEvent(id))
+        }
       },
       onProblem: (code, message, cause) => this.#report(code, message, cause),
       onEnd: (code, reason) => this.#lose(connection, code, reason)
     })
   }
 
-  #lose ({ welcomedAt }: Connection, code: number, reason: string): void {
-    this.#connection = undefined
-    if (isFinal(code)) return this.#finish(code, reason, true)
-    const { initialDelay = 1_000, maxDelay = 30_000, stableAfter = 10_000 } = this.#options.reconnect ?? {}
-    if (welcomedAt !== undefined && performance.now() - welcomedAt >= stableAfter) this.#attempts = 0
-    const delay = retryDelay(this.#attempts++, initialDelay, maxDelay)
-    this.#wait(delay)
-    this.dispatchEvent(new ConnectionCloseEvent(code, reason, true, isOffline() ? undefined : delay))
+  #open ({ connectionId, maxUnacked = 0, ackTimeoutMs = Infinity }: Welcome): void {
+    this.#state = 'open'
+    this.#deadline.timeout = ackTimeoutMs * HANDLING_PART
+    // What the server sends without an ack must have room here. It would else be received again and again.
+    this.#backlog.limit = Math.max(this.#backlog.limit, maxUnacked)
+    this.dispatchEvent(new OpenEvent(connectionId))
   }
 
-  #wait (delay: number): void {
+  #lose ({ welcomedAt }: Connection, code: number, reason: string): void {
+    const { stableAfter = 10_000 } = this.#options.reconnect ?? {}
+    const isStable = welcomedAt !== undefined && performance.now() - welcomedAt >= stableAfter
+    if (isStable) this.#attempts = 0
+    // The welcome has shown that credentials were accepted that have expired since: another attempt may get others.
+    if (isStable || (welcomedAt !== undefined && code === EXPIRED)) this.#hasAskedAgain = false
+    if (isFinal(code) && !(asksForCredentials(code) && this.#canAskAgain())) return this.#finish(code, reason, true)
+    this.#retry(code, reason)
+  }
+
+  /** Whether a function can be asked for other credentials, and was not asked already. */
+  #canAskAgain (): boolean {
+    if (this.#hasAskedAgain || ![this.#url, this.#options.protocols].some(source => typeof source === 'function')) return false
+    return (this.#hasAskedAgain = true)
+  }
+
+  #retry (code: number, reason: string): void {
+    const { initialDelay = 1_000, maxDelay = 30_000 } = this.#options.reconnect ?? {}
+    const delay = retryDelay(isOffline() ? Infinity : this.#attempts++, initialDelay, maxDelay)
+    this.#connection = undefined
     this.#state = 'waiting'
-    this.#stopWaiting = whenWorthTrying(delay, () => this.#tryToConnect())
+    this.#stopWaiting = after(delay, () => this.#tryToConnect())
+    this.dispatchEvent(new ConnectionCloseEvent(code, reason, true, delay))
+  }
+
+  /** The page is seen again, or the network is back. */
+  #wake (): void {
+    this.#stopWaking ??= after(Math.random() * JITTER, () => {
+      this.#stopWaking = undefined
+      this.connect()
+    })
+  }
+
+  /** The page is being left. The browser keeps it for the way back only if it has no connection. */
+  #leave (): void {
+    if (this.#connection === undefined) return
+    this.#connection.leave()
+    this.#retry(1000, 'the page was left')
   }
 
   #finish (code: number, reason: string, wasConnected: boolean): void {
     this.#state = 'closed'
     this.#connection = undefined
     this.#stopWaiting()
+    this.#stopWaking?.()
+    this.#stopWaking = undefined
+    this.#unwatchPage()
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     this.#backlog.end()
     if (wasConnected) this.dispatchEvent(new ConnectionCloseEvent(code, reason, false, undefined))
@@ -144,28 +218,14 @@ export class NotificationClient<Content = unknown>
     if (this.#state === 'closed') this.dispatchEvent(new EndedEvent(code, reason))
   }
 
-  /** Hands a notification to all handlers. Resolves to whether all of them have handled it. */
-  async #take (notification: ReceivedNotification<Content>): Promise<boolean> {
-    const { onNotification } = this.#options
-    const takers: Array<Promise<unknown>> = []
-    if (onNotification !== undefined) takers.push((async () => await onNotification(notification))())
-    this.dispatchEvent(new NotificationEvent(notification, takers))
-    const isTaken = onNotification !== undefined || this.hasListened('notification')
-    if (!isTaken || this.#backlog.isRead) takers.push(this.#backlog.add(notification))
-
-    // Not `Promise.all`: when one handler has failed, others may still run. The notification must not be handled again
-    // meanwhile.
-    const results = await Promise.allSettled(takers)
-    const failures = results.flatMap(result => result.status === 'rejected' ? [result.reason] : [])
-    for (const cause of failures) {
-      if (cause !== LEFT) this.#report('handler-failed', `notification ${notification.id} was not handled`, cause)
-    }
-    return failures.length === 0
+  /** Others may be added in the same turn, so what waits is handed over after it. */
+  protected override listenerAdded (type: keyof NotificationClientEvents): void {
+    if (type === 'notification') queueMicrotask(() => this.#handlers.handOver())
   }
 
   #report (code: string, message: string, cause?: unknown): void {
     if (this.#state === 'closed') return
+    if (!this.hasListener('error')) console.error(`notification client: ${message}`, cause ?? '')
     this.dispatchEvent(new ClientErrorEvent(code, message, cause))
-    if (!this.hasListened('error')) console.error(`notification client: ${message}`, cause ?? '')
   }
 }

@@ -1,13 +1,11 @@
-import { createAcks } from './acks.js'
-import { parseFrame, SUBPROTOCOL, type ServerFrame } from './frames.js'
+import { Answers, type Answer } from './answers.js'
+import { parseFrame, SUBPROTOCOL, type ServerFrame, type Welcome } from './frames.js'
+import { Liveness } from './liveness.js'
 import type { Source } from './options.js'
-import { webSocketUrl, type WebSocketConstructor, type WebSocketLike } from './platform.js'
+import { after, webSocketUrl, type WebSocketConstructor, type WebSocketLike } from './platform.js'
 
 /** Milliseconds that the server may take to answer a close frame. */
 const CLOSE_TIMEOUT = 3_000
-
-/** The maximum delay of setTimeout, 24 days. It turns a longer delay into one millisecond. */
-const LONGEST = 2 ** 31 - 1
 
 export interface ConnectionSettings {
   readonly url: Source<string | URL>
@@ -15,9 +13,9 @@ export interface ConnectionSettings {
   readonly connectTimeout: number
   readonly WebSocket: WebSocketConstructor
   /** The welcome frame has arrived. */
-  onOpen (connectionId: string): void
+  onOpen (welcome: Welcome): void
   onNotification (frame: ServerFrame & { type: 'notification' }): void
-  onDismiss (id: string): void
+  onDismiss (frame: ServerFrame & { type: 'dismiss' }): void
   onProblem (code: string, message: string, cause?: unknown): void
   /** The connection has ended. Always the last call; not called after `close()`. */
   onEnd (code: number, reason: string): void
@@ -28,31 +26,54 @@ export class Connection {
   /** When the welcome frame arrived, by `performance.now()`. */
   welcomedAt: number | undefined
   readonly #settings: ConnectionSettings
-  readonly #acks = createAcks(text => this.#socket?.send(text))
-  readonly #timer: ReturnType<typeof setTimeout>
+  readonly #answers = new Answers(text => this.#socket?.send(text))
+  readonly #liveness = new Liveness({
+    ping: () => this.#socket?.send('{"type":"ping"}'),
+    lost: reason => this.#end(1006, reason)
+  })
+
+  readonly #stopTimeout: () => void
   #socket: WebSocketLike | undefined
   #over = false
 
   constructor (settings: ConnectionSettings) {
     this.#settings = settings
     const { connectTimeout } = settings
-    this.#timer = setTimeout(() => this.#end(1006, `no welcome within ${connectTimeout} ms`), Math.min(connectTimeout, LONGEST))
+    this.#stopTimeout = after(connectTimeout, () => this.#end(1006, `no welcome within ${connectTimeout} ms`))
     this.#open()
   }
 
-  /** Acknowledges a notification. Does nothing after the connection has ended. */
-  ack (id: string): void {
-    this.#acks.add(id)
+  /** Answers for a notification. Does nothing after the connection has ended. */
+  answer (type: Answer, id: string): void {
+    this.#answers.add(type, id)
+  }
+
+  /** Sends the answers that wait. */
+  flush (): void {
+    this.#answers.flush()
+  }
+
+  /** Asks the server whether the connection is still alive. If no answer comes, the connection ends. */
+  probe (): void {
+    this.#liveness.probe()
+  }
+
+  /** Sends the answers that wait, and closes the socket, all in this turn: the page is being left. */
+  leave (): void {
+    const socket = this.#detach()
+    this.#answers.flush()
+    this.#answers.stop()
+    socket?.close()
   }
 
   /**
-   * Sends the acks that wait, and closes the socket.
+   * Sends the answers that wait, and closes the socket.
    * @returns when the socket is closed, or the server has not answered in time
    */
   async close (code: number, reason: string): Promise<void> {
     const socket = this.#detach()
     if (socket === undefined) return
-    this.#acks.flush() // at once, as the page may be unloading
+    this.#answers.flush() // at once, as the page may be unloading
     await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, CLOSE_TIMEOUT)
       // Not every implementation emits `close` for a socket that was never open.
@@ -62,11 +83,11 @@ export class Connection {
       }
       // One turn later, so that notifications whose promises are about to resolve are acknowledged too.
       setTimeout(() => {
-        this.#acks.flush()
+        this.#answers.flush()
         socket.close(code, reason)
       })
     })
-    this.#acks.stop()
+    this.#answers.stop()
     socket.onclose = null
     socket.onerror = () => {}
   }
@@ -102,8 +123,18 @@ export class Connection {
     socket.onclose = ({ code, reason }: { code: number, reason: string }) => this.#end(code, reason || failure)
   }
 
+  #welcome (welcome: Welcome): void {
+    const { silenceMs, frameBytes } = welcome
+    this.#stopTimeout()
+    this.welcomedAt = performance.now()
+    if (frameBytes !== undefined) this.#answers.frameBytes = frameBytes
+    if (silenceMs !== undefined) this.#liveness.start(silenceMs)
+    this.#settings.onOpen(welcome)
+  }
+
   #receive (data: unknown): void {
-    const { onOpen, onNotification, onDismiss, onProblem } = this.#settings
+    this.#liveness.seen()
+    const { onNotification, onDismiss, onProblem } = this.#settings
     let frame
     try {
       frame = parseFrame(data)
@@ -111,15 +142,11 @@ export class Connection {
       if (this.welcomedAt !== undefined) return onProblem('invalid-frame', `the server sent an invalid frame: ${messageOf(cause)}`, cause)
     }
     if (frame?.type === 'error') return onProblem(frame.code, frame.message)
-    if (frame?.type === 'welcome') {
-      clearTimeout(this.#timer)
-      this.welcomedAt = performance.now()
-      return onOpen(frame.connectionId)
-    }
+    if (frame?.type === 'welcome') return this.#welcome(frame)
     // A server that does not know subprotocols may select the first one that the client offers.
     if (this.welcomedAt === undefined) return this.#refuse()
     if (frame?.type === 'notification') onNotification(frame)
-    if (frame?.type === 'dismiss') onDismiss(frame.id)
+    if (frame?.type === 'dismiss') onDismiss(frame)
   }
 
   #refuse (): void {
@@ -130,7 +157,7 @@ export class Connection {
 
   #end (code: number, reason: string): void {
     if (this.#over) return
-    this.#acks.stop()
+    this.#answers.stop()
     this.#detach()?.close()
     this.#settings.onEnd(code, reason)
   }
@@ -138,7 +165,8 @@ export class Connection {
   /** Stops reporting events of the socket. */
   #detach (): WebSocketLike | undefined {
     this.#over = true
-    clearTimeout(this.#timer)
+    this.#stopTimeout()
+    this.#liveness.stop()
     const socket = this.#socket
     if (socket === undefined) return undefined
     socket.onopen = socket.onmessage = socket.onclose = null

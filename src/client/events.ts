@@ -4,50 +4,89 @@ export interface ReceivedNotification<Content = unknown> {
   readonly content: Content
   /** Whether the server may have sent the notification before, perhaps to another device of the user. */
   readonly redelivered: boolean
+  /**
+   * Aborts when the handlers have taken so long that the server would not wait for them. The server then sends the
+   * notification again a few times. Only where the server waits for acks.
+   */
+  readonly signal: AbortSignal
 }
 
+/** A notification on its way through the handlers. */
+export class Received<Content> implements ReceivedNotification<Content> {
+  /** Made when it is needed: most handlers don't. */
+  #controller: AbortController | undefined
+
+  constructor (readonly id: string, readonly content: Content, readonly redelivered: boolean) {}
+
+  get signal (): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal
+  }
+
+  /** Gives up waiting for its handlers. */
+  abort (reason: Error): void {
+    (this.#controller ??= new AbortController()).abort(reason)
+  }
+}
+
+/** React Native has no Event. */
+const Base = (globalThis.Event ?? class { constructor (readonly type: string) {} }) as typeof Event
+
 /** `open`: the server has welcomed the client. */
-export class OpenEvent extends Event {
+export class OpenEvent extends Base {
   constructor (readonly connectionId: string) { super('open') }
 }
 
 /** `notification`: a notification has arrived that this client has not handled before. */
-export class NotificationEvent<Content = unknown> extends Event implements ReceivedNotification<Content> {
+export class NotificationEvent<Content = unknown> extends Base implements ReceivedNotification<Content> {
   readonly id: string
   readonly content: Content
   readonly redelivered: boolean
-  readonly #promises: Array<Promise<unknown>>
+  readonly #notification: ReceivedNotification<Content>
+  /** What the handlers of this notification have promised; undefined after its listeners were called. */
+  #promises: Array<Promise<unknown>> | undefined
 
   /** @param promises `waitUntil()` adds its promises to this array */
-  constructor ({ id, content, redelivered }: ReceivedNotification<Content>, promises: Array<Promise<unknown>>) {
+  constructor (notification: ReceivedNotification<Content>, promises: Array<Promise<unknown>>) {
     super('notification')
+    const { id, content, redelivered } = notification
     this.id = id
     this.content = content
     this.redelivered = redelivered
+    this.#notification = notification
     this.#promises = promises
   }
 
+  get signal (): AbortSignal {
+    return this.#notification.signal
+  }
+
   /**
-   * Delays the acknowledgement until a promise resolves. If the promise rejects, the client does not acknowledge, and
-   * the server sends the notification again. Must be called before the listener returns.
+   * Delays the acknowledgement until a promise resolves. If the promise rejects, the notification was not handled, and
+   * the server sends it again a few times. Must be called before the listener returns.
    */
   waitUntil (promise: PromiseLike<unknown>): void {
-    if (this.eventPhase === 0) throw new Error('waitUntil() must be called while the event is dispatched')
+    if (this.#promises === undefined) throw new Error('waitUntil() must be called while the event is dispatched')
     this.#promises.push(Promise.resolve(promise))
+  }
+
+  /** Calls the listeners, and adds what each of them has thrown or promised to the promises. */
+  dispatch (calls: ReadonlyArray<() => unknown>): void {
+    for (const call of calls) this.#promises?.push((async () => await call())())
+    this.#promises = undefined
   }
 }
 
-/** `dismiss`: another device of the user has acknowledged a notification. */
-export class DismissEvent extends Event {
+/** `dismiss`: another device of the user has acknowledged a notification, now or while this one was away. */
+export class DismissEvent extends Base {
   constructor (readonly id: string) { super('dismiss') }
 }
 
 /** `close`: a connection has ended, or an attempt to connect has failed. */
-export class ConnectionCloseEvent extends Event {
+export class ConnectionCloseEvent extends Base {
   /**
    * @param code a close code (RFC 6455 §7.4); 1006 if there was no close frame
    * @param willReconnect whether the client connects again by itself
-   * @param delay milliseconds until the client connects again; `undefined` if it doesn't, or waits for the network
+   * @param delay milliseconds until the client connects again; `undefined` if it doesn't
    */
   constructor (
     readonly code: number,
@@ -61,13 +100,13 @@ export class ConnectionCloseEvent extends Event {
  * `error`: something went wrong. If there is no listener, the error goes to the console.
  * The code is from the server, or one of `handler-failed`, `invalid-frame`, `url-failed`, `wrong-protocol`.
  */
-export class ClientErrorEvent extends Event {
+export class ClientErrorEvent extends Base {
   /** @param cause what was thrown, if anything */
   constructor (readonly code: string, readonly message: string, readonly cause?: unknown) { super('error') }
 }
 
 /** `ended`: the client does not connect again by itself. The last event, unless `connect()` is called. */
-export class EndedEvent extends Event {
+export class EndedEvent extends Base {
   constructor (readonly code: number, readonly reason: string) { super('ended') }
 }
 
@@ -78,38 +117,4 @@ export interface NotificationClientEvents<Content = unknown> {
   close: ConnectionCloseEvent
   error: ClientErrorEvent
   ended: EndedEvent
-}
-
-export type Listener<Event> = ((event: Event) => unknown) | { handleEvent (event: Event): unknown }
-
-export interface ListenerOptions {
-  capture?: boolean
-  once?: boolean
-  passive?: boolean
-  signal?: AbortSignal
-}
-
-type PlainListener = Parameters<EventTarget['addEventListener']>[1]
-
-/** An EventTarget with typed events. It remembers which event types have had a listener. */
-export class TypedEventTarget<Events extends { [Type in keyof Events]: Event }> extends EventTarget {
-  readonly #listened = new Set<string>()
-
-  override addEventListener<Type extends keyof Events & string> (
-    type: Type, listener: Listener<Events[Type]> | null, options?: boolean | ListenerOptions
-  ): void {
-    this.#listened.add(type)
-    super.addEventListener(type, listener as PlainListener, options)
-  }
-
-  override removeEventListener<Type extends keyof Events & string> (
-    type: Type, listener: Listener<Events[Type]> | null, options?: boolean | { capture?: boolean }
-  ): void {
-    super.removeEventListener(type, listener as PlainListener, options)
-  }
-
-  /** Whether a listener for this type has ever been added. */
-  protected hasListened (type: keyof Events & string): boolean {
-    return this.#listened.has(type)
-  }
 }

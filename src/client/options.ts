@@ -7,8 +7,8 @@ export type Source<Value> = Value | (() => Value | Promise<Value>)
 export interface NotificationClientOptions<Content = unknown> {
   /**
    * Handles a notification. The client acknowledges the notification when the function has returned and its promise, if
-   * any, has resolved. If the function throws, the client does not acknowledge, and the server sends the notification
-   * again. Calls are made in order and don't wait for each other.
+   * any, has resolved. If the function throws or takes too long, the client says so, and the server sends the notification
+   * again a few times. Calls are made in order and don't wait for each other.
    */
   onNotification?: ((notification: ReceivedNotification<Content>) => unknown) | undefined
 
@@ -38,7 +38,11 @@ export interface NotificationClientOptions<Content = unknown> {
   /** How many ids of handled notifications to remember, so that none is handled twice. @default 10000 */
   rememberedIds?: number | undefined
 
-  /** Maximum notifications that wait for a `for await` loop. Further ones are not acknowledged. @default 1000 */
+  /**
+   * Maximum notifications that wait for a `for await` loop, or for anybody; the server's `maxUnacked` if that is more.
+   * Further ones are not acknowledged.
+   * @default 1000
+   */
   backlog?: number | undefined
 
   /** Closes the client when the signal aborts. */

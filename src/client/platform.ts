@@ -12,16 +12,22 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike
 
-/** The globals of a page. A worker has some, Node hardly any. Declared here, so that no DOM types are needed. */
+type PageListener = (event: { readonly type: string, readonly persisted?: boolean }) => void
+
+/** The globals of a page. A worker has some, Node and React Native hardly any. Declared here, so that no DOM types are needed. */
 interface Platform {
   readonly WebSocket?: WebSocketConstructor
   readonly location?: { readonly href: string }
   readonly navigator?: { readonly onLine?: boolean }
-  addEventListener? (type: 'online', listener: () => void): void
-  removeEventListener? (type: 'online', listener: () => void): void
+  readonly document?: { readonly visibilityState?: string }
+  addEventListener? (type: string, listener: PageListener, options: { capture: boolean }): void
+  removeEventListener? (type: string, listener: PageListener, options: { capture: boolean }): void
 }
 
 const platform = globalThis as unknown as Platform
+
+/** The maximum delay of setTimeout, 24 days. It turns a longer delay into one millisecond. */
+const LONGEST = 2 ** 31 - 1
 
 /** The platform's WebSocket: browsers have one, and Node has one since version 22. */
 export function defaultWebSocket (): WebSocketConstructor | undefined {
@@ -29,40 +35,59 @@ export function defaultWebSocket (): WebSocketConstructor | undefined {
 }
 
 /**
- * Converts a URL, which may be relative to the page or http(s), to a WebSocket URL.
+ * Converts a URL, which may be relative to the page or http(s), to a WebSocket URL. The URL of React Native can't be
+ * changed, and adds a slash to a path. So only a relative URL is taken from it.
  * @throws {TypeError} if the URL is invalid
  */
 export function webSocketUrl (url: string | URL): string {
-  const resolved = new URL(url, platform.location?.href)
-  resolved.protocol = resolved.protocol.replace(/^http/, 'ws')
-  resolved.hash = '' // a WebSocket URL has no fragment
-  if (!/^wss?:$/.test(resolved.protocol)) throw new TypeError('the URL must be ws, wss, http or https')
-  return resolved.href
+  const { href } = new URL(url, platform.location?.href)
+  const address = (/^\w+:/.test(String(url)) ? String(url) : href)
+    .replace(/^http/i, 'ws')
+    .replace(/#.*/, '') // a WebSocket URL has no fragment
+  if (!/^wss?:/i.test(address)) throw new TypeError('the URL must be ws, wss, http or https')
+  return address
 }
 
-/** Whether the browser knows that there is no network. Always false outside browsers. */
+/** Whether the browser believes that there is no network. It may be wrong. Always false outside browsers. */
 export function isOffline (): boolean {
   return platform.navigator?.onLine === false
 }
 
 /**
- * Calls back once: after a delay, or as soon as the network is back, but never while there is no network.
- * @param delay in milliseconds
+ * Calls back once, after a delay in milliseconds.
  * @returns cancels the callback
  */
-export function whenWorthTrying (delay: number, callback: () => void): () => void {
-  const timer = setTimeout(() => { if (!isOffline()) proceed() }, delay)
-  platform.addEventListener?.('online', proceed)
+export function after (delay: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, Math.min(delay, LONGEST))
+  return () => clearTimeout(timer)
+}
 
-  function cancel (): void {
-    clearTimeout(timer)
-    platform.removeEventListener?.('online', proceed)
+/** After these the network or the page may be back, and a connection may have died meanwhile. */
+const waking = ['online', 'pageshow', 'visibilitychange', 'resume']
+
+/** What happens to the page. */
+export interface PageListeners {
+  /** The page is seen again, or the network is back. */
+  onWake (): void
+  /** The page may be frozen or thrown away at any moment, without another event. */
+  onHide (): void
+  /** The page is being left. The browser may keep it, and show it again. */
+  onLeave (): void
+}
+
+/**
+ * Listens to the life of the page. Does nothing outside browsers.
+ * @returns stops listening
+ */
+export function watchPage ({ onWake, onHide, onLeave }: PageListeners): () => void {
+  const types = [...waking, 'freeze', 'pagehide']
+  const listener: PageListener = ({ type, persisted }) => {
+    if (persisted === false && type === 'pageshow') return // the page is new
+    if (type === 'pagehide') onLeave()
+    else if (type === 'freeze' || (type === 'visibilitychange' && platform.document?.visibilityState === 'hidden')) onHide()
+    else onWake()
   }
-
-  function proceed (): void {
-    cancel()
-    callback()
-  }
-
-  return cancel
+  // Some of them are events of the document. A listener that captures gets those too.
+  for (const type of types) platform.addEventListener?.(type, listener, { capture: true })
+  return () => { for (const type of types) platform.removeEventListener?.(type, listener, { capture: true }) }
 }

@@ -147,6 +147,27 @@ test('acks are gathered, in frames of at most 4096 bytes, fewer than the server 
   t.match(JSON.parse(peer.frames[0]!), { type: 'ack', ids: Array })
 })
 
+test('fault 72: an ack waits for no timer where none was sent just before, as the page may be about to go', async t => {
+  const server = await startNotificationServer(t)
+  const { setTimeout } = globalThis
+  t.intercept(globalThis, 'setTimeout', { value: ((callback: () => void, delay: number) => delay === 30 ? 0 : setTimeout(callback, delay)) as never })
+  createClient(t, server.url, { onNotification () {} })
+  const peer = await server.peer()
+  peer.notify('n')
+  t.same(await peer.acked(1), ['n'])
+})
+
+test('fault 78: ack frames are no larger than the server says that they may be', async t => {
+  const server = await startNotificationServer(t, { greeting: { type: 'welcome', connectionId: 'c1', heartbeatMs: 25_000, frameBytes: 1_024 } })
+  createClient(t, server.url, { onNotification () {} })
+  const peer = await server.peer()
+  const ids = Array.from({ length: 40 }, (_, n) => `${n}`.padStart(4) + 'é😀"'.repeat(28))
+  for (const id of ids) peer.notify(id)
+  t.same(await peer.acked(40), ids)
+  const sizes = peer.frames.map(frame => Buffer.byteLength(frame))
+  t.ok(Math.max(...sizes) <= 1_024 && Math.max(...sizes) > 700, `${Math.max(...sizes)} bytes`)
+})
+
 test('close() of the client sends the acks that wait', async t => {
   const server = await startNotificationServer(t)
   const client = createClient(t, server.url, { onNotification: ({ id }) => id === 'slow' ? new Promise(() => {}) : undefined })

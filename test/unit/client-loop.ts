@@ -56,8 +56,8 @@ test('the backlog is bounded; what another device took is taken out; redeliverie
   for (const id of ['a', 'b', 'b', 'c', 'too many']) peer.notify(id)
   t.match(await failed, { code: 'handler-failed', message: 'notification too many was not handled', cause: { message: /^3 notifications wait/ } })
   const dismissed = next(client, 'dismiss')
-  peer.send({ type: 'dismiss', id: 'b' })
-  peer.send({ type: 'dismiss', id: 'unknown' })
+  peer.send({ type: 'dismiss', ids: ['b'] })
+  peer.send({ type: 'dismiss', ids: ['unknown'] })
   await dismissed
   peer.notify('d')
   const seen: string[] = []
@@ -118,7 +118,7 @@ test('a loop that is left while it waits ends at once, and takes nothing from th
   t.match(await item, { value: { id: 'a' } })
   await loop.return()
   peer.notify('b')
-  peer.send({ type: 'dismiss', id: 'x' })
+  peer.send({ type: 'dismiss', ids: ['x'] })
   await next(client, 'dismiss')
   t.match(await client[Symbol.asyncIterator]().next(), { value: { id: 'b' } })
   t.same(peer.acks, [])
@@ -129,7 +129,7 @@ test('what waits when the client ends is forgotten, and is handled when it comes
   const client = createClient(t, server.url)
   const first = await server.peer()
   first.notify('a')
-  first.send({ type: 'dismiss', id: 'x' })
+  first.send({ type: 'dismiss', ids: ['x'] })
   await next(client, 'dismiss')
   await client.close()
   client.connect()

@@ -19,7 +19,7 @@ for (const code of [1000, 1001, undefined, 1011, 1012, 1013, 3000, 4000, 4001, 4
   })
 }
 
-for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4501, 4502, 4999]) {
+for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4501, 4502, 4503, 4999]) {
   test(`after ${code} the client does not connect again`, async t => {
     const server = await startNotificationServer(t)
     const client = createClient(t, server.url)
@@ -32,9 +32,61 @@ for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4501, 4502, 4999]) {
   })
 }
 
+for (const code of [4500, 4501]) {
+  test(`fault 71: after ${code} a function is asked for other credentials once more, and the client ends if those are not accepted either`, async t => {
+    const server = await startNotificationServer(t)
+    let tickets = 0
+    const client = createClient(t, () => `${server.url}/?ticket=${++tickets}`)
+    const events = record(client)
+    ;(await server.peer()).socket.close(code)
+    const second = await server.peer()
+    t.equal(second.request.url, '/?ticket=2')
+    second.socket.close(4501)
+    await next(client, 'ended')
+    t.same(events, ['open c1', `close ${code}, will reconnect`, 'open c1', 'close 4501', 'ended 4501'])
+    t.equal(tickets, 2)
+
+    client.connect()
+    ;(await server.peer()).socket.close(4501)
+    t.equal((await server.peer()).request.url, '/?ticket=4', 'connect() begins anew')
+  })
+}
+
+test('fault 71: a function for the subprotocols is asked again too, and after each connection that lasted', async t => {
+  const server = await startNotificationServer(t)
+  let tokens = 0
+  const client = createClient(t, server.url, { protocols: () => [`token-${++tokens}`], reconnect: { initialDelay: 1, maxDelay: 1, stableAfter: 0 } })
+  for (const n of [1, 2, 3, 4]) {
+    const { request, socket } = await server.peer()
+    t.match(request.headers['sec-websocket-protocol'], new RegExp(`token-${n}$`))
+    await next(client, 'open')
+    socket.close(4500)
+  }
+})
+
+test('fault 71: credentials that were accepted may expire soon and often', async t => {
+  const server = await startNotificationServer(t)
+  const client = createClient(t, () => server.url)
+  for (let times = 0; times < 3; times++) {
+    const { socket } = await server.peer()
+    await next(client, 'open')
+    socket.close(4500)
+    t.match(await next(client, 'close'), { willReconnect: true })
+  }
+})
+
+test('fault 71: a function is not asked again after 4502 and 4503', async t => {
+  const server = await startNotificationServer(t)
+  for (const code of [4502, 4503]) {
+    const client = createClient(t, () => server.url)
+    ;(await server.peer()).socket.close(code)
+    t.match(await next(client, 'ended'), { code })
+  }
+})
+
 test("the client takes the plugin's own close codes for what their table says", async t => {
   for (const name of ['goingAway', 'slowConsumer', 'noPong'] as const) t.notOk(isFinal(closeCodes[name]), name)
-  for (const name of ['unsupportedData', 'policyViolation', 'messageTooBig', 'expired', 'disconnected'] as const) t.ok(isFinal(closeCodes[name]), name)
+  for (const name of ['unsupportedData', 'policyViolation', 'messageTooBig', 'expired', 'unauthenticated', 'disconnected', 'forbidden'] as const) t.ok(isFinal(closeCodes[name]), name)
 })
 
 test('the client connects again after a cut connection, a refusal, and a server that was not there', async t => {

@@ -20,7 +20,7 @@ test('the client connects by the subprotocol, and its events say what happens', 
   t.match(first, { id: 'n1', content: { order: 7 }, redelivered: false })
   peer.notify('n2', null, true)
   t.match(await next(client, 'notification'), { id: 'n2', content: null, redelivered: true })
-  peer.send({ type: 'dismiss', id: 'n3' })
+  peer.send({ type: 'dismiss', ids: ['n3'] })
   t.equal((await next(client, 'dismiss')).id, 'n3')
   peer.send({ type: 'of a newer server' })
 
@@ -106,7 +106,7 @@ test('the client leaves a server that does not speak notification.v1', async t =
   }
   const ended = ['error wrong-protocol: the server does not speak notification.v1', 'close 1002 the server does not speak notification.v1', 'ended 1002']
   // It selects none; it selects any, and sends contents as they are.
-  for (const [greeting, options] of [[null, { WebSocket: WithoutSubprotocol }], ['hello world', {}], ['{"type":"dismiss","id":"x"}', {}]] as const) {
+  for (const [greeting, options] of [[null, { WebSocket: WithoutSubprotocol }], ['hello world', {}], ['{"type":"dismiss","ids":["x"]}', {}]] as const) {
     const server = await startNotificationServer(t, { greeting })
     const client = createClient(t, server.url, options)
     const events = record(client)
