@@ -19,11 +19,44 @@ export const closeCodes = {
   noPong: 4001,
   /** The client did not acknowledge a notification in time: connect again. */
   ackTimeout: 4002,
-  /** The credentials have expired: get new ones before you connect again. */
+  /** The credentials have expired, or the application wants new ones: get new ones before you connect again. */
   expired: 4500,
+  /** The credentials were not accepted: get other ones before you connect again. */
+  unauthenticated: 4501,
   /** The application called `notifier.disconnect()`: the user has signed out, or is banned. */
-  disconnected: 4502
+  disconnected: 4502,
+  /** The credentials are those of somebody who may not connect here. */
+  forbidden: 4503
 } as const
+
+/** What the codes mean, those of RFC 6455 §7.4.1 and the IANA registry too. */
+const meanings: Readonly<Record<number, string>> = {
+  1000: 'closed normally',
+  1001: 'going away: the server shuts down, or the page was left',
+  1002: 'the client broke the WebSocket protocol',
+  1003: 'the client sent a binary frame',
+  1005: 'closed without a code',
+  1006: 'lost without a close frame',
+  1007: 'the client sent invalid UTF-8',
+  1008: 'the client sent too many frames, or an invalid one',
+  1009: 'the client sent a frame that is too large',
+  1011: 'an internal error',
+  1012: 'the service restarts',
+  1013: 'try again later',
+  1014: 'bad gateway',
+  4000: 'the client reads too slowly',
+  4001: 'the client did not answer a ping',
+  4002: 'the client did not acknowledge in time',
+  4500: 'the credentials have expired, or the application wants new ones',
+  4501: 'the credentials were not accepted',
+  4502: 'disconnected by the application',
+  4503: 'the user may not connect here'
+}
+
+/** A close code in words. */
+export function meaningOf (code: number): string {
+  return meanings[code] ?? 'a code of the application or of the client'
+}
 
 /** The codes with which `ws` closes a socket whose client violates the protocol. All other errors have 1002. */
 const protocolErrors: Readonly<Record<string, number>> = {

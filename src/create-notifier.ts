@@ -1,20 +1,24 @@
-import { broadcastTo } from './broadcast.js'
-import { closeCodes, isSendableCloseCode, MAX_REASON_BYTES } from './close-codes.js'
 import type { Cluster } from './cluster/index.js'
 import type { Dispatcher } from './delivery/dispatcher.js'
 import type { Origin } from './delivery/doors.js'
-import { assertUserId, compose, composePayload, describeValue } from './delivery/notification.js'
+import type { FanOut } from './delivery/fan-out.js'
+import { MAX_NAMED, Multicast, type Audience, type Summary } from './delivery/multicast.js'
+import { assertGroup, assertUserId, compose, composePayload, describeValue } from './delivery/notification.js'
+import type { Payload } from './delivery/payload.js'
 import type { Registry } from './delivery/registry.js'
 import { errors } from './errors.js'
-import type { Notifier } from './notifier.js'
+import type { DisconnectOptions, Notifier, NotifyManyResult } from './notifier.js'
 import type { Health } from './observability/health.js'
 import type { Journal } from './observability/journal.js'
 import type { StatsSnapshot } from './observability/stats.js'
+import type { Waits } from './observability/waits.js'
+import { toDisconnect } from './websocket/disconnect.js'
 import type { Sockets } from './websocket/sockets.js'
 
 interface NotifierParts {
   registry: Registry
   dispatcher: Pick<Dispatcher, 'deliver'>
+  fanOut: Pick<FanOut, 'deliver' | 'deliverHere'>
   /** The origin of notifications that come from a call. */
   origin: Origin
   sockets: Sockets
@@ -23,10 +27,15 @@ interface NotifierParts {
   health (): Health
   stats (): StatsSnapshot
   journal: Journal | undefined
+  waits: Waits
 }
 
 /** Makes `fastify.notifier`. Its methods use no `this`, so that an application may pass them on by themselves. */
-export function createNotifier ({ registry, dispatcher, origin, sockets, cluster, health, stats, journal }: NotifierParts): Notifier {
+export function createNotifier ({ registry, dispatcher, fanOut, origin, sockets, cluster, health, stats, journal, waits }: NotifierParts): Notifier {
+  async function deliverToMany (audience: Audience, payload: Payload): Promise<NotifyManyResult> {
+    return toResult(payload, await fanOut.deliver(new Multicast(audience, payload), origin))
+  }
+
   return {
     async notify (userId, content, options) {
       const notification = compose(userId, content, options?.id)
@@ -37,13 +46,35 @@ export function createNotifier ({ registry, dispatcher, origin, sockets, cluster
       assertUserIds(userIds)
       const unique = new Set(userIds)
       unique.forEach(assertUserId)
-      return await broadcastTo(unique, composePayload(content, options?.id), dispatcher, origin)
+      return await deliverToMany({ userIds: unique }, composePayload(content, options?.id))
+    },
+
+    async notifyGroup (group, content, options) {
+      assertGroup(group)
+      return await deliverToMany({ group, except: toExcept(options?.except) }, composePayload(content, options?.id))
     },
 
     async broadcast (content, options) {
+      const except = toExcept(options?.except)
       const payload = composePayload(content, options?.id)
-      cluster?.broadcast({ id: payload.id, json: payload.json })
-      return await broadcastTo([...registry.users.keys()], payload, dispatcher, origin, true)
+      cluster?.toAll.broadcast({ id: payload.id, json: payload.json, ...(except.size > 0 && { except: [...except] }) })
+      return toResult(payload, await fanOut.deliverHere({ group: undefined, except }, payload, origin))
+    },
+
+    async join (userId, group) {
+      assertUserId(userId)
+      assertGroup(group)
+      const { count, reachable } = sockets.join(userId, group)
+      cluster?.toAll.changeGroup({ userId, group, joins: true })
+      await reachable
+      return count
+    },
+
+    async leave (userId, group) {
+      assertUserId(userId)
+      assertGroup(group)
+      cluster?.toAll.changeGroup({ userId, group, joins: false })
+      return sockets.leave(userId, group)
     },
 
     register (userId, socket, request) {
@@ -58,13 +89,11 @@ export function createNotifier ({ registry, dispatcher, origin, sockets, cluster
       return true
     },
 
-    disconnect (userId, code = closeCodes.disconnected, reason = 'disconnected by the application') {
-      if (!isSendableCloseCode(code)) throw new errors.InvalidClose('code', '1000, 1001, 1007 to 1014 (but 1010), or 3000 to 4999', String(code))
-      if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON_BYTES) {
-        throw new errors.InvalidClose('reason', `a string of at most ${MAX_REASON_BYTES} bytes`, describeValue(reason))
-      }
-      cluster?.disconnect(userId, { code, reason })
-      return sockets.disconnect(userId, code, reason)
+    disconnect (userId: string, how?: number | DisconnectOptions, reason?: string) {
+      if (typeof userId !== 'string') assertUserId(userId) // a number is nobody's id, and the user would stay
+      const disconnect = toDisconnect(how, reason)
+      cluster?.toAll.disconnect(userId, disconnect)
+      return sockets.disconnect(userId, disconnect)
     },
 
     async isOnline (userId) {
@@ -87,11 +116,25 @@ export function createNotifier ({ registry, dispatcher, origin, sockets, cluster
     health,
     stats,
 
-    trace (filter) {
+    trace (filter?: unknown) {
       if (journal === undefined) throw new errors.NoJournal()
-      return journal.trace(filter)
+      return journal.trace(filter, waits)
     }
   }
+}
+
+function toResult ({ id }: Payload, { users, connections, outcomes }: Summary): NotifyManyResult {
+  return { id, users, connections, outcomes }
+}
+
+/** @throws FST_NOTIFICATION_INVALID_EXCEPT, FST_NOTIFICATION_INVALID_USER_ID */
+function toExcept (except: Iterable<string> = []): ReadonlySet<string> {
+  const rule = `an array, a set or another iterable of at most ${MAX_NAMED} user ids`
+  if (typeof except !== 'object' || except === null || !(Symbol.iterator in except)) throw new errors.InvalidExcept(rule, describeValue(except))
+  const unique = new Set(except)
+  unique.forEach(assertUserId)
+  if (unique.size > MAX_NAMED) throw new errors.InvalidExcept(rule, String(unique.size))
+  return unique
 }
 
 /** A string is iterable too, but nobody means its characters to be user ids. */

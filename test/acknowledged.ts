@@ -52,7 +52,7 @@ test('one of several connections is enough to acknowledge, and with dismiss the 
     t.match(await pending, { outcome: 'acknowledged', connections: 2 })
     app.notifier.notify('123', 'second', { id: '2' }).catch(() => {})
     const second = { type: 'notification', id: '2', content: 'second' }
-    t.same((await one.framesReceived(dismiss ? 3 : 2)).slice(1), dismiss ? [{ type: 'dismiss', id: '1' }, second] : [second])
+    t.same((await one.framesReceived(dismiss ? 3 : 2)).slice(1), dismiss ? [{ type: 'dismiss', ids: ['1'] }, second] : [second])
     t.same((await two.framesReceived(2))[1], second, 'both have room again')
   }
 })

@@ -17,12 +17,16 @@ test('asyncapi.json is a valid AsyncAPI document', async t => {
     ['consume', 'receive', ['message']],
     ['deadLetter', 'send', ['deadLetter']],
     ['push', 'send', ['content']],
-    ['pushFrames', 'send', ['welcome', 'notification', 'dismiss', 'error']],
-    ['acknowledge', 'receive', ['ack']]
+    ['pushFrames', 'send', ['welcome', 'notification', 'dismiss', 'ping', 'pong', 'error']],
+    ['acknowledge', 'receive', ['ack', 'nack', 'ping']]
   ])
   const [message] = document!.channels().get('queue')!.messages().all()
-  t.match(message!.payload()!.json(), { required: ['userId', 'content'], properties: { userId: { maxLength: 255 } } })
-  t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-utf8', 'invalid-json', 'invalid-message', 'offline', 'delivery-limit', 'internal-error'])
+  t.match(message!.payload()!.json(), {
+    required: ['content'],
+    oneOf: ['userId', 'userIds', 'group', 'everybody'].map(recipient => ({ required: [recipient] })),
+    properties: { userId: { anyOf: [{ anyOf: [{ maxLength: 255 }, { type: 'integer' }] }, { type: 'null' }] } }
+  })
+  t.match(document!.channels().get('deadLetterQueue')!.messages().all()[0]!.headers()!.properties()!['x-notification-reason']!.enum(), ['too-large', 'invalid-encoding', 'invalid-utf8', 'invalid-json', 'invalid-message', 'undecodable', 'offline', 'rejected', 'delivery-limit', 'internal-error'])
 })
 
 test('the WebSocket is described as it is: codes of the documents, and a token beside the subprotocol', async t => {

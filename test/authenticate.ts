@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'tap'
 import type { Authenticate } from '../src/index.js'
-import { startApp } from './support/app.js'
+import { startApp, warningsIn } from './support/app.js'
 import { connectClient, refusal } from './support/client.js'
 import { eventually } from './support/eventually.js'
+import { connectRaw } from './support/raw-client.js'
 
 const byHeader: Authenticate = request => {
   const { authorization } = request.headers
@@ -15,11 +16,11 @@ const as = (authorization: string) => ({ headers: { authorization } })
 
 test('without the option authenticate, a warning at start says that any client can read everything', async t => {
   const { log } = await startApp(t, {})
-  const warnings = log.lines.filter(({ level }) => level === 40)
+  const warnings = log.lines.filter(({ level, msg }) => level === 40 && !msg.startsWith('limits.connections'))
   t.match(warnings, [{ msg: /any client can read the notifications of any user/ }])
   t.equal(warnings.length, 1)
   const secure = await startApp(t, { authenticate: byHeader })
-  t.notOk(secure.log.lines.some(({ level }) => level >= 40))
+  t.same(warningsIn(secure.log), [])
 })
 
 test('fault 27: the verified user is served, and nobody else; others are refused before the upgrade', async t => {
@@ -63,6 +64,53 @@ for (const [what, identity, statusCode, code] of [
     t.equal(app.notifier.size, 0)
   })
 }
+
+const v1 = ['notification.v1']
+
+for (const [what, authenticate, code, reason] of [
+  ['without credentials', () => undefined as unknown as string, 4501, 'not authenticated'],
+  ['with expired credentials', () => ({ userId: '123', expiresAt: new Date(0) }), 4501, 'not authenticated'],
+  ['that the application refuses with 401', () => { throw Object.assign(new Error('hush'), { statusCode: 401 }) }, 4501, 'not authenticated'],
+  ['of somebody else', () => '456', 4503, 'not allowed'],
+  ['that the application refuses with 451', () => { throw Object.assign(new Error('hush'), { statusCode: 451 }) }, 4503, 'not allowed']
+] as const) {
+  test(`fault 71: a client of notification.v1 ${what} is accepted, and closed at once with ${code}`, async t => {
+    const { app, notifications, log } = await startApp(t, { authenticate })
+    const client = await connectClient(t, notifications('123'), {}, v1)
+    t.equal(client.socket.protocol, 'notification.v1')
+    t.same(await client.closed, { code, reason })
+    t.same(client.messages, [], 'no welcome')
+    t.match(await log.line('client denied'), { level: 30, closeCode: code })
+    t.notOk(log.lines.some(({ msg }) => msg === 'client connected'))
+    t.equal(app.notifier.size, 0)
+    t.ok((await refusal(notifications('123'))).statusCode >= 400, 'a plain client sees the status')
+  })
+}
+
+test('fault 71: errors that pass are answered with their status, so that the client tries again', async t => {
+  const statuses = [408, 425, 429, 502]
+  const { notifications } = await startApp(t, { authenticate () { throw Object.assign(new Error('later'), { statusCode: statuses[0] }) } })
+  for (; statuses.length > 0; statuses.shift()) t.equal((await refusal(notifications('123'), {}, v1)).statusCode, statuses[0])
+})
+
+test('fault 71: a denied client can do nothing more, and only so many of them may be closing', async t => {
+  const { app, notifications } = await startApp(t, { authenticate: () => { throw new Error('nobody') }, limits: { pendingUpgrades: 2, connections: 1 } })
+  const closed = (client: Awaited<ReturnType<typeof connectRaw>>) => new Promise(resolve => client.socket.once('close', resolve))
+  const silent = await Promise.all([1, 2].map(() => connectRaw(t, notifications('123'), { 'Sec-WebSocket-Protocol': 'notification.v1' })))
+  for (const client of silent) t.equal(await client.closed, 4501)
+  t.equal((await refusal(notifications('123'), {}, v1)).statusCode, 401, 'there is no room for a third')
+  const order: number[] = []
+  const ends = silent.map(async (client, n) => {
+    await closed(client)
+    order.push(n)
+  })
+  silent[1]!.send(1, '{"type":"ping"}')
+  await Promise.all(ends)
+  t.same(order, [1, 0], 'the one that sends anything at once, the other one because it does not answer the close frame')
+  const another = await connectClient(t, notifications('123'), {}, v1)
+  t.equal((await another.closed).code, 4501)
+  t.equal(app.notifier.size, 0)
+})
 
 test('expiresAt in seconds is answered with what to do, not as expired', async t => {
   const { notifications } = await startApp(t, { authenticate: () => ({ userId: '123', expiresAt: Math.floor(Date.now() / 1_000) + 3_600 }) })

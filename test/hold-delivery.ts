@@ -78,7 +78,7 @@ test('notify() under an id that is held already resolves to held, where nobody a
   t.match(await back.framesReceived(1), [{ id: 'x', redelivered: true }])
 })
 
-test('an acknowledgement of what nobody sent is ignored', async t => {
+test('who acknowledges what nobody sent is closed; nobody is told of it, and others are served', async t => {
   const redis = await usePrivateRedis(t)
   const { app, notifications } = await startApp(t, { ...options, dismiss: true, hold: { redis: redis.url } })
   const clients = await Promise.all(['a', 'b', 'c', 'd'].map(async () => await connectRich(t, notifications('mallory'))))
@@ -89,7 +89,10 @@ test('an acknowledgement of what nobody sent is ignored', async t => {
   await good.framesReceived(1)
   good.ack('x')
   await eventually(() => app.notifier.stats().acknowledged === 1, 'others are served')
-  for (const client of clients) t.same(client.frames, [], 'nobody is told to dismiss them')
+  for (const client of clients) {
+    t.match(await client.closed, { code: 1008 })
+    t.same(client.frames.map(({ type }) => type), ['error'], 'nobody is told to dismiss them')
+  }
 })
 
 test('however many ids are settled at once, all are removed from Redis', async t => {

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import type { FastifyBaseLogger } from 'fastify'
 import { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
 import { createHoldStore, type HoldOptions, type ManagedHoldStore } from '../src/hold/index.js'
@@ -219,8 +220,28 @@ test('what Redis refuses is an error without the notification in it', async t =>
   t.match(error, { ...failed, message: /OOM/, cause: { message: /OOM/ } })
   t.notMatch(inspect(error, { depth: 9, showHidden: true }), /private/)
   t.match(store, { failing: true })
-  t.same(await idsOf(store, 'user'), [], 'it can be read')
+})
+
+test('fault 98: a full Redis works again only when it keeps something: reading and removing show nothing', async t => {
+  const server = await usePrivateRedis(t, { config: { maxmemory: '1' } })
+  const admin = connect(t, server.url)
+  const lines: string[] = []
+  const log = { warn: (_: unknown, line: string) => lines.push(line), info: (line: string) => lines.push(line) } as unknown as FastifyBaseLogger
+  const changes: boolean[] = []
+  const store: ManagedHoldStore = await createHoldStore({ ...bounds, redis: server.url }, { dropped () {}, changed: () => changes.push(store.failing), log })
+  t.teardown(() => store.close())
+  for (let round = 0; round < 3; round++) {
+    await t.rejects(store.add('user', held('a')), { ...failed, message: /OOM/ })
+    t.same(await idsOf(store, 'user'), [], 'it can be read')
+    t.same(await store.remove('user', ['a']), [])
+    t.equal(store.failing, true)
+  }
+  t.same([lines, changes], [['hold failed'], [true]])
+
+  await admin.config('SET', 'maxmemory', '0')
+  t.same(await store.add('user', held('a')), [])
   t.equal(store.failing, false)
+  t.same([lines, changes], [['hold failed', 'hold works again'], [true, false]])
 })
 
 test('close() ends calls that wait, those for a frozen Redis too', async t => {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { Cluster, Redis } from 'ioredis'
 import { t as file, test, type Test } from 'tap'
 import { createHoldStore, type HoldOptions } from '../src/hold/index.js'
-import { connectRedis } from '../src/hold/redis-client.js'
+import { connectRedis } from '../src/hold/redis-connection.js'
 import { startApp } from './support/app.js'
 import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
@@ -14,10 +14,13 @@ import { connectRich } from './support/rich-client.js'
 const server = await usePrivateRedis(file)
 
 /** A store with keys of its own, in the Redis of this file unless the options name another. */
-const open = opener(async (options, dropped, clock) => await createHoldStore(
+const open = opener(async (options, hooks) => await createHoldStore(
   { redis: server.url, ...options, keyPrefix: options.keyPrefix === 'notification:' ? `${randomUUID()}:` : options.keyPrefix },
-  { dropped: (reason, count) => { dropped[reason] += count }, now: () => clock.now }
+  hooks
 ))
+
+/** What the hold in Redis counts for a notification and for a user. */
+const overhead = { entry: 450, user: 500 }
 
 function connect (t: Test, options = {}): Redis {
   const client = new Redis(server.url, options)
@@ -25,7 +28,7 @@ function connect (t: Test, options = {}): Redis {
   return client
 }
 
-testHoldContract(open)
+testHoldContract(open, overhead)
 
 test('several instances, and the next one after a restart, share what is held in Redis', async t => {
   const keyPrefix = `${randomUUID()}:`
@@ -49,7 +52,7 @@ test('keys in Redis live as long as what they hold, and go with it', async t => 
   const client = connect(t)
   const keyPrefix = `${randomUUID()}:`
   const { store, clock } = await open(t, { keyPrefix, maxAge: 3_600_000 })
-  const keys = async () => (await client.keys(`${keyPrefix}*`)).sort()
+  const keys = async () => (await client.keys(`${keyPrefix}{*`)).sort()
   await store.add('user', held('a', 0, { expiresAt: START + 100_000 }))
   t.same(await keys(), ['data', 'expiry', 'order'].map(name => `${keyPrefix}{:user}:${name}`))
   for (const key of await keys()) {
@@ -60,7 +63,7 @@ test('keys in Redis live as long as what they hold, and go with it', async t => 
   await store.add('user', held('c', 0, { expiresAt: START + 1 }))
   for (const key of await keys()) t.ok(await client.pttl(key) > 3_500_000, 'as long as the last of them')
   await store.remove('user', ['a', 'b', 'c'])
-  t.same(await keys(), [])
+  t.same(await client.keys(`${keyPrefix}*`), [])
   await store.add('user', held('too late', 0, { expiresAt: START }))
   t.same(await keys(), [])
   await store.add('user', held('in time', 0, { expiresAt: START + 100_000 }))
@@ -115,25 +118,32 @@ for (const [description, options] of [
   })
 }
 
-test('in a Redis cluster the keys of a user are in one slot', async t => {
-  const node = await usePrivateRedis(t, { config: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' } })
-  const admin = new Redis(node.url)
-  await admin.cluster('ADDSLOTSRANGE', 0, 16383)
-  await eventually(async () => /cluster_state:ok/.test(await admin.cluster('INFO')), 'the cluster is up')
-  await admin.quit()
-  const client = new Cluster([node.url], { enableAutoPipelining: true })
-  t.teardown(() => client.disconnect())
-  const { store } = await open(t, { redis: client })
-  const users = ['1', '{', '}', '{}', '}{', 'a}b', ...Array.from({ length: 50 }, () => randomUUID())]
-  await Promise.all(users.map(async user => await store.add(user, held(`of ${user}`))))
-  for (const user of users) t.same(await idsOf(store, user), [`of ${user}`])
-})
+for (const [description, create] of [
+  ['a client of clusters', (url: string) => new Cluster([url], { enableAutoPipelining: true })],
+  ['a client that knows nothing of it', (url: string) => new Redis(url)]
+] as const) {
+  test(`in a Redis cluster the keys of a user are in one slot, and totalBytes has no effect: ${description}`, async t => {
+    const node = await usePrivateRedis(t, { config: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' } })
+    const admin = new Redis(node.url)
+    await admin.cluster('ADDSLOTSRANGE', 0, 16383)
+    await eventually(async () => /cluster_state:ok/.test(await admin.cluster('INFO')), 'the cluster is up')
+    await admin.quit()
+    const client = create(node.url)
+    t.teardown(() => client.disconnect())
+    const { store } = await open(t, { redis: client, totalBytes: 10_000 })
+    const users = ['1', '{', '}', '{}', '}{', 'a}b', ...Array.from({ length: 50 }, () => randomUUID())]
+    await Promise.all(users.map(async user => await store.add(user, held(`of ${user}`))))
+    for (const user of users) t.same(await idsOf(store, user), [`of ${user}`])
+    for (const user of users) await store.remove(user, [`of ${user}`])
+    t.equal(store.failing, false)
+  })
+}
 
 test('hold.redis by a URL needs ioredis, and an error says so where it is not installed', async t => {
   const missing = Object.assign(new Error("Cannot find package 'ioredis'"), { code: 'ERR_MODULE_NOT_FOUND' })
-  await t.rejects(connectRedis(server.url, async () => { throw missing }), { code: 'FST_NOTIFICATION_HOLD_NO_CLIENT', statusCode: 500, cause: missing })
+  await t.rejects(connectRedis(server.url, {}, async () => { throw missing }), { code: 'FST_NOTIFICATION_HOLD_NO_CLIENT', statusCode: 500, cause: missing })
   const broken = new SyntaxError('broken')
-  await t.rejects(connectRedis(server.url, async () => { throw broken }), broken)
+  await t.rejects(connectRedis(server.url, {}, async () => { throw broken }), broken)
 })
 
 test('a store of defaults counts time by the clock', async t => {

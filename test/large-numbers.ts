@@ -1,23 +1,42 @@
 // What must not fill a stack, or take quadratic time, however much of it there is.
 import { test } from 'tap'
-import { createBindings } from '../src/cluster/bindings.js'
-import { eventually } from './support/eventually.js'
+import { Announcer } from '../src/cluster/announcer.js'
+import { PeerTable } from '../src/cluster/peer-table.js'
 import { setUpLines } from './support/lines.js'
 
 const users = Array.from({ length: 200_000 }, (_, n) => `u${n}`)
 
-test('200,000 users who have gone before there was an inbox are not bound, and those who came are, in their order', async t => {
-  const bound: string[] = []
-  const bindings = createBindings(0, userId => bound.push(userId))
-  t.teardown(bindings.close)
-  for (const user of users) bindings.add(user)
-  for (const user of users) bindings.release(user)
+test('200,000 users are announced to a new peer in frames of 5,000, and those who have gone meanwhile are not', t => {
+  const announced: string[][] = []
+  const announcer = new Announcer({
+    publish (presence) { announced.push((JSON.parse(presence) as { here: string[] }).here) },
+    mayWelcome: () => true,
+    schedule () {},
+    lost () {},
+    begun () {},
+    announced () {}
+  })
+  for (const user of users) announcer.add(user)
+  for (const user of users.slice(1)) announcer.delete(user)
   const staying = users.map(user => `staying ${user}`)
-  for (const user of staying) bindings.add(user)
-  bindings.resume([{ bind: async () => {}, unbind: async () => {} }])
-  await eventually(() => bound.length === users.length, 'bound')
-  t.equal(bindings.size, users.length)
-  t.equal(bound.findIndex((user, n) => user !== staying[n]), -1)
+  for (const user of staying) announcer.add(user)
+  announcer.begin()
+  t.same(announced.map(({ length }) => length), [...Array.from({ length: 40 }, () => 5_000), 1])
+  t.same(announced.flat(), [users[0], ...staying])
+  t.end()
+})
+
+test('what a peer has announced of 200,000 users is known in their number, and gone with it', t => {
+  const table = new PeerTable({ now: () => 0, found () {}, ask () {}, arrived () {}, receipts () {}, synced () {}, moved () {}, changed () {} })
+  const envelope = { from: 'peer', inbox: 'inbox', term: 1 }
+  for (let part = 0; part < 40; part++) {
+    table.receive({ ...envelope, seq: part + 1, kind: 'presence', body: { here: users.slice(5_000 * part, 5_000 * (part + 1)), gone: [], more: 39 - part } })
+  }
+  t.equal(table.userCount, users.length)
+  t.ok(table.isSynced)
+  table.remove(table.get('peer')!)
+  t.equal(table.userCount, 0)
+  t.end()
 })
 
 test('200,000 that are on their way into the hold do not keep what is in it from being given out in order', async t => {

@@ -20,12 +20,16 @@ async function cellsOf (path: string): Promise<Map<string, string[]>> {
 
 test('the supported versions in the README are those of the platforms and of package.json', async t => {
   const readme = await cellsOf('README.md')
-  const { engines } = JSON.parse(await read('package.json')) as { engines: { node: string } }
+  const { engines, peerDependencies } = JSON.parse(await read('package.json')) as { engines: { node: string }, peerDependencies: Record<string, string> }
   const [, minimum = ''] = /^>=(\d+\.\d+)\.0$/.exec(engines.node) ?? []
   const oldest = supportedVersions.Node[0]!
   t.same(readme.get('RabbitMQ'), [supportedVersions.RabbitMQ.join(', ')])
   t.same(readme.get('Redis, for `hold.redis`'), [supportedVersions.Redis.join(', ')])
   t.match(minimum, new RegExp(`^${oldest}\\.`))
+  const inWords = (range: string) => range.split(' || ').map(part => part.replace(/^\^/, '').replace(/(\.0)+$/, '')).map(version => version.includes('.') ? `${version} or later` : version).join(', ')
+  t.same(readme.get('Fastify'), [inWords(peerDependencies.fastify!)])
+  const optional = { 'ioredis, for `hold.redis`': 'ioredis', 'prom-client, for `metrics`': 'prom-client', '`@opentelemetry/api`, for `tracing`': '@opentelemetry/api' }
+  for (const [row, name] of Object.entries(optional)) t.same(readme.get(row), [inWords(peerDependencies[name]!)], name)
   t.same(readme.get('Node'), [[`${oldest} (${minimum} or later)`, ...supportedVersions.Node.slice(1)].join(', ')])
 })
 
@@ -44,6 +48,12 @@ test('every test runs on the platforms, but for those that are named', t => {
   }
   t.notOk(files.some(path => path.startsWith('test/support/')), 'what is no test is left out')
   t.end()
+})
+
+test('no test that runs on the platforms starts npm, which they do not have', async t => {
+  const files = platformTests(root)
+  const starting = await Promise.all(files.map(async path => /\(\s*'np[mx]'/.test(await read(path)) ? [path] : []))
+  t.same(starting.flat().filter(path => path !== 'test/platforms.ts'), [])
 })
 
 test('where platforms can not be made, that is an error which says what is needed', async t => {

@@ -1,6 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'tap'
-import { fill, type Measurement } from '../bench/report.js'
+import { chart, themes, type Theme } from '../bench/chart.js'
+import { fill } from '../bench/report.js'
+import type { Measurement } from '../bench/results.js'
 import { closeCodes } from '../src/index.js'
 import { errors } from '../src/errors.js'
 import { OptionsSchema } from '../src/options/schema.js'
@@ -19,7 +22,20 @@ async function rowsOf (path: string): Promise<(name: string) => string | undefin
 
 test('the README can be read in five minutes, and leads to every page', async t => {
   t.ok(readme.trimEnd().split('\n').length <= 230, 'it has at most 230 lines')
-  for (const name of await readdir(new URL('../docs', import.meta.url))) t.match(readme, `](docs/${name})`)
+  const pages = (await readdir(new URL('../docs', import.meta.url))).filter(name => !name.endsWith('.svg'))
+  for (const name of pages) t.match(readme, `](docs/${name})`)
+})
+
+test('the package has what the README and the documents link to, but for tests, tools and benchmarks', async t => {
+  const { files } = JSON.parse(await read('package.json')) as { files: string[] }
+  const isPacked = (path: string) => ['README.md', 'LICENSE'].includes(path) || files.some(file => path === file || path.startsWith(`${file}/`))
+  const documents = (await readdir(new URL('../docs', import.meta.url))).filter(name => name.endsWith('.md')).map(name => `docs/${name}`)
+  for (const page of ['README.md', 'SECURITY.md', 'CHANGELOG.md', ...documents]) {
+    const text = (await read(page)).replace(/^```[^]*?^```/gm, '')
+    const links = [...text.matchAll(/(?:\]\(|src(?:set)?=")([^)"\s#]+)/g)].map(([, link]) => link!).filter(link => !/^[a-z]+:/.test(link))
+    const missing = links.map(link => join(dirname(page), link)).filter(path => !isPacked(path) && !/^(test|support|bench)\//.test(path))
+    t.same(missing, [], page)
+  }
 })
 
 test('the quick start of the README is that of the example, and works', async t => {
@@ -41,6 +57,17 @@ test('the quick start of the README is that of the example, and works', async t 
   const response = await fetch(`http://${url}/notify/123`, { method: 'POST', body: 'hi', headers: { 'content-type': 'text/plain' } })
   t.match(await response.json(), { outcome: 'sent', connections: 1 })
   t.same(await client.received(2), ['hello world', 'hi'])
+})
+
+test('the table of cases in the README names options that there are', async t => {
+  const rows = readme.split('\n## Which options do I need?\n')[1]!.split('\n## ')[0]!.split('\n').filter(line => line.startsWith('| ')).slice(2)
+  t.ok(rows.length >= 7, `${rows.length}`)
+  const names = rows.flatMap(row => [...row.split(' | ')[1]!.matchAll(/`([\w.]+)/g)].map(([, name]) => name!))
+  for (const name of names) {
+    const [group, member] = name.split('.') as [string, string?]
+    const schema = OptionsSchema.properties[group as keyof typeof OptionsSchema.properties] as { properties?: object } | undefined
+    t.ok(schema !== undefined && (member === undefined || member in schema.properties!), name)
+  }
 })
 
 test('every option is on its page, with its default', async t => {
@@ -70,6 +97,7 @@ test('the figures in the documents are those of the bench', async t => {
   const results = JSON.parse(await read('bench/results.json')) as Measurement
   const page = await read('docs/speed.md')
   for (const document of [readme, page]) t.equal(document, fill(document, results))
+  for (const theme of Object.keys(themes) as Theme[]) t.equal(await read(`docs/speed-${theme}.svg`), chart(results, theme))
   t.match(readme, /<!-- headlines -->\n[^]+<!-- end of the headlines -->/)
   for (const part of ['summary', 'details']) t.match(page, new RegExp(`<!-- ${part} -->\\n[^]+<!-- end of the ${part} -->`))
 })

@@ -5,7 +5,7 @@ import { onOwnChannel } from '../rabbitmq/topology.js'
 /** AMQP 0-9-1 §1.2: the reply code for an exchange that doesn't exist. */
 const NOT_FOUND = 404
 
-/** A routing key to which no queue is bound: user ids have no control characters, and the key of an inbox is longer. */
+/** A routing key to which no queue is bound: inboxes are bound with their names, and with the empty key. */
 export const NOBODY = '\n'
 
 /** The name of the exchange that connects the instances. */

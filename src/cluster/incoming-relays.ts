@@ -1,123 +1,173 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Delivery } from '../delivery/delivery.js'
-import type { Result } from '../delivery/doors.js'
-import { fromJson } from '../delivery/notification.js'
+import type { Outcome, Result } from '../delivery/doors.js'
+import { fromJson, type Notification } from '../delivery/notification.js'
 import { withoutText } from '../without-text.js'
-import { toReceiptState, type Receipt, type RelayedItem, type ReceiptState, type SettledState } from './protocol.js'
+import type { Receipt, ReceiptState, RelayedItem, SettledState } from './frames.js'
+import { Recent } from './recent.js'
+import { Senders } from './senders.js'
 
-/** The instance that sent a message, and the current name of its inbox. */
-export interface Sender {
-  readonly instance: string
-  readonly inbox: string
+/** What a receipt tells of a relay. */
+type Answer = readonly [state: ReceiptState, connections: number]
+
+/** Most relays have one of these answers: an object for each relay would keep the garbage collector busy. */
+const FREQUENT: readonly Answer[] = [['sent', 1], ['acknowledged', 1], ['held', 0]]
+
+function answerOf (state: ReceiptState, connections: number): Answer {
+  return FREQUENT.find(answer => answer[0] === state && answer[1] === connections) ?? [state, connections]
 }
 
 /** The relays that one other instance has sent. */
-interface Peer {
-  /** The current name of its inbox, for the receipts. */
-  inbox: string
+class Sender {
   /** Relays that have no outcome yet. */
-  readonly pending: Map<number, Delivery>
-  /**
-   * Receipts of relays that have an outcome, in two generations. A relay that arrives again gets the same receipt, and
-   * is not delivered again.
-   */
-  done: Map<number, Receipt>
-  older: Map<number, Receipt>
+  readonly pending = new Map<number, Delivery>()
+  /** Answers to relays that have an outcome. A relay that arrives again gets the same answer. */
+  readonly done: Recent<Answer>
+  /** Relays that were refused. */
+  readonly refused: Recent<true>
+
+  constructor (period: number, now: number) {
+    this.done = new Recent(period, now)
+    this.refused = new Recent(period, now)
+  }
+
+  tick (now: number): void {
+    this.done.tick(now)
+    this.refused.tick(now)
+  }
+
+  get isEmpty (): boolean {
+    return this.pending.size === 0 && this.done.isEmpty && this.refused.isEmpty
+  }
 }
 
 export interface IncomingRelaysParts {
   log: FastifyBaseLogger
+  /** A relay can't be used. */
+  malformed (): void
   /** How long a receipt may take, in milliseconds. */
   receiptTimeout: number
+  now (): number
+  /** Resolves when a user's connection here is admitted, or has left; undefined if none waits. */
+  pending (userId: string): Promise<void> | undefined
   /** Hands a delivery to the user's connections. The outcome is `offline` if there are none. */
   host (delivery: Delivery): Result | Promise<Result>
-  /** Unbinds the user from this inbox, unless the user has a connection here. */
-  leave (userId: string): Promise<void>
-  /** Sends a receipt to an inbox. */
-  reply (inbox: string, receipt: Receipt): void
-  settledElsewhere (delivery: Delivery, outcome: SettledState, connections: number): void
+  /** Sends a receipt to an instance. */
+  reply (instance: string, receipt: Receipt): void
+  settledElsewhere (delivery: Delivery, outcome: SettledState): void
 }
 
 /** Delivers what peers relay to this instance. Each relay is delivered once, however often it arrives. */
-export function createIncomingRelays ({ log, receiptTimeout, host, leave, reply, settledElsewhere }: IncomingRelaysParts) {
-  const peers = new Map<string, Peer>()
-  let timer: NodeJS.Timeout | undefined
+export class IncomingRelays {
+  readonly #parts: IncomingRelaysParts
+  readonly #senders: Senders<Sender>
+  /** Relays of users whose connection waits for its admission, by number and instance, in the order of arrival. */
+  readonly #waiting = new Map<string, Map<string, { readonly instance: string, readonly item: RelayedItem }>>()
 
-  function peerOf ({ instance, inbox }: Sender): Peer {
-    let peer = peers.get(instance)
-    if (peer === undefined) peers.set(instance, peer = { inbox, pending: new Map(), done: new Map(), older: new Map() })
-    peer.inbox = inbox
-    timer ??= setInterval(forget, 3 * receiptTimeout) // by then the peer would have repeated the relay
-    return peer
+  constructor (parts: IncomingRelaysParts) {
+    this.#parts = parts
+    this.#senders = new Senders(parts, (period, now) => new Sender(period, now))
   }
 
-  function forget (): void {
-    for (const [instance, peer] of peers) {
-      peer.older = peer.done
-      peer.done = new Map()
-      if (peer.older.size === 0 && peer.pending.size === 0) peers.delete(instance)
+  /** A peer relays a notification. */
+  receive (instance: string, item: RelayedItem): void {
+    const { userId, relay } = item
+    // A relay that arrives in the turn of the admission must not overtake those that wait.
+    let waiting = this.#waiting.get(userId)
+    if (waiting === undefined) {
+      // The peer may know of a user before the broker has confirmed the announcement. Held notifications come first.
+      const admitted = this.#parts.pending(userId)
+      if (admitted === undefined) return this.#receive(instance, item)
+      this.#waiting.set(userId, waiting = new Map())
+      admitted.then(() => this.#receiveWaiting(userId)).catch((err: unknown) => this.#parts.log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly'))
     }
-    if (peers.size > 0) return
-    clearInterval(timer)
-    timer = undefined
+    waiting.set(`${relay} ${instance}`, { instance, item }) // a peer may repeat it, as redelivered too
   }
 
-  async function conclude (peer: Peer, relay: number, userId: string, { outcome, connections }: Result): Promise<void> {
-    const state: ReceiptState = toReceiptState(outcome)
-    peer.pending.delete(relay)
-    const receipt: Receipt = [relay, state, connections]
-    if (state === 'nobody') await leave(userId)
-    else peer.done.set(relay, receipt)
-    reply(peer.inbox, receipt)
+  /** Another instance has settled a relay. */
+  settled (instance: string, relay: number, outcome: SettledState): void {
+    const sender = this.#senders.get(instance)
+    const delivery = sender?.pending.get(relay)
+    if (sender === undefined || delivery === undefined) return
+    sender.pending.delete(relay)
+    sender.done.set(relay, answerOf(outcome, 0))
+    this.#parts.settledElsewhere(delivery, outcome)
   }
 
-  return {
-    /** A peer relays notifications for a user who is bound here. */
-    receive (sender: Sender, userId: string, items: readonly RelayedItem[]): void {
-      const peer = peerOf(sender)
-      for (const { relay, id, json, position, expiresAt = Infinity, redelivered = false, trace } of items) {
-        const known = peer.done.get(relay) ?? peer.older.get(relay)
-        const pending = peer.pending.get(relay)
-        if (known !== undefined) reply(sender.inbox, known)
-        else if (pending !== undefined) {
-          if (redelivered) pending.redelivered = true // another instance may have delivered it meanwhile
-          reply(sender.inbox, [relay, 'taken', pending.connections])
-        } else {
-          const delivery = new Delivery({ ...fromJson(userId, id, json), trace }, undefined, position, expiresAt, 'guest')
-          delivery.redelivered = redelivered
-          peer.pending.set(relay, delivery)
-          let result: Result | Promise<Result>
-          try {
-            result = host(delivery)
-          } catch (err) {
-            log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the other items continue; the peer repeats this one
-            peer.pending.delete(relay)
-            continue
-          }
-          if (!(result instanceof Promise)) {
-            conclude(peer, relay, userId, result)
-            continue
-          }
-          reply(sender.inbox, [relay, 'taken', delivery.connections])
-          // settled() may have removed the relay meanwhile.
-          result.then(result => { if (peer.pending.has(relay)) conclude(peer, relay, userId, result) }, () => peer.pending.delete(relay))
-        }
-      }
-    },
+  /** Forgets old receipts. To be called ten times a second. */
+  tick (): void {
+    this.#senders.tick()
+  }
 
-    /** Another instance has settled a relay. */
-    settled ({ instance }: Sender, relay: number, outcome: SettledState): void {
-      const peer = peers.get(instance)
-      const delivery = peer?.pending.get(relay)
-      if (peer === undefined || delivery === undefined) return
-      peer.pending.delete(relay)
-      peer.done.set(relay, [relay, outcome, 0])
-      settledElsewhere(delivery, outcome, 0)
-    },
+  close (): void {
+    this.#senders.clear()
+    this.#waiting.clear()
+  }
 
-    close (): void {
-      clearInterval(timer)
-      peers.clear()
+  #receiveWaiting (userId: string): void {
+    const waiting = this.#waiting.get(userId)
+    this.#waiting.delete(userId)
+    for (const { instance, item } of waiting?.values() ?? []) this.#receive(instance, item)
+  }
+
+  #receive (instance: string, item: RelayedItem): void {
+    const { reply } = this.#parts
+    const { relay, after, redelivered = false } = item
+    const sender = this.#senders.open(instance)
+    const known = sender.done.get(relay)
+    const pending = sender.pending.get(relay)
+    if (known !== undefined) return reply(instance, [relay, ...known])
+    if (pending !== undefined) {
+      if (redelivered) pending.redelivered = true // another instance may have delivered it meanwhile
+      return reply(instance, [relay, 'taken', pending.connections])
     }
+    // Else it would overtake the one before it, which the peer relays again, maybe to this instance.
+    if (after !== undefined && sender.refused.get(after) === true) return this.#refuse(instance, sender, relay, 0)
+    sender.refused.delete(relay)
+    this.#host(instance, sender, item)
   }
+
+  #host (instance: string, sender: Sender, item: RelayedItem): void {
+    const { host, log, malformed, reply } = this.#parts
+    const { relay, userId, id, json, position, expiresAt = Infinity, redelivered = false, trace } = item
+    let notification: Notification
+    try {
+      notification = fromJson(userId, id, json)
+    } catch {
+      return malformed()
+    }
+    const delivery = new Delivery({ ...notification, trace }, undefined, position, expiresAt, 'guest')
+    let result: Result | Promise<Result>
+    try {
+      delivery.redelivered = redelivered
+      sender.pending.set(relay, delivery)
+      result = host(delivery)
+    } catch (err) {
+      log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the peer repeats it
+      sender.pending.delete(relay)
+      return
+    }
+    if (!(result instanceof Promise)) return this.#conclude(instance, sender, relay, result, delivery)
+    reply(instance, [relay, 'taken', delivery.connections])
+    // settled() may have removed the relay meanwhile.
+    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, result, delivery) }, () => sender.pending.delete(relay))
+  }
+
+  #conclude (instance: string, sender: Sender, relay: number, { outcome, connections }: Result, { isOverdue }: Delivery): void {
+    const state = isOverdue ? 'overdue' : toReceiptState(outcome)
+    sender.pending.delete(relay)
+    if (state === 'nobody') return this.#refuse(instance, sender, relay, connections)
+    sender.done.set(relay, answerOf(state, connections))
+    this.#parts.reply(instance, [relay, state, connections])
+  }
+
+  #refuse (instance: string, sender: Sender, relay: number, connections: number): void {
+    sender.refused.set(relay, true)
+    this.#parts.reply(instance, [relay, 'nobody', connections])
+  }
+}
+
+/** The outcome for a receipt. Other peers may have the user, so `offline` becomes `nobody`. */
+function toReceiptState (outcome: Outcome): ReceiptState {
+  return outcome === 'offline' ? 'nobody' : outcome
 }

@@ -1,244 +1,232 @@
 import { randomUUID } from 'node:crypto'
-import type { ChannelModel, ConsumeMessage, Options as AmqpOptions } from 'amqplib'
+import type { ChannelModel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Origin } from '../delivery/doors.js'
-import type { PeerListener, Peers } from '../delivery/peers.js'
 import type { Payload } from '../delivery/payload.js'
-import { payloadFromJson } from '../delivery/notification.js'
-import { isId } from '../ids.js'
+import type { Origin } from '../delivery/doors.js'
+import type { MulticastPeers, PeerListener, Peers } from '../delivery/peers.js'
+import { errors } from '../errors.js'
 import type { BrokerOptions } from '../options/schema.js'
+import type { BrokerExtension } from '../rabbitmq/broker.js'
 import type { Publisher } from '../rabbitmq/publisher.js'
-import type { Registry } from '../delivery/registry.js'
 import { Teardown } from '../teardown.js'
-import { createBindings } from './bindings.js'
-import { BroadcastQueue } from './broadcast-queue.js'
+import { ClusterCore } from './cluster-core.js'
+import type { ClusterCoreParts } from './cluster-core-parts.js'
+import { groupEntry } from './entries.js'
 import { ensureExchange, exchangeOf, NOBODY } from './exchange.js'
-import { createTurnBatcher } from './turn-batcher.js'
-import { createIncomingRelays } from './incoming-relays.js'
-import { createInbox, EVERYBODY } from './inbox.js'
-import { createOutbox, type RelayTimes } from './outbox.js'
-import { createPresence } from './presence.js'
-import { decodeFrame, type Broadcast, type Disconnect, type FrameType, type Receipt, type RelayedItem, type SettledItem } from './protocol.js'
-import { Unsent } from './unsent.js'
-import { UrgentPublishes } from './urgent-publishes.js'
-import { createWakes } from './wakes.js'
+import { FrameFaults } from './frame-faults.js'
+import { decodeFrame, type FrameFault } from './frames.js'
+import { Inbox } from './inbox.js'
+import { ToAll } from './to-all.js'
+import { Unsent, type UnsentReason } from './unsent.js'
+import { EVERYBODY, type Published, type Wire } from './wire.js'
 
-/** Marks a relay that this instance ignores when its own inbox receives it: its own connections have it already. */
-const HERE = 'here'
-
-export type Cluster = ReturnType<typeof createCluster>
-
-/** Called with whether a published message was routed to a queue; undefined if unknown. */
-type Published = (isRouted: boolean | undefined) => void
+/** How often to look for what is due, in milliseconds. */
+const TICK = 100
 
 export interface ClusterParts {
   options: BrokerOptions
-  registry: Registry
   publisher: Publisher
+  /** The state of the connection has changed. */
+  changed (): void
   /** A message for the peers was dropped before the broker accepted it. */
-  unsent (reason: 'overflow' | 'expired'): void
+  unsent (reason: UnsentReason): void
   log: FastifyBaseLogger
   listener: PeerListener
   /** The trace context of a delivery, for the peer that continues it. */
   traceOf (origin: Origin | undefined): Record<string, string> | undefined
-  /** Delivers to every user who is connected here. */
-  broadcast (payload: Payload): void
+  /** Delivers to every user who is connected here, but those of `except`. */
+  broadcast (payload: Payload, except: readonly string[]): void
+  /** Delivers to those who are connected here, because a peer asks for it. */
+  multicast: ClusterCoreParts['multicast']
+  /** Puts a user's connections here into a group, or takes them out, because a peer says so. */
+  changeGroup: ClusterCoreParts['changeGroup']
   /** Closes a user's connections here, because `disconnect()` was called on a peer. */
-  closeConnections (userId: string, code: number, reason: string): void
+  closeConnections: ClusterCoreParts['closeConnections']
   /** Present with the option `metrics`. */
-  times: RelayTimes | undefined
+  times: ClusterCoreParts['times']
 }
 
 /**
- * Connects the instances that share the queue, through RabbitMQ alone. Each instance has an inbox, which is bound to
- * one exchange with the ids of the connected users. An instance relays what it takes from the queue to the peers that
- * have the user. If the broker returns a relay, no peer has the user. Peers tell the outcome with receipts.
+ * Connects the instances that share the queue, through RabbitMQ alone. Each instance has an inbox, which is bound to one
+ * exchange: once for frames to all, once for frames to itself. {@link ClusterCore} decides what the instances tell each
+ * other.
  */
-export function createCluster ({ options, registry, publisher, unsent: countUnsent, log, listener, traceOf, broadcast, closeConnections, times }: ClusterParts) {
-  const { relay: { unbindDelay, receiptTimeout }, publishTimeout, reconnect } = options
-  const exchange = exchangeOf(options)
-  const instance = randomUUID()
-  let lastId = 0
-  const nextId = () => ++lastId
+export class Cluster implements BrokerExtension {
+  /** What the delivery needs of the peers. */
+  readonly peers: Peers
+  /** What a message for a group, or for everybody, needs of the peers. */
+  readonly multicasts: MulticastPeers
+  /** What all peers are told, without an answer. */
+  readonly toAll: ToAll
+  /** The exchange that is published to, and a routing key to which no queue is bound. */
+  readonly exchanges: BrokerExtension['exchanges']
+  readonly #parts: ClusterParts
+  readonly #exchange: string
+  readonly #core: ClusterCore
+  readonly #inbox: Inbox
+  readonly #faults: FrameFaults
+  #timer: NodeJS.Timeout | undefined
+  #isLeaving = false
 
-  const bindings = createBindings(unbindDelay, userId => listener.wake(userId))
-  const receipts = createTurnBatcher<Receipt>((inbox, items) => post('', inbox, 'receipts', JSON.stringify(items)))
-  const settlements = createTurnBatcher<SettledItem>((inbox, items) => post('', inbox, 'settled', JSON.stringify(items)))
-  const outbox = createOutbox({
-    registry,
-    awaitsAcks: options.settle === 'acknowledged',
-    receiptTimeout,
-    publishTimeout,
-    nextId,
-    publish: (userId, body, isHere, done) => ask(userId, 'relay', body, times?.confirmed(done) ?? done, isHere ? HERE : undefined),
-    times,
-    tell: settlements.add,
-    listener,
-    traceOf
-  })
-  const incoming = createIncomingRelays({
-    log,
-    receiptTimeout,
-    host: guest => listener.host(guest),
-    leave: bindings.drop,
-    reply: receipts.add,
-    settledElsewhere: (guest, outcome, connections) => listener.peerSettled(guest, outcome, connections)
-  })
-  const presence = createPresence({
-    receiptTimeout,
-    timeout: publishTimeout,
-    nextId,
-    publish: (userId, probe, done) => ask(userId, 'probe', String(probe), done)
-  })
-  const unsent = new Unsent(countUnsent, log)
-  const urgentWakes = createUrgent('wake')
-  const disconnects = createUrgent('disconnect')
-  const broadcasts = new BroadcastQueue({
-    reconnect,
-    probe: answered => post(exchange, NOBODY, 'wake', 'null', toldIfTaken(answered)),
-    publish: (body, answered) => post(exchange, EVERYBODY, 'broadcast', body, toldIfTaken(answered)),
-    sent: () => unsent.sent('broadcast'),
-    unsent: reason => unsent.add('broadcast', reason)
-  })
-  const wakes = createWakes(userId => urgentWakes.add(userId, 'null'))
-  const inbox = createInbox({
-    options,
-    exchange,
-    bindings,
-    log,
-    handle,
-    opened: outbox.resume,
-    interval: receiptTimeout,
-    probe: (routingKey, done) => post(exchange, routingKey, 'wake', 'null', done) // an instance ignores its own wakes
-  })
-
-  function post (to: string, routingKey: string, type: FrameType, body: string, done?: Published, correlationId?: string): void {
-    const properties: AmqpOptions.Publish = { type, appId: instance, replyTo: inbox.address, ...(correlationId !== undefined && { correlationId }) }
-    publisher.send(to, routingKey, Buffer.from(body), properties, done)
-  }
-
-  function createUrgent (type: 'wake' | 'disconnect'): UrgentPublishes {
-    return new UrgentPublishes({
-      reconnect,
-      publish: (userId, body, answered) => post(exchange, userId, type, body, toldIfTaken(answered)),
-      sent: () => unsent.sent(type),
-      unsent: reason => unsent.add(type, reason)
+  constructor (parts: ClusterParts) {
+    const { options, log } = this.#parts = parts
+    const exchange = this.#exchange = exchangeOf(options)
+    this.exchanges = [{ name: exchange, nobody: NOBODY }]
+    this.#faults = new FrameFaults(log, exchange)
+    const unsent = new Unsent(parts.unsent, log)
+    this.#core = new ClusterCore({
+      ...parts,
+      unsent,
+      instance: randomUUID(),
+      wire: this.#createWire(),
+      malformed: () => this.#faults.add('malformed'),
+      awaitsAcks: options.settle === 'acknowledged',
+      receiptTimeout: options.relay.receiptTimeout,
+      publishTimeout: options.publishTimeout
+    })
+    this.peers = this.#core.peers
+    this.multicasts = this.#core.multicasts
+    this.#inbox = new Inbox({
+      options,
+      exchange,
+      log,
+      handle: message => this.#receive(message),
+      opened: () => this.#open(),
+      lost: () => this.#core.suspend(),
+      changed: parts.changed
+    })
+    this.toAll = new ToAll({
+      reconnect: options.reconnect,
+      publish: (kind, body, answered) => this.#publishWhole(EVERYBODY, this.#core.encode(kind, body), answered),
+      probe: answered => this.#publishWhole(NOBODY, '', answered),
+      unsent
     })
   }
 
-  /** These publishes need no answer of a peer. They only need a broker that accepts them. */
-  function toldIfTaken (answered: (isTaken: boolean) => void): Published {
-    return isRouted => answered(isRouted !== undefined)
+  /** The connection of the inbox. */
+  get connection (): Inbox['connection'] {
+    return this.#inbox.connection
   }
 
-  /** Publishes only while the inbox is open: without one, peers have no address for their answers. */
-  function ask (userId: string, type: FrameType, body: string, done: Published, correlationId?: string): void {
-    if (inbox.isOpen) post(exchange, userId, type, body, done, correlationId)
-    else done(undefined)
+  /** How many peers there are, how many users they have, and how many announcements this instance has published. */
+  get counts (): ClusterCore['presence']['counts'] {
+    return this.#core.presence.counts
   }
 
-  function handle ({ content, fields: { routingKey }, properties: { type, appId, replyTo, correlationId } }: ConsumeMessage): void {
-    const isOwn = appId === instance
-    if (isOwn && correlationId === HERE) return // most of what an instance receives from itself is this, so skip the parsing
-    const message = decodeFrame(type, content)
-    if (message === undefined || typeof appId !== 'string' || typeof replyTo !== 'string') {
-      log.warn({ type }, 'relay not understood')
-      return
+  /** How many frames were dropped, by fault. */
+  get dropped (): Readonly<Record<FrameFault, number>> {
+    return this.#faults.counts
+  }
+
+  /** A user gets a connection. Resolves when all instances know of it; undefined if they do already. */
+  opening (userId: string): Promise<void> | undefined {
+    return this.#core.presence.opening(userId)
+  }
+
+  /** A user has no connection left. */
+  left (userId: string): void {
+    this.#core.presence.left(userId)
+  }
+
+  /** A group gets a connection. Resolves when all instances know of it; undefined if they do already. */
+  groupOpening (group: string): Promise<void> | undefined {
+    return this.#core.presence.opening(groupEntry(group))
+  }
+
+  /** A group has no connection left. */
+  groupLeft (group: string): void {
+    this.#core.presence.left(groupEntry(group))
+  }
+
+  /**
+   * Whether a user has a connection on a peer.
+   * @throws FST_NOTIFICATION_PUBLISH_TIMEOUT
+   */
+  async isElsewhere (userId: string): Promise<boolean> {
+    const { publishTimeout } = this.#parts.options
+    let timer: NodeJS.Timeout | undefined
+    let forget: (() => void) | undefined
+    try {
+      return await new Promise<boolean>((resolve, reject) => {
+        timer = setTimeout(() => reject(new errors.PublishTimeout('the other instances', publishTimeout)), publishTimeout)
+        forget = this.#core.isElsewhere(userId, resolve)
+      })
+    } finally {
+      clearTimeout(timer)
+      forget?.() // else calls would pile up while the broker is away
     }
-    const sender = { instance: appId, inbox: replyTo }
-    switch (message.type) {
-      case 'relay': return receive(sender, routingKey, message.frame)
-      case 'receipts': return message.frame.forEach(receipt => { if (!presence.receipt(receipt)) outbox.receipt(replyTo, receipt) })
-      case 'settled': return message.frame.forEach(([relay, outcome]) => incoming.settled(sender, relay, outcome))
-      case 'probe':
-        answer(sender.inbox, routingKey, message.frame)
-        return
-    }
-    if (isOwn) return
-    switch (message.type) {
-      case 'wake': return listener.wake(routingKey)
-      case 'disconnect': return closeConnections(routingKey, message.frame.code, message.frame.reason)
-      case 'broadcast': return broadcast(payloadFromJson(message.frame.id, message.frame.json))
+  }
+
+  /** Declares the exchange that the publisher needs. */
+  async prepare (model: ChannelModel): Promise<void> {
+    if (await ensureExchange(model, this.#exchange)) await this.#inbox.reopen()
+  }
+
+  /** Connects. */
+  async start (timeout: number): Promise<void> {
+    this.#timer = setInterval(() => this.#core.tick(), TICK)
+    await this.#inbox.connection.start(timeout)
+  }
+
+  /** The publisher accepts publishes: for the first time, or again. */
+  opened (): void {
+    this.#open()
+    this.toAll.resume()
+  }
+
+  /** Accepts nothing more from peers: the broker returns what they send. */
+  async leave (timeout: number): Promise<void> {
+    if (!this.#isLeaving) this.#core.leave()
+    this.#isLeaving = true
+    await this.#inbox.connection.close(timeout)
+  }
+
+  /** Sends the receipts that wait. */
+  async close (): Promise<void> {
+    clearInterval(this.#timer)
+    const teardown = new Teardown(this.#parts.log)
+    for (const part of [this.#core, this.toAll]) await teardown.try(() => part.close())
+    teardown.end()
+  }
+
+  #open (): void {
+    const { name } = this.#inbox
+    if (name !== undefined && this.#parts.publisher.connection.state === 'open' && !this.#isLeaving) this.#core.opened(name)
+  }
+
+  #createWire (): Wire {
+    const { publisher, log } = this.#parts
+    const exchange = this.#exchange
+    const inbox = () => this.#inbox
+    return {
+      get state () {
+        const { state } = publisher.connection
+        return state === 'open' || state === 'blocked' ? state : 'closed'
+      },
+      publish: (to, frame, done) => this.#publish(to, frame, done),
+      now: () => performance.now(),
+      defer: run => { setImmediate(run) },
+      reopen () {
+        log.warn({ exchange }, 'relay bindings lost')
+        inbox().reopen().catch((err: unknown) => log.debug({ err }, 'inbox not closed'))
+      }
     }
   }
 
-  function receive (sender: { instance: string, inbox: string }, userId: string, items: readonly RelayedItem[]): void {
-    // The broker may deliver through a new binding before it confirms the binding. Held notifications come first.
-    const bound = bindings.pending(userId)
-    if (bound === undefined) incoming.receive(sender, userId, items)
-    else bound.then(() => incoming.receive(sender, userId, items))
+  #publish (to: string, frame: string, done: (published: Published) => void): void {
+    const { publisher } = this.#parts
+    publisher.send(this.#exchange, to, Buffer.from(frame), { userId: publisher.user }, isRouted => {
+      done(isRouted === undefined ? 'unknown' : isRouted ? 'routed' : 'returned')
+    })
   }
 
-  async function answer (inbox: string, userId: string, probe: number): Promise<void> {
-    const { length } = registry.of(userId)
-    if (length === 0) await bindings.drop(userId)
-    receipts.add(inbox, [probe, length === 0 ? 'nobody' : 'taken', length])
+  #publishWhole (to: string, frame: string, answered: (isTaken: boolean) => void): void {
+    this.#publish(to, frame, published => answered(published !== 'unknown'))
   }
 
-  return {
-    connection: inbox.connection,
-
-    /** What the delivery needs of the peers. */
-    peers: { ...outbox, wake: wakes.add } satisfies Peers,
-
-    /** A user gets a connection. Resolves when peers can reach the user here; undefined if they can already. */
-    opening: bindings.add,
-
-    /** A user has no connection left. */
-    left: bindings.release,
-
-    isElsewhere: presence.isElsewhere,
-
-    /** Closes a user's connections on the peers. */
-    disconnect (userId: string, disconnect: Disconnect): void {
-      // An invalid id can't have a connection, and the broker would never accept it as a routing key.
-      if (isId(userId)) disconnects.add(userId, JSON.stringify(disconnect))
-    },
-
-    /** Sends a content to every user on the peers. */
-    broadcast (broadcast: Broadcast): void {
-      broadcasts.add(JSON.stringify(broadcast))
-    },
-
-    /** Declares the exchange that the publisher needs. */
-    async prepare (model: ChannelModel): Promise<void> {
-      if (await ensureExchange(model, exchange)) await inbox.reopen()
-    },
-
-    /** The exchange that is published to, and a routing key to which no queue is bound. */
-    exchanges: [{ name: exchange, nobody: NOBODY }],
-
-    /** Connects. */
-    start: (timeout: number): Promise<void> => inbox.connection.start(timeout),
-
-    /** The publisher accepts publishes again: publishes everything that waits at once. */
-    opened (): void {
-      outbox.resume()
-      for (const waiting of [disconnects, urgentWakes, broadcasts]) waiting.resume()
-    },
-
-    /** How many users are bound here, so that peers can reach them. */
-    get bindings (): number {
-      return bindings.size
-    },
-
-    /** Accepts nothing more from peers: the broker returns what they send. */
-    async leave (timeout: number): Promise<void> {
-      const teardown = new Teardown(log)
-      await teardown.try(() => inbox.connection.close(timeout))
-      await teardown.try(bindings.close)
-      teardown.end()
-    },
-
-    /** Sends the receipts that wait. */
-    async close (): Promise<void> {
-      const teardown = new Teardown(log)
-      await teardown.try(receipts.flush)
-      await teardown.try(settlements.flush)
-      await teardown.try(outbox.close)
-      await teardown.try(incoming.close)
-      for (const waiting of [disconnects, urgentWakes, broadcasts]) await teardown.try(() => waiting.close())
-      teardown.end()
-    }
+  #receive ({ content, fields: { routingKey }, properties: { userId } }: ConsumeMessage): void {
+    const frame = userId === this.#parts.publisher.user ? decodeFrame(content, routingKey === EVERYBODY) : 'foreign'
+    if (typeof frame === 'string') this.#faults.add(frame)
+    else this.#core.receive(frame)
   }
 }

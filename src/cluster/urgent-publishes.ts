@@ -1,6 +1,6 @@
 import { Backoff, type BackoffOptions } from '../backoff.js'
 
-/** Maximum publishes of each type that wait: one per user, some 300 bytes each. */
+/** Maximum publishes of each type that wait: one per user, or user and group, some 300 bytes each. */
 const MAX_WAITING = 100_000
 
 /**
@@ -12,7 +12,7 @@ const MAX_UNCONFIRMED = 10_000
 export interface UrgentPublishesParts {
   /** The waits between attempts while the broker accepts no publishes. */
   reconnect: BackoffOptions
-  /** Publishes to the instances that have a user. `answered` gets whether the broker has accepted the publish. */
+  /** Publishes to all instances. `answered` gets whether the broker has accepted the publish. */
   publish (userId: string, body: string, answered: (isTaken: boolean) => void): void
   sent (): void
   unsent (reason: 'overflow'): void

@@ -1,10 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { steadyNow } from '../clock.js'
+import { AckWindow, MulticastPlace, type WindowSize } from './ack-window.js'
 import { Delivery } from './delivery.js'
 import { DirectDelivery } from './direct-delivery.js'
-import type { HoldStore, Observer, Origin, Result, Subscriber } from './doors.js'
+import type { Dismissals, HoldStore, Members, Observer, Origin, Result, Subscriber } from './doors.js'
 import { Hold } from './hold.js'
 import { InFlight } from './in-flight.js'
+import { Intake } from './intake.js'
 import { Mailboxes } from './mailbox.js'
 import type { Notification } from './notification.js'
 import { createOfflinePolicy } from './offline-policy.js'
@@ -13,16 +14,19 @@ import { PeerRequests } from './peer-requests.js'
 import type { PeerListener, Peers } from './peers.js'
 import { Placement } from './placement.js'
 import type { Registry } from './registry.js'
+import { Rejections } from './rejections.js'
+import { waitingIn, type Waiting } from './waiting.js'
 
 export interface DispatcherParts {
   options: DispatcherOptions
   subscribers: Registry
-  /** With `offline: 'hold'`. */
-  store: HoldStore | undefined
+  windowSize: WindowSize | undefined // how much of a queue may be unsettled; undefined without a broker
+  store: HoldStore | undefined // with `offline: 'hold'`
+  dismissals: Dismissals | undefined // with `dismiss: true`
   observer: Observer
+  ownOrigin: Pick<Origin, 'deadLetter'> // of what has no message
   log: FastifyBaseLogger
-  /** A connection has not acknowledged something in time: closes it. */
-  overdue (subscriber: Subscriber): void
+  overdue (subscriber: Subscriber): void // closes a connection that has not acknowledged something in time
 }
 
 export interface DispatcherOptions {
@@ -30,36 +34,44 @@ export interface DispatcherOptions {
   readonly offline: 'drop' | 'dead-letter' | 'hold'
   readonly maxUnacked: number
   readonly ackTimeout: number
-  readonly dismiss: boolean
-  readonly cluster: boolean
-  readonly hold: { readonly redis?: unknown, readonly maxAge: number }
+  readonly maxDeliveries: number
+  readonly hold: { readonly maxAge: number }
 }
 
-/** Takes every notification, and everything that happens to connections: each leads to the next step of a delivery. */
+/**
+ * The way into the delivery, for notifications and for everything that happens to connections. Each leads to the next
+ * step of a delivery.
+ */
 export class Dispatcher {
   /** Takes what peers ask and answer. */
   readonly peerListener: PeerListener
+  readonly rejections: Rejections // of what clients could not handle
+  readonly window: AckWindow | undefined // where clients acknowledge
   readonly #parts: DispatcherParts
   readonly #mailboxes = new Mailboxes()
   readonly #outcomes: Outcomes
   readonly #inFlight: InFlight
   readonly #hold: Hold | undefined
   readonly #placement: Placement
+  readonly #intake: Intake
+  /** Where nothing waits, unless for peers. */
   readonly #direct: DirectDelivery | undefined
-  /** Peers, and whoever shares the Redis, compare these times with their own, so they need the wall clock. */
-  readonly #now: () => number
-  #lastPosition = 0
+  /** Where nothing waits that is live: it is not held, and peers need not be asked. */
+  readonly #directLive: DirectDelivery | undefined
 
   constructor (parts: DispatcherParts) {
     const { options, subscribers, store, observer, log } = parts
     const mailboxes = this.#mailboxes
-    const outcomes = this.#outcomes = new Outcomes(mailboxes, observer)
-    const giveUp = createOfflinePolicy(options.offline, log)
+    const awaitsAcks = options.settle === 'acknowledged'
+    const window = this.window = awaitsAcks && parts.windowSize !== undefined ? new AckWindow(parts.windowSize) : undefined
+    const outcomes = this.#outcomes = new Outcomes(mailboxes, window, observer)
+    const offlinePolicy = createOfflinePolicy(options.offline, log)
     const inFlight = this.#inFlight = new InFlight({
+      ...parts,
       ...options,
-      awaitsAcks: options.settle === 'acknowledged',
-      subscribers,
+      awaitsAcks,
       mailboxes,
+      window,
       delivered: (delivery, outcome) => this.#delivered(delivery, outcome)
     })
     const hold = this.#hold = store && new Hold({
@@ -73,86 +85,57 @@ export class Dispatcher {
       abandoned: delivery => outcomes.abandon(delivery),
       settledLate: (userId, id) => observer.settledLate(userId, id)
     })
-    const placement = this.#placement = new Placement({ subscribers, mailboxes, inFlight, hold, outcomes, giveUp })
+    const placement = this.#placement = new Placement({ subscribers, mailboxes, inFlight, hold, outcomes, window, offlinePolicy })
     this.peerListener = new PeerRequests({ mailboxes, inFlight, hold, outcomes, placement, observer })
+    this.rejections = new Rejections({ ...parts, maxDeliveries: options.maxDeliveries, mailboxes, inFlight, window, hold, outcomes, placement })
     this.#parts = parts
-    this.#now = options.cluster || options.hold.redis !== undefined ? Date.now : steadyNow
-    if (options.settle === 'sent' && store === undefined && !options.cluster) this.#direct = new DirectDelivery(subscribers, observer, giveUp)
+    this.#intake = new Intake({ mailboxes, placement, observer, maxAge: store && options.hold.maxAge })
+    if (store?.isShared === true) this.#intake.now = Date.now
+    if (options.settle === 'sent') this.#directLive = new DirectDelivery(subscribers, observer, offlinePolicy)
+    if (store === undefined) this.#direct = this.#directLive
   }
 
   /** Says who the peers are, with `cluster: true`. To be called before anything is delivered. */
   connect (peers: Peers): void {
     this.#outcomes.peers = peers
+    this.#intake.now = Date.now
   }
 
   /**
    * Delivers a notification to every connection of its user.
    * @param origin where it comes from
-   * @param isForAll whether the peers have been told already
-   * @param before a delivery whose place it takes in the order of its user
    * @returns its result: at once if it is known at once
    * @throws FST_NOTIFICATION_PUBLISH_FAILED, FST_NOTIFICATION_PUBLISH_TIMEOUT, FST_NOTIFICATION_HOLD_FAILED for a call
    */
-  deliver (notification: Notification, origin: Origin, isForAll = false, before?: Delivery): Result | Promise<Result> {
-    if (this.#direct !== undefined) return this.#direct.deliver(notification, origin)
-    const same = this.#mailboxes.get(notification.userId)?.find(notification.payload.id)
-    if (same !== undefined) return this.#join(same, notification, origin, isForAll)
-    const delivery = this.#createDelivery(notification, origin, before)
-    this.#placement.place(delivery, isForAll)
-    return delivery.result
+  deliver (notification: Notification, origin: Origin): Result | Promise<Result> {
+    const { peers } = this.#outcomes
+    if (this.#direct !== undefined && peers === undefined) return this.#direct.deliver(notification, origin)
+    return this.#sendHere(notification, origin) ?? this.#intake.take(notification, origin)
   }
 
-  /** Joins a delivery of the same id that is under way. */
-  #join (same: Delivery, notification: Notification, origin: Origin, isForAll: boolean): Result | Promise<Result> {
-    // Between the two deliveries a peer may have had it, and a client may have seen it.
-    if (origin.redelivered) same.redelivered = true
-    if (same.kind === 'guest' || !origin.returns) return this.#follow(same, notification, origin, isForAll)
-    if (same.kind === 'held') {
-      // It is in the hold until a client acknowledges it.
-      const result: Result = { outcome: 'held', connections: 0 }
-      this.#parts.observer.settled(notification, origin, 'own', result, 'repeated')
-      return result
-    }
-    // The broker delivers again what it waits for: the outcome is that of what is under way.
-    const before = same.origin
-    same.origin = origin
-    if (before?.returns === true && before.gone?.aborted !== true) this.#tellJoined(same, notification, before)
-    return same.result
-  }
-
-  /** Two messages of one id are under way. The delivery reports the outcome of the second one; this reports that of the first one. */
-  #tellJoined (same: Delivery, notification: Notification, origin: Origin): void {
-    const { observer } = this.#parts
-    Promise.resolve(same.result).then(result => observer.settled(notification, origin, 'own', result, 'joined'), () => {}) // its source is told
+  /** The short way of what is settled when it is sent here, as no peer is known to have the user; undefined if it isn't. */
+  #sendHere (notification: Notification, origin: Origin): Result | undefined {
+    const { userId } = notification
+    const { peers } = this.#outcomes
+    if (this.#direct === undefined || this.#mailboxes.get(userId) !== undefined || peers?.have(userId) === true) return undefined
+    const sent = this.#direct.send(notification, origin)
+    if (sent !== undefined && peers?.areNone() === false) peers.sentHere(this.#intake.createDelivery(notification, origin))
+    return sent
   }
 
   /**
-   * The outcome is that of a delivery that is under way. If that one is a guest that nobody here takes, or its message
-   * will be delivered again, this one is delivered by itself.
+   * Delivers a notification to those connections of its user that are here and that it is for. Peers are not asked. Whoever
+   * leaves does not get it: its outcome is `offline` then, and the option `offline` does not count.
+   * @param origin undefined if a peer asks for it
    */
-  async #follow (same: Delivery, notification: Notification, origin: Origin, isForAll: boolean): Promise<Result> {
-    const { observer } = this.#parts
-    const isGuest = same.kind === 'guest'
-    const result = await Promise.resolve(same.result).catch((error: unknown) => {
-      if (isGuest || same.isGone) return undefined
-      observer.failed(notification, origin, error)
-      throw error
-    })
-    if (result === undefined || (isGuest && result.outcome === 'offline')) return await this.deliver(notification, origin, isForAll, same)
-    observer.settled(notification, origin, 'own', result, isGuest ? undefined : 'joined')
-    return result
+  deliverLive (notification: Notification, members: Members, origin: Origin | undefined, redelivered: boolean): Result | Promise<Result> {
+    if (this.#directLive !== undefined) return this.#directLive.deliverLive(notification, members, origin, redelivered)
+    return this.#intake.takeLive(notification, members, origin, redelivered)
   }
 
-  #createDelivery (notification: Notification, origin: Origin, before: Delivery | undefined): Delivery {
-    const time = this.#now()
-    // In microseconds since 1970. The wall clock may go back; an order may not.
-    this.#lastPosition = Math.max(this.#lastPosition + 1, Math.floor(time * 1_000))
-    const fresh = { position: before?.position ?? this.#lastPosition, expiresAt: time + origin.timeToLive }
-    const earlier = this.#hold && origin.timesBefore(fresh, this.#now, this.#parts.options.hold.maxAge)
-    const { position, expiresAt } = earlier ?? fresh
-    const delivery = new Delivery(notification, origin, position, expiresAt)
-    if (before !== undefined || earlier !== undefined) delivery.redelivered = true
-    return delivery
+  /** Connections of a user have left a group: what waits for room there is not for them any more. */
+  leftGroup (userId: string): void {
+    this.#placement.offerWaiting(userId)
   }
 
   /** A connection has joined its user's others. */
@@ -172,14 +155,16 @@ export class Dispatcher {
     const unknown = this.#inFlight.acknowledged(subscriber, ids)
     if (this.#parts.options.settle === 'sent') return // nothing waits for an ack
     // A connection that was given up may have had them. If another connection has it in flight, that connection settles it.
-    for (const id of unknown) this.#hold?.remove(userId, id, this.#mailboxes.get(userId)?.inFlight.has(id) !== true)
+    for (const id of unknown) {
+      if (!this.rejections.withdraw(userId, id)) this.#hold?.remove(userId, id, this.#mailboxes.get(userId)?.inFlight.has(id) !== true)
+    }
     this.#placement.offerWaiting(userId)
   }
 
   /** A connection has left: what it has not acknowledged goes to another one, or waits. */
   left (subscriber: Subscriber): void {
     const { userId } = subscriber
-    let isInHold = this.#mailboxes.get(userId)?.drain !== undefined
+    let isInHold = this.#mailboxes.get(userId)?.holdTransit !== undefined
     for (const delivery of this.#inFlight.ended(subscriber)) {
       delivery.redelivered = true
       this.#outcomes.settleGuests(delivery, delivery.kind === 'held' ? 'held' : 'offline') // for the latter, their instances decide
@@ -187,27 +172,44 @@ export class Dispatcher {
         isInHold = true
         delivery.settle('held') // for whoever has joined it
         this.#hold!.returned(delivery)
+      } else if (delivery.lastDeadline <= performance.now()) {
+        this.#placement.stopWaiting(delivery)
       } else {
         this.#placement.place(delivery)
       }
     }
-    if (this.#direct !== undefined) return
+    if (this.#direct !== undefined && this.#outcomes.peers === undefined) return
     this.#placement.offerWaiting(userId)
     if (this.#placement.isHere(userId)) return
     const mailbox = this.#mailboxes.get(userId)
-    for (const delivery of mailbox?.takeWaiting() ?? []) if (!delivery.isSettled) this.#placement.place(delivery)
+    for (const delivery of mailbox?.takeWaitingForRoom() ?? []) if (!delivery.isSettled) this.#placement.place(delivery)
     if (mailbox !== undefined) this.#mailboxes.prune(mailbox)
     if (isInHold) this.#outcomes.peers?.wake(userId)
   }
 
-  /** Looks for what was not acknowledged in time. To be called about once a second. */
+  /** Looks for what was not acknowledged in time, and for what has to give way. To be called about once a second. */
   tick (): void {
     for (const subscriber of this.#inFlight.overdue()) this.#parts.overdue(subscriber)
+    this.#placement.stopWaitingAll(this.#inFlight.expired().filter(({ kind }) => kind !== 'held'))
+    const overstaying = this.window?.overstaying(performance.now()) ?? []
+    for (const entry of overstaying) if (entry instanceof MulticastPlace) entry.stop()
+    this.#placement.stopWaitingAll(overstaying.filter(entry => entry instanceof Delivery))
+  }
+
+  /**
+   * What has no outcome yet.
+   * @param userId of one user. @default all users
+   */
+  * waiting (userId?: string): Generator<Waiting, void, undefined> {
+    const mailboxes = userId === undefined ? this.#mailboxes : [this.#mailboxes.get(userId)]
+    for (const mailbox of mailboxes) if (mailbox !== undefined) yield * waitingIn(mailbox, this.#parts.options.ackTimeout)
+    for (const waiting of this.#direct?.waiting ?? []) if (userId === undefined || waiting.userId === userId) yield waiting
   }
 
   /** The application is closing: what can't be delivered now returns to its source. */
-  drain (): void {
+  beginToClose (): void {
     this.#placement.isClosing = true
+    this.rejections.drain()
   }
 
   /** Resolves when what was on its way into the hold is there. */
@@ -218,7 +220,7 @@ export class Dispatcher {
   /** A client here has a delivery. */
   #delivered (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void {
     const { userId, id, kind } = delivery
-    if (kind === 'held') this.#hold!.remove(userId, id)
+    if (kind === 'held' || delivery.isMaybeHeld) this.#hold!.remove(userId, id)
     // Peers may have connections of the user too: it is settled when the broker has it for them.
     if (outcome === 'sent' && this.#outcomes.peers?.isAsking(delivery) === true) {
       delivery.isSentHere = true
@@ -233,6 +235,8 @@ export class Dispatcher {
     const { userId, id } = delivery
     if (!delivery.isSettled) {
       if (outcome === 'known') delivery.circumstance = 'repeated'
+      if (outcome === 'offline') this.#inFlight.takeBack(delivery)
+      else this.#inFlight.moveToHold(delivery)
       this.#outcomes.settle(delivery, outcome === 'known' ? 'held' : outcome)
     } else if (delivery.outcome !== 'held') {
       // A peer has it meanwhile. If the peer has put it into the same hold, it is the only one there.

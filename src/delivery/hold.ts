@@ -1,21 +1,25 @@
 import { setMaxListeners } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import { Backoff } from '../backoff.js'
 import { Delivery } from './delivery.js'
 import type { Held, HoldStore } from './doors.js'
-import { HoldDrain } from './hold-drain.js'
+import { HoldTransit } from './hold-transit.js'
 import { HoldRemovals } from './hold-removals.js'
 import type { InFlight } from './in-flight.js'
 import type { Mailbox, Mailboxes } from './mailbox.js'
 import { fromJson } from './notification.js'
 import type { Registry } from './registry.js'
 
-/** How many notifications are read from the store at a time. */
+/**
+ * How many notifications are read from the store at a time, and how many bytes. It is handed out in one turn of the event
+ * loop, and is in memory for each user who reads it slowly.
+ */
 const BATCH = 100
+const BATCH_BYTES = 65_536
 
-/** Waits between attempts while the store can't be reached, in milliseconds, doubled each time. */
-const MIN_RETRY = 100
-const MAX_RETRY = 5_000
+/** Waits between attempts while the store can't be reached, in milliseconds. */
+const RETRY = { initialDelay: 100, maxDelay: 5_000 }
 
 export interface HoldParts {
   store: HoldStore
@@ -33,13 +37,15 @@ export interface HoldParts {
   settledLate (userId: string, id: string): void
 }
 
-/** Keeps notifications that can't be delivered now, and delivers them as soon as possible, the oldest first. */
+/**
+ * Keeps notifications that can't be delivered now, and delivers them as soon as possible, the oldest first. While the store
+ * fails, a user who is connected gets what is newer, and what can't be kept, without waiting for it.
+ */
 export class Hold {
   readonly #parts: HoldParts
   readonly #removals: HoldRemovals
   readonly #keeping = new Set<Promise<void>>()
   readonly #closed = new AbortController()
-  #isFailing = false
 
   constructor (parts: HoldParts) {
     this.#parts = parts
@@ -49,9 +55,9 @@ export class Hold {
 
   /** Keeps a delivery. Its outcome is known when the store has it. */
   keep (mailbox: Mailbox, delivery: Delivery): void {
-    const drain = mailbox.drain ??= new HoldDrain()
-    drain.adding.add(delivery)
-    const kept = this.#keep(mailbox, drain, delivery).finally(() => this.#keeping.delete(kept))
+    const transit = mailbox.holdTransit ??= new HoldTransit()
+    transit.adding.add(delivery)
+    const kept = this.#keep(mailbox, transit, delivery).finally(() => this.#keeping.delete(kept))
     this.#keeping.add(kept)
   }
 
@@ -63,14 +69,14 @@ export class Hold {
   #start (userId: string, fromOldest: boolean): void {
     if (this.#closed.signal.aborted) return
     const mailbox = this.#parts.mailboxes.open(userId)
-    const drain = mailbox.drain ??= new HoldDrain()
+    const transit = mailbox.holdTransit ??= new HoldTransit()
     // A peer may have put something older into the store meanwhile.
-    if (fromOldest) drain.isRewound = true
-    drain.touch()
-    if (drain.isReading) return
-    drain.isReading = true
-    drain.isRewound = true
-    this.#drain(mailbox, drain).catch((err: unknown) => this.#parts.log.error({ err, userId }, 'hold not drained'))
+    if (fromOldest) transit.isRewound = true
+    transit.touch()
+    if (transit.isReading) return
+    transit.isReading = true
+    transit.isRewound = true
+    this.#drain(mailbox, transit).catch((err: unknown) => this.#parts.log.error({ err, userId }, 'hold not drained'))
   }
 
   /** The connections that had a held notification have ended. Now only the store has it. */
@@ -83,8 +89,8 @@ export class Hold {
    * @param isLate whether a client acknowledged a notification that is not in flight and may be in the store
    */
   remove (userId: string, id: string, isLate = false): void {
-    const drain = this.#parts.mailboxes.get(userId)?.drain
-    if (drain?.isReading === true) drain.settled.add(id)
+    const transit = this.#parts.mailboxes.get(userId)?.holdTransit
+    if (transit?.isReading === true) transit.settled.add(id)
     this.#removals.add(userId, id, isLate)
   }
 
@@ -92,101 +98,116 @@ export class Hold {
   async close (): Promise<void> {
     await this.#removals.flush()
     this.#closed.abort()
-    for (const { drain } of this.#parts.mailboxes) drain?.touch()
+    for (const { holdTransit } of this.#parts.mailboxes) holdTransit?.touch()
     await Promise.all(this.#keeping)
   }
 
+  /** Hands what can't be kept to the user's connections, unless something older waits. The store may have it after all. */
+  #offer (transit: HoldTransit, delivery: Delivery): boolean {
+    if (transit.adding.first !== delivery || delivery.isSettled || delivery.holders.length > 0 || !this.#parts.inFlight.hasRoom(delivery.userId)) return false
+    delivery.isMaybeHeld = true
+    return this.#parts.inFlight.offer(delivery)
+  }
+
   /** The caller of notify() learns of a failure at once. For a message, retries until the message is gone. */
-  async #keep (mailbox: Mailbox, drain: HoldDrain, delivery: Delivery): Promise<void> {
+  async #keep (mailbox: Mailbox, transit: HoldTransit, delivery: Delivery): Promise<void> {
     const { store, kept, failed, abandoned } = this.#parts
     const { userId, id, position, expiresAt, origin } = delivery
     const add = async () => await store.add(userId, { id, content: delivery.notification.payload.json, position, expiresAt })
     try {
-      const added = origin?.returns === true ? await this.#retry(add, () => !delivery.isGone) : await add()
+      const added = await this.#retry(add, () => !delivery.isGone, transit, error => {
+        if (this.#offer(transit, delivery)) return true
+        if (origin?.redelivers !== true) throw error
+        return false
+      })
       if (added === 'known') kept(delivery, 'known')
       else if (added !== undefined) kept(delivery, added.includes(id) ? 'offline' : 'held')
       else if (delivery.isGone) abandoned(delivery)
     } catch (error) {
       failed(delivery, error)
     } finally {
-      drain.adding.delete(delivery)
-      drain.firstAdded = Math.min(drain.firstAdded, position)
-      drain.touch()
+      transit.adding.delete(delivery)
+      transit.firstAdded = Math.min(transit.firstAdded, position)
+      transit.touch()
       this.#lookAgain(userId, position)
-      this.#prune(mailbox, drain)
+      this.#prune(mailbox, transit)
     }
   }
 
   /** Restarts from the oldest if a notification was added at a position that has been read already. */
   #lookAgain (userId: string, position: number): void {
     const { mailboxes, subscribers } = this.#parts
-    const drain = mailboxes.get(userId)?.drain
-    if (drain !== undefined && position <= drain.reached) drain.isRewound = true
+    const transit = mailboxes.get(userId)?.holdTransit
+    if (transit !== undefined && position <= transit.reached) transit.isRewound = true
     if (subscribers.of(userId).length > 0) this.#start(userId, false)
   }
 
-  async #drain (mailbox: Mailbox, drain: HoldDrain): Promise<void> {
+  async #drain (mailbox: Mailbox, transit: HoldTransit): Promise<void> {
     const { userId } = mailbox
     const isWanted = () => this.#parts.subscribers.of(userId).length > 0 && !this.#closed.signal.aborted
     try {
       while (isWanted()) {
-        if (drain.isRewound) drain.begin()
-        const { version } = drain
-        drain.firstAdded = Infinity
-        drain.settled = new Set(this.#removals.of(userId))
-        const held = await this.#retry(async () => await this.#parts.store.read(userId, drain.cursor, BATCH), isWanted)
+        if (transit.isRewound) transit.begin()
+        const { version } = transit
+        transit.firstAdded = Infinity
+        transit.settled = new Set(this.#removals.of(userId))
+        const held = await this.#retry(async () => await this.#parts.store.read(userId, transit.cursor, BATCH, BATCH_BYTES), isWanted, transit)
         if (held === undefined) return
-        const first = Math.min(drain.firstAdding, drain.firstAdded)
+        const first = Math.min(transit.firstAdding, transit.firstAdded)
         const ready = held.filter(({ position }) => position < first)
-        drain.reached = ready.at(-1)?.position ?? drain.reached
-        if (ready.length > 0) await this.#deliver(mailbox, drain, ready, isWanted)
-        else if (drain.version !== version) continue
-        else if (drain.adding.size === 0) return
-        else await drain.changed()
+        transit.reached = ready.at(-1)?.position ?? transit.reached
+        if (ready.length > 0) {
+          await this.#deliver(mailbox, transit, ready, isWanted)
+          await nextTurn() // others have their turn before the next batch
+        } else if (transit.version !== version) continue
+        else if (transit.adding.size === 0) return
+        else await transit.changed()
       }
     } finally {
       // In the same turn in which nothing was left: the next notification must not wait for a drain that has ended.
-      drain.isReading = false
-      this.#prune(mailbox, drain)
+      transit.isReading = false
+      this.#prune(mailbox, transit)
     }
   }
 
-  async #deliver ({ userId, inFlight: handedOut }: Mailbox, drain: HoldDrain, ready: readonly Held[], isWanted: () => boolean): Promise<void> {
+  async #deliver ({ userId, inFlight: handedOut }: Mailbox, transit: HoldTransit, ready: readonly Held[], isWanted: () => boolean): Promise<void> {
     const { inFlight } = this.#parts
     for (const held of ready) {
       const delivery = new Delivery(fromJson(userId, held.id, held.content), undefined, held.position, held.expiresAt, 'held')
       delivery.redelivered = true // maybe; the store does not know
-      const isDone = () => drain.settled.has(held.id) || handedOut.has(held.id)
+      const isDone = () => transit.settled.has(held.id) || handedOut.has(held.id)
       while (true) {
-        if (!isWanted() || drain.isRewound) return
+        if (!isWanted() || transit.isRewound) return
         if (isDone() || (inFlight.hasRoom(userId) && inFlight.offer(delivery))) break
-        await drain.changed(over => inFlight.relieved(userId, over))
+        await transit.changed(over => inFlight.relieved(userId, over))
       }
-      drain.cursor = held
+      transit.cursor = held
     }
   }
 
-  /** Calls the store until it answers. Returns undefined if the answer is not wanted any more. */
-  async #retry<T> (call: () => Promise<T>, isWanted: () => boolean): Promise<T | undefined> {
-    const { log } = this.#parts
-    for (let wait = MIN_RETRY; ; wait = Math.min(2 * wait, MAX_RETRY)) {
+  /**
+   * Calls the store until it answers. Returns undefined if the answer is not wanted any more.
+   * @param failed called after each failure. Returns whether the call need not be repeated
+   */
+  async #retry<T> (call: () => Promise<T>, isWanted: () => boolean, transit: HoldTransit, failed: (error: unknown) => boolean = () => false): Promise<T | undefined> {
+    const backoff = new Backoff(RETRY)
+    while (true) {
       try {
         const result = await call()
-        if (this.#isFailing) log.info('hold works again')
-        this.#isFailing = false
+        transit.isFailing = false
         return result
-      } catch (err) {
-        if (!this.#isFailing) log.warn({ err }, 'hold failed')
-        this.#isFailing = true
+      } catch (error) { // the store reports its own failures
+        transit.isFailing = true
+        if (failed(error)) return undefined
       }
-      await delay(wait, undefined, { signal: this.#closed.signal }).catch(() => {})
+      await delay(backoff.next(), undefined, { signal: this.#closed.signal }).catch(() => {})
       if (this.#closed.signal.aborted || !isWanted()) return undefined
     }
   }
 
-  #prune (mailbox: Mailbox, drain: HoldDrain): void {
-    if (drain.adding.size > 0 || drain.isReading || mailbox.drain !== drain) return
-    mailbox.drain = undefined
+  #prune (mailbox: Mailbox, transit: HoldTransit): void {
+    if (transit.adding.size > 0 || transit.isReading || mailbox.holdTransit !== transit) return
+    mailbox.holdTransit = undefined
     this.#parts.mailboxes.prune(mailbox)
   }
 }

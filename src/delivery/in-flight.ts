@@ -1,5 +1,6 @@
+import type { AckWindow } from './ack-window.js'
 import { Delivery } from './delivery.js'
-import type { Subscriber } from './doors.js'
+import type { Dismissals, Subscriber } from './doors.js'
 import type { Mailbox, Mailboxes } from './mailbox.js'
 import type { Registry } from './registry.js'
 
@@ -10,10 +11,12 @@ export interface InFlightParts {
   maxUnacked: number
   /** How long a client may take to acknowledge a notification, in milliseconds. */
   ackTimeout: number
-  /** Whether a user's other connections are told when one of them acknowledges a notification. */
-  dismiss: boolean
+  /** With `dismiss: true`: a user's other connections are told when one of them acknowledges, also when they come back. */
+  dismissals: Dismissals | undefined
   subscribers: Registry
   mailboxes: Mailboxes
+  /** Where clients acknowledge. */
+  window: AckWindow | undefined
   /** A delivery has reached a client: it was handed to a socket, or the client has acknowledged it. */
   delivered (delivery: Delivery, outcome: 'sent' | 'acknowledged'): void
 }
@@ -21,6 +24,8 @@ export interface InFlightParts {
 /** Hands deliveries to connections, and keeps them until one of the user's clients acknowledges them. */
 export class InFlight {
   readonly #parts: InFlightParts
+  /** What was handed to another connection after the one before had ended. Its last deadline comes before its deadline. */
+  readonly #handedOutAgain = new Set<Delivery>()
 
   constructor (parts: InFlightParts) {
     this.#parts = parts
@@ -31,18 +36,18 @@ export class InFlight {
    * @returns whether at least one connection took it
    */
   offer (delivery: Delivery): boolean {
-    const { awaitsAcks, ackTimeout, subscribers, mailboxes, delivered } = this.#parts
-    const { userId, notification: { payload }, redelivered } = delivery
+    const { awaitsAcks, ackTimeout, subscribers, mailboxes, window, delivered } = this.#parts
+    const { userId, notification: { payload }, redelivered, members = subscribers } = delivery
     const holders: Subscriber[] = []
     let taken = 0
-    for (const subscriber of subscribers.of(userId)) {
+    for (const subscriber of members.of(userId)) {
       if (this.#isFull(subscriber) || !subscriber.send(payload, redelivered)) continue
       taken++
       if (awaitsAcks && subscriber.acknowledges) holders.push(subscriber)
     }
     if (taken === 0) return false
     delivery.connections += taken
-    delivery.isWaiting = false
+    delivery.waitsFor = undefined
     if (holders.length < taken) {
       // A plain client can't ack, so a successful send settles the delivery.
       delivered(delivery, 'sent')
@@ -50,6 +55,9 @@ export class InFlight {
     }
     delivery.holders = holders
     delivery.deadline = performance.now() + ackTimeout
+    if (delivery.lastDeadline === Infinity) delivery.lastDeadline = delivery.deadline
+    else this.#handedOutAgain.add(delivery)
+    window?.add(delivery)
     for (const holder of holders) holder.unackedCount++
     const mailbox = mailboxes.open(userId)
     if (mailbox.pending.get(delivery.id) === delivery) mailbox.pending.delete(delivery.id)
@@ -61,8 +69,14 @@ export class InFlight {
   /** A delivery was settled elsewhere: the connections here need not acknowledge it. */
   release (delivery: Delivery, isAcknowledged: boolean): void {
     delivery.letGo()
-    if (!this.#parts.dismiss || !isAcknowledged) return
-    for (const subscriber of this.#parts.subscribers.of(delivery.userId)) subscriber.dismiss(delivery.id)
+    if (isAcknowledged) this.#dismiss(delivery.userId, [delivery.id])
+  }
+
+  /** Nobody is waited for any more to acknowledge a delivery: it is to be placed otherwise. */
+  takeBack (delivery: Delivery): void {
+    const inFlight = this.#parts.mailboxes.get(delivery.userId)?.inFlight
+    delivery.letGo()
+    if (inFlight?.get(delivery.id) === delivery) inFlight.delete(delivery.id)
   }
 
   /** The hold has a delivery now. Its holders must still acknowledge it; otherwise the hold delivers it again. */
@@ -90,25 +104,47 @@ export class InFlight {
 
   /**
    * A client acknowledges notifications.
-   * @returns the ids that were not in flight on this connection, as many as {@link Subscriber.spendClaim} allows
+   * @returns the ids that were not in flight on this connection, without those that it was never sent
    */
   acknowledged (subscriber: Subscriber, ids: readonly string[]): string[] {
-    const { dismiss, subscribers, mailboxes, delivered } = this.#parts
+    const { mailboxes, delivered } = this.#parts
     const { userId } = subscriber
     const unknown: string[] = []
+    const dismissed: string[] = []
     for (const id of ids) {
+      const isFirst = subscriber.spendClaim(id)
       const delivery = mailboxes.get(userId)?.inFlight.get(id)
       if (delivery?.holders.includes(subscriber) === true) {
         delivery.letGo()
         delivered(delivery, 'acknowledged')
       } else {
-        if (!subscriber.spendClaim()) continue
+        if (!isFirst) continue
         unknown.push(id)
       }
-      if (!dismiss) continue
-      for (const other of subscribers.of(userId)) if (other !== subscriber) other.dismiss(id)
+      dismissed.push(id)
     }
+    this.#dismiss(userId, dismissed, subscriber)
     return unknown
+  }
+
+  /**
+   * A client could not handle notifications. Ids that are not in flight on this connection are ignored.
+   * @returns the deliveries that no other connection has
+   */
+  rejected (subscriber: Subscriber, ids: readonly string[]): Delivery[] {
+    const mailbox = this.#parts.mailboxes.get(subscriber.userId)
+    const rejected: Delivery[] = []
+    for (const id of ids) {
+      const delivery = mailbox?.inFlight.get(id)
+      if (delivery === undefined || !delivery.holders.includes(subscriber)) continue
+      subscriber.unackedCount--
+      delivery.holders = delivery.holders.filter(holder => holder !== subscriber)
+      if (delivery.holders.length > 0) continue
+      mailbox!.inFlight.delete(id)
+      delivery.lastDeadline = Infinity // a client has answered: the next try has the whole time again
+      rejected.push(delivery)
+    }
+    return rejected
   }
 
   /**
@@ -132,10 +168,31 @@ export class InFlight {
 
   /** The connections that have not acknowledged a delivery in time. */
   overdue (): Set<Subscriber> {
+    const { awaitsAcks, mailboxes } = this.#parts
     const now = performance.now()
     const late = new Set<Subscriber>()
-    for (const mailbox of this.#parts.mailboxes) addOverdue(mailbox, now, late)
+    if (awaitsAcks) for (const mailbox of mailboxes) addOverdue(mailbox, now, late)
     return late
+  }
+
+  /** What several connections had, one after the other, without acknowledging it in time. */
+  expired (): Delivery[] {
+    const now = performance.now()
+    const expired: Delivery[] = []
+    for (const delivery of this.#handedOutAgain) {
+      if (delivery.holders.length > 0 && delivery.lastDeadline > now) continue
+      this.#handedOutAgain.delete(delivery)
+      if (delivery.holders.length > 0) expired.push(delivery)
+    }
+    return expired
+  }
+
+  /** A user has acknowledged notifications, on one connection perhaps, which knows it. */
+  #dismiss (userId: string, ids: readonly string[], by?: Subscriber): void {
+    const { dismissals, subscribers } = this.#parts
+    if (dismissals === undefined || ids.length === 0) return
+    for (const id of ids) dismissals.add(userId, id)
+    for (const other of subscribers.of(userId)) if (other !== by) other.dismiss(ids)
   }
 
   #isFull (subscriber: Subscriber): boolean {

@@ -1,58 +1,73 @@
 import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
-import type { HoldDrain } from './hold-drain.js'
+import type { HoldTransit } from './hold-transit.js'
 
 /** Everything that is in progress for one user on this instance. A mailbox exists only while it is not empty. */
 export class Mailbox {
-  /** Deliveries that connections here have and have not acknowledged, by id, in the order of handing out. */
-  readonly inFlight = new Map<string, Delivery>()
-  /** Other deliveries without an outcome, by id: they wait for room, the hold, peers or the dead-letter queue. */
-  readonly pending = new Map<string, Delivery>()
+  // Most mailboxes need one of them.
+  #inFlight: Map<string, Delivery> | undefined
+  #pending: Map<string, Delivery> | undefined
   /** The deliveries of `pending` that wait for room, the oldest first; undefined if there are none. */
-  waiting: ByPosition<Delivery, Delivery> | undefined
+  waitingForRoom: ByPosition<Delivery, Delivery> | undefined
   /** The user's notifications on their way into and out of the hold; undefined if there are none. */
-  drain: HoldDrain | undefined
+  holdTransit: HoldTransit | undefined
 
   constructor (readonly userId: string) {}
 
+  /** Deliveries that connections here have and have not acknowledged, by id, in the order of handing out. */
+  get inFlight (): Map<string, Delivery> {
+    return (this.#inFlight ??= new Map())
+  }
+
+  /** Other deliveries without an outcome, by id: they wait for room, the hold, peers or the dead-letter queue. */
+  get pending (): Map<string, Delivery> {
+    return (this.#pending ??= new Map())
+  }
+
   /** Finds the delivery in progress that has an id. */
   find (id: string): Delivery | undefined {
-    return this.inFlight.get(id) ?? this.pending.get(id)
+    return this.#inFlight?.get(id) ?? this.#pending?.get(id)
+  }
+
+  /** All deliveries in progress. */
+  * deliveries (): Generator<Delivery, void, undefined> {
+    yield * this.#inFlight?.values() ?? []
+    yield * this.#pending?.values() ?? []
   }
 
   /** Makes a delivery wait for room, in the order of positions. */
-  wait (delivery: Delivery): void {
-    (this.waiting ??= new ByPosition(item => item)).add(delivery)
+  waitForRoom (delivery: Delivery): void {
+    (this.waitingForRoom ??= new ByPosition(item => item)).add(delivery)
   }
 
   /** The oldest delivery that waits for room. */
-  get firstWaiting (): Delivery | undefined {
-    return this.waiting?.first
+  get firstWaitingForRoom (): Delivery | undefined {
+    return this.waitingForRoom?.first
   }
 
   /** Stops waiting for room. */
-  stopWaiting (delivery: Delivery): void {
-    this.waiting?.delete(delivery)
-    if (this.waiting?.size === 0) this.waiting = undefined
+  stopWaitingForRoom (delivery: Delivery): void {
+    this.waitingForRoom?.delete(delivery)
+    if (this.waitingForRoom?.size === 0) this.waitingForRoom = undefined
   }
 
   /** Takes out all deliveries that wait for room, the oldest first. */
-  takeWaiting (): Delivery[] {
-    const waiting = this.waiting === undefined ? [] : [...this.waiting.values()]
-    this.waiting = undefined
+  takeWaitingForRoom (): Delivery[] {
+    const waiting = [...this.waitingForRoom?.values() ?? []]
+    this.waitingForRoom = undefined
     return waiting
   }
 
   /** Removes a delivery, whatever it waits for. */
   remove (delivery: Delivery): void {
     const { id } = delivery
-    if (this.inFlight.get(id) === delivery) this.inFlight.delete(id)
-    if (this.pending.get(id) === delivery) this.pending.delete(id)
-    this.stopWaiting(delivery)
+    if (this.#inFlight?.get(id) === delivery) this.#inFlight.delete(id)
+    if (this.#pending?.get(id) === delivery) this.#pending.delete(id)
+    this.stopWaitingForRoom(delivery)
   }
 
   get isEmpty (): boolean {
-    return this.inFlight.size === 0 && this.pending.size === 0 && this.drain === undefined
+    return !this.#inFlight?.size && !this.#pending?.size && this.holdTransit === undefined
   }
 }
 

@@ -29,7 +29,7 @@ export function compose (userId: string, content: unknown, id?: string): Notific
  */
 export function composePayload (content: unknown, id?: string): Payload {
   if (id !== undefined) assertId(id)
-  return new Payload(content, encode(content), id)
+  return new Payload(encode(content), typeof content === 'string', id)
 }
 
 /** Encodes a notification as a message of the queue. */
@@ -43,22 +43,27 @@ export function fromJson (userId: string, id: string, json: string): Notificatio
 }
 
 /**
- * Restores a payload whose content was kept as JSON. It reuses the JSON: the serializer is recursive, so a deeply
- * nested content could overflow the stack.
+ * Restores a payload whose content was kept as JSON. Only a string is parsed: the parser is recursive, so a deeply nested
+ * content could overflow the stack.
  */
 export function payloadFromJson (id: string, json: string): Payload {
-  const content: unknown = JSON.parse(json)
-  return new Payload(content, typeof content === 'string' ? content : json, id)
+  const isString = json.startsWith('"')
+  return new Payload(isString ? JSON.parse(json) as string : json, isString, id)
 }
 
 /** @throws FST_NOTIFICATION_INVALID_ID */
 function assertId (id: unknown): asserts id is string {
-  if (!isId(id)) throw new errors.InvalidId(ID_RULE, describeValue(id))
+  if (!isId(id)) throw new errors.InvalidId(`a string of ${ID_RULE}`, describeWrongId(id))
 }
 
 /** @throws FST_NOTIFICATION_INVALID_USER_ID */
 export function assertUserId (userId: unknown): asserts userId is string {
-  if (!isId(userId)) throw new errors.InvalidUserId(ID_RULE, describeValue(userId))
+  if (!isId(userId)) throw new errors.InvalidUserId(`a string of ${ID_RULE}`, describeWrongId(userId))
+}
+
+/** @throws FST_NOTIFICATION_INVALID_GROUP */
+export function assertGroup (group: unknown): asserts group is string {
+  if (!isId(group)) throw new errors.InvalidGroup(`a string of ${ID_RULE}`, describeWrongId(group))
 }
 
 /**
@@ -70,9 +75,9 @@ function encode (content: unknown): string {
   try {
     text = toText(content)
   } catch (cause) {
-    throw new errors.InvalidContent(describeValue(content), { cause })
+    throw new errors.InvalidContent(describeUnencodable(content, cause), { cause })
   }
-  if (text === undefined) throw new errors.InvalidContent(describeValue(content))
+  if (text === undefined) throw new errors.InvalidContent(content === undefined ? 'undefined: for no content give null' : describeValue(content))
   return text
 }
 
@@ -83,6 +88,21 @@ export function toText (content: unknown): string {
 
 /** Describes a wrong value without quoting it, because it may be personal data. */
 export function describeValue (value: unknown): string {
-  if (typeof value === 'string') return `a string of ${Buffer.byteLength(value)} bytes`
-  return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value
+  if (typeof value === 'string') return value === '' ? 'an empty string' : `a string of ${Buffer.byteLength(value)} bytes`
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** Describes a value that is no id, and says what to do with a number: ids of databases often are numbers. */
+export function describeWrongId (value: unknown): string {
+  const described = describeValue(value)
+  return typeof value === 'number' || typeof value === 'bigint' ? `${described}: turn it into a string, by String()` : described
+}
+
+/** Says why a content has no JSON form. The text of the error may quote names of its members. */
+function describeUnencodable (content: unknown, error: unknown): string {
+  const message = error instanceof TypeError ? error.message : ''
+  if (/BigInt/.test(message)) return `${typeof content === 'bigint' ? '' : `${describeValue(content)} with `}a bigint: turn it into a string, by String()`
+  return `${describeValue(content)} ${/circular/.test(message) ? 'that contains itself' : 'whose toJSON() or a getter throws'}`
 }

@@ -1,3 +1,4 @@
+import type { AckWindow } from './ack-window.js'
 import type { Delivery } from './delivery.js'
 import type { Observer, Outcome } from './doors.js'
 import type { Mailboxes } from './mailbox.js'
@@ -8,10 +9,13 @@ export class Outcomes {
   /** With `cluster: true`. */
   peers: Peers | undefined
   readonly #mailboxes: Mailboxes
+  readonly #window: AckWindow | undefined
   readonly #observer: Observer
 
-  constructor (mailboxes: Mailboxes, observer: Observer) {
+  /** @param window where clients acknowledge */
+  constructor (mailboxes: Mailboxes, window: AckWindow | undefined, observer: Observer) {
     this.#mailboxes = mailboxes
+    this.#window = window
     this.#observer = observer
   }
 
@@ -26,12 +30,14 @@ export class Outcomes {
 
   /** Tells peers that wait for a delivery here. */
   settleGuests (delivery: Delivery, outcome: Outcome): void {
-    const { guests, connections } = delivery
+    const { guests, connections, circumstance } = delivery
     if (guests === undefined) return
     delivery.guests = undefined
+    // Dead-lettered for another reason, it had no connection here. Other peers may have the user.
+    const isRefused = outcome === 'dead-lettered' && circumstance !== 'rejected'
     for (const guest of guests) {
       guest.connections = connections
-      guest.settle(outcome)
+      guest.settle(isRefused ? 'offline' : outcome)
     }
   }
 
@@ -59,6 +65,7 @@ export class Outcomes {
 
   /** Takes a delivery out of its user's mailbox. */
   forget (delivery: Delivery): void {
+    this.#window?.delete(delivery)
     const mailbox = this.#mailboxes.get(delivery.userId)
     if (mailbox === undefined) return
     mailbox.remove(delivery)

@@ -4,7 +4,8 @@ import type { Hold } from './hold.js'
 import type { InFlight } from './in-flight.js'
 import type { Mailboxes } from './mailbox.js'
 import type { Outcomes } from './outcomes.js'
-import type { PeerListener } from './peers.js'
+import type { Payload } from './payload.js'
+import type { PeerListener, PeerOutcome } from './peers.js'
 import type { Placement } from './placement.js'
 
 export interface PeerRequestsParts {
@@ -55,6 +56,23 @@ export class PeerRequests implements PeerListener {
     return guest.result
   }
 
+  peerTook (delivery: Delivery): void {
+    delivery.isTakenElsewhere = true
+  }
+
+  peerOverdue (delivery: Delivery): void {
+    if (!delivery.isSettled && !delivery.isWaiting) this.#parts.placement.stopWaiting(delivery)
+  }
+
+  stop (payloads: ReadonlySet<Payload>): void {
+    if (payloads.size === 0) return
+    const found: Delivery[] = []
+    for (const mailbox of this.#parts.mailboxes) {
+      for (const delivery of mailbox.deliveries()) if (payloads.has(delivery.notification.payload)) found.push(delivery)
+    }
+    this.#parts.placement.stopWaitingAll(found)
+  }
+
   peersAnswered (delivery: Delivery, isElsewhere: boolean): void {
     const { outcomes, placement } = this.#parts
     if (delivery.isSettled || delivery.isWaiting) return
@@ -62,7 +80,11 @@ export class PeerRequests implements PeerListener {
     if (!isElsewhere && delivery.holders.length === 0) placement.placeAlone(delivery)
   }
 
-  peerSettled (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
+  reconsider (delivery: Delivery): void {
+    if (!delivery.isSettled && !delivery.isWaiting) this.#parts.placement.place(delivery)
+  }
+
+  peerSettled (delivery: Delivery, outcome: PeerOutcome, connections: number): void {
     if (delivery.isSettled) return
     this.#settle(delivery, outcome, connections)
     if (delivery.kind !== 'guest') return
@@ -71,10 +93,10 @@ export class PeerRequests implements PeerListener {
     if (other?.kind === 'guest' && !other.isSettled) this.#settle(other, outcome, 0)
   }
 
-  #settle (delivery: Delivery, outcome: 'sent' | 'acknowledged' | 'held', connections: number): void {
+  #settle (delivery: Delivery, outcome: PeerOutcome, connections: number): void {
     const { inFlight, hold, outcomes, placement } = this.#parts
     delivery.connections += connections
-    delivery.circumstance = 'relayed'
+    delivery.circumstance = outcome === 'dead-lettered' ? 'rejected' : 'relayed'
     if (outcome === 'held' && hold !== undefined) inFlight.moveToHold(delivery)
     else inFlight.release(delivery, outcome === 'acknowledged')
     outcomes.settle(delivery, outcome)

@@ -1,76 +1,192 @@
-import type { RedisClient } from '../options/values.js'
-import { connectRedis } from './redis-client.js'
-import { expiryOf, sizeOf, type Bounds, type Held, type HoldHooks, type ManagedHoldStore } from './store.js'
+import { MAX_DISMISSED, SharedDismissals } from './dismissals.js'
+import { CrossSlotError, isFull, type RedisConnection, type Reply } from './redis-connection.js'
+import type { scripts } from './scripts.js'
+import { expiryOf, sizeOf, type Held, type HoldHooks, type ManagedHoldStore, type TotalBounds } from './store.js'
+import { ENTRY_BYTES, TOTAL_KEYS, USER_BYTES } from './totals-script.js'
+
+/**
+ * Maximum calls that make room for one notification. Each drops up to 100, or forgets up to 1,000 users whose notifications
+ * have all expired. More are needed only after `totalBytes` was lowered, or when very many users expired at once: then
+ * the notifications that are added later go on.
+ */
+const MAX_TRIMS = 10
 
 /**
  * Keeps notifications in Redis, where every instance finds them, also after a restart.
  *
+ * If all users have more than `totalBytes`, the store drops the oldest notifications of one of the users who have most.
+ *
  * When all notifications of a user have expired, Redis itself removes them. They are not counted as dropped. Redis may
  * also evict notifications if its `maxmemory-policy` allows it (leave it at `noeviction`). They are not counted either.
- * @param redis a URL, or a client of the application
- * @param keyPrefix the prefix of all keys, without a `{`
- * @throws FST_NOTIFICATION_HOLD_NO_CLIENT
  */
-export async function createRedisHold (
-  redis: string | RedisClient,
-  keyPrefix: string,
-  { maxCount, maxAge, maxBytes }: Bounds,
-  { dropped, now = Date.now }: HoldHooks
-): Promise<ManagedHoldStore> {
-  const connection = await connectRedis(redis)
+export class RedisHold implements ManagedHoldStore {
+  readonly isShared = true
+  readonly size = undefined
+  readonly dismissals: SharedDismissals
+  readonly #connection: RedisConnection
+  readonly #keyPrefix: string
+  readonly #bounds: TotalBounds
+  readonly #dropped: HoldHooks['dropped']
+  readonly #log: HoldHooks['log']
+  readonly #now: () => number
+  /** Whether no script can use the keys of several users: they may be on different nodes. */
+  #isSpread = false
+
+  /** @param keyPrefix the prefix of all keys, without a `{` */
+  constructor (connection: RedisConnection, keyPrefix: string, bounds: TotalBounds, { dropped, log, now = Date.now }: HoldHooks) {
+    this.#connection = connection
+    this.#keyPrefix = keyPrefix
+    this.#bounds = bounds
+    this.#dropped = dropped
+    this.#log = log
+    this.#now = now
+    this.dismissals = this.#createDismissals()
+    if (connection.isCluster) this.#spread()
+  }
+
+  get failing (): boolean {
+    return this.#connection.failing
+  }
+
+  get lastError (): ManagedHoldStore['lastError'] {
+    return this.#connection.lastError
+  }
+
+  async add (userId: string, held: Held): Promise<string[] | 'known'> {
+    const { maxCount, maxAge, maxBytes, totalBytes } = this.#bounds
+    const { id, content, position, expiresAt } = held
+    const size = sizeOf(held)
+    const until = expiryOf(held, maxAge)
+    const time = this.#now()
+    // If one that is too large were kept, it would push out all other notifications, and then itself.
+    const isTooLarge = size > maxBytes || size + ENTRY_BYTES + USER_BYTES > totalBytes
+    const refused = until <= time ? 'expired' : isTooLarge ? 'overflow' : undefined
+    const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, totalBytes, refused ?? '']
+    const [added, largest] = await this.#call('notificationHoldAdd', userId, args, reply => {
+      const [expired, isKnown, broken, largest, ...ids] = reply as [number, 0 | 1, number, string, ...string[]]
+      this.#countLost(expired, broken, userId)
+      if (ids.length > 0) this.#dropped(refused ?? 'overflow', ids.length, userId, ids)
+      return [isKnown === 1 ? 'known' as const : ids, nameOf(largest)] as const
+    }).catch(async (error: unknown) => {
+      // `totalBytes` may have been lowered because Redis is full. The next call finds the room that this one makes.
+      if (isFull(error)) await this.#makeRoom(userId, userId)
+      throw error
+    })
+    if (added === 'known' || largest === undefined) return added
+    return [...added, ...await this.#makeRoom(largest, userId)]
+  }
+
+  async read (userId: string, after: Pick<Held, 'position' | 'id'> | undefined, limit: number, maxBytes = Number.MAX_SAFE_INTEGER): Promise<Held[]> {
+    const args = [this.#now(), limit, maxBytes, ...(after === undefined ? [] : [after.position, after.id])]
+    const found = await this.#call('notificationHoldRead', userId, args, reply => {
+      const [expired, broken, ...pairs] = reply as [number, number, ...string[]]
+      this.#countLost(expired, broken, userId)
+      const found: Held[] = []
+      for (let index = 0; index < pairs.length; index += 2) found.push(parse(pairs[index]!, pairs[index + 1]!))
+      return found
+    })
+    const broken = found.filter(held => !isReadable(held)).map(({ id }) => id)
+    if (broken.length === 0) return found
+    await this.remove(userId, broken)
+    this.#dropped('broken', broken.length, userId, broken)
+    // A caller that gets nothing would take it for the end.
+    return found.length > broken.length ? found.filter(isReadable) : await this.read(userId, after, limit, maxBytes)
+  }
+
+  async remove (userId: string, ids: readonly string[]): Promise<string[]> {
+    if (ids.length === 0) return []
+    return await this.#call('notificationHoldRemove', userId, [...ids], reply => reply as string[])
+  }
+
+  * unsaved (): Generator<never> {}
+
+  sweep (): void {}
+
+  async close (): Promise<void> {
+    await this.#connection.close()
+  }
+
+  /**
+   * Drops the oldest of those who have most, until all users have no more than they may. If a call fails, the next
+   * notification that is added goes on.
+   * @param largest the user who has most, or any other: the first call then finds who it is
+   * @param userId whoever the room is for
+   * @returns the ids of this user that were dropped
+   */
+  async #makeRoom (largest: string, userId: string): Promise<string[]> {
+    const own: string[] = []
+    let next: string | undefined = largest
+    for (let trims = 0; next !== undefined && trims < MAX_TRIMS; trims++) {
+      const name: string = next
+      next = await this.#call('notificationHoldTrim', name, [this.#now(), this.#bounds.totalBytes], reply => {
+        const [expired, broken, largest, ...ids] = reply as [number, number, string, ...string[]]
+        this.#countLost(expired, broken, name)
+        if (ids.length > 0) this.#dropped('overflow', ids.length, name, ids)
+        if (name === userId) own.push(...ids)
+        return nameOf(largest)
+      }).catch(() => undefined)
+    }
+    return own
+  }
+
+  /** Runs a script of the hold for a user. */
+  async #call<T> (script: keyof typeof scripts, userId: string, args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
+    const keys = this.#keysOf(userId)
+    if (!this.#isSpread) {
+      try {
+        return await this.#connection.call(script, [...keys, ...TOTAL_KEYS.map(name => this.#keyPrefix + name)], args, handle)
+      } catch (error) {
+        if (!(error instanceof CrossSlotError)) throw error
+        this.#spread() // not every cluster has a client that knows it
+      }
+    }
+    return await this.#connection.call(script, [...keys, keys[0]!, keys[0]!], args, handle)
+  }
+
+  #spread (): void {
+    if (this.#isSpread) return
+    this.#isSpread = true
+    this.#log?.warn('hold.totalBytes has no effect: a Redis cluster keeps the notifications of users apart. Watch the memory of its nodes')
+  }
 
   /**
    * The keys of a user. Redis Cluster keeps keys with the same text in braces together. It doesn't accept an empty
    * text, so the text begins with a colon.
    */
-  function keysOf (userId: string): string[] {
-    return ['order', 'expiry', 'data'].map(name => `${keyPrefix}{:${userId}}:${name}`)
+  #keysOf (userId: string): string[] {
+    return ['order', 'expiry', 'data'].map(name => `${this.#keyPrefix}{:${userId}}:${name}`)
   }
 
-  function countExpired (count: unknown, userId: string): void {
-    if (Number(count) > 0) dropped('expired', Number(count), userId)
+  #createDismissals (): SharedDismissals {
+    const connection = this.#connection
+    const { maxAge } = this.#bounds
+    const keyOf = (userId: string) => [`${this.#keyPrefix}{:${userId}}:dismissed`]
+    return new SharedDismissals({
+      add: async (userId, ids) => await connection.call('notificationDismissalsAdd', keyOf(userId), [this.#now(), maxAge, MAX_DISMISSED, ...ids], reply => reply),
+      read: async userId => await connection.call('notificationDismissalsRead', keyOf(userId), [this.#now(), maxAge], reply => reply as string[])
+    })
   }
 
-  return {
-    async add (userId, held) {
-      const { id, content, position, expiresAt } = held
-      const size = sizeOf(held)
-      const until = expiryOf(held, maxAge)
-      const time = now()
-      // If one that is too large were kept, it would push out all other notifications, and then itself.
-      const refused = until <= time ? 'expired' : size > maxBytes ? 'overflow' : undefined
-      const args = [time, id, size, position, until, expiresAt, refused === undefined ? content : '', maxCount, maxBytes, refused ?? '']
-      return await connection.call('notificationHoldAdd', keysOf(userId), args, reply => {
-        const [expired, isKnown, ...ids] = reply as [number, 0 | 1, ...string[]]
-        countExpired(expired, userId)
-        if (isKnown === 1) return 'known'
-        if (ids.length > 0) dropped(refused ?? 'overflow', ids.length, userId, ids)
-        return ids
-      })
-    },
+  #countLost (expired: number, broken: number, userId: string): void {
+    if (expired > 0) this.#dropped('expired', expired, userId)
+    if (broken > 0) this.#dropped('broken', broken, userId)
+  }
+}
 
-    async read (userId, after, limit) {
-      const args = [now(), limit, ...(after === undefined ? [] : [after.position, after.id])]
-      return await connection.call('notificationHoldRead', keysOf(userId), args, reply => {
-        const [expired, ...pairs] = reply as [number, ...string[]]
-        countExpired(expired, userId)
-        const found: Held[] = []
-        for (let index = 0; index < pairs.length; index += 2) found.push(parse(pairs[index]!, pairs[index + 1]!))
-        return found
-      })
-    },
+/** The user whom a script names by the part of the keys that is in braces; undefined for an empty text. */
+function nameOf (largest: string): string | undefined {
+  return largest === '' ? undefined : largest.slice('{:'.length, -'}'.length)
+}
 
-    async remove (userId, ids) {
-      if (ids.length === 0) return []
-      return await connection.call('notificationHoldRemove', keysOf(userId), [...ids], reply => reply as string[])
-    },
-
-    * unsaved () {},
-    sweep () {},
-    size: undefined,
-    get failing () { return connection.failing },
-    get lastError () { return connection.lastError },
-    close: connection.close
+/** Whether the delivery can make a notification of it: only strings are parsed. */
+function isReadable ({ content, expiresAt }: Held): boolean {
+  if (content === '' || Number.isNaN(expiresAt)) return false
+  if (!content.startsWith('"')) return true
+  try {
+    JSON.parse(content)
+    return true
+  } catch {
+    return false
   }
 }
 

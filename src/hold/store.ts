@@ -1,4 +1,5 @@
-import type { Held, HoldStore } from '../delivery/doors.js'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Dismissals, Held, HoldStore } from '../delivery/doors.js'
 
 export type { Held } from '../delivery/doors.js'
 
@@ -19,6 +20,9 @@ export interface ManagedHoldStore extends HoldStore {
   /** The last failure. It stays here after the store works again. */
   readonly lastError: { readonly error: unknown, readonly at: Date } | undefined
 
+  /** What users' clients have acknowledged; undefined if the store shares nothing with other instances. */
+  readonly dismissals: Dismissals | undefined
+
   /** Closes the store. No call may follow. */
   close (): Promise<void>
 }
@@ -33,10 +37,25 @@ export interface Bounds {
   readonly maxBytes: number
 }
 
-/** The callbacks and the clock of a store. */
+/** The limits for each user, and the limit for all users. */
+export interface TotalBounds extends Bounds {
+  /** Maximum bytes of all notifications, including the overhead of the store. */
+  readonly totalBytes: number
+}
+
+/** Why the hold drops what nobody has seen. */
+export type DropReason = 'overflow' | 'expired' | 'broken'
+
+/** The callbacks, the log and the clock of a store. */
 export interface HoldHooks {
-  /** Unacknowledged notifications of a user were dropped. `ids` is undefined if it isn't known which ones. */
-  dropped (reason: 'overflow' | 'expired', count: number, userId: string, ids?: readonly string[]): void
+  /** The store has begun to fail, or works again. */
+  changed? (): void
+  log?: FastifyBaseLogger | undefined
+  /**
+   * Unacknowledged notifications of a user were dropped. `ids` is undefined if it isn't known which ones.
+   * @param reason `broken`: something else has changed what the store had
+   */
+  dropped (reason: DropReason, count: number, userId: string, ids?: readonly string[]): void
   /** The time in milliseconds since 1970. @default Date.now; in memory, `steadyNow` */
   now?: () => number
 }

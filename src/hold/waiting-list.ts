@@ -1,3 +1,4 @@
+import { lowerBound } from '../lists.js'
 import type { Held } from './store.js'
 
 /**
@@ -6,6 +7,8 @@ import type { Held } from './store.js'
  */
 export interface Entry extends Held {
   readonly size: number
+  /** Bytes of memory that it takes. */
+  readonly memory: number
   readonly until: number
   readonly turn: number
 }
@@ -20,11 +23,13 @@ export class WaitingList {
   #head = 0
   readonly #byId = new Map<string, Entry>()
   #bytes = 0
+  #memory = 0
   /** No entry expires before this time. It may be too early after a removal. */
   #nextExpiry = Infinity
 
   get count (): number { return this.#entries.length - this.#head }
   get bytes (): number { return this.#bytes }
+  get memory (): number { return this.#memory }
   get nextExpiry (): number { return this.#nextExpiry }
 
   get (id: string): Entry | undefined { return this.#byId.get(id) }
@@ -36,6 +41,7 @@ export class WaitingList {
     else this.#entries.splice(this.#firstAfter(entry), 0, entry)
     this.#byId.set(entry.id, entry)
     this.#bytes += entry.size
+    this.#memory += entry.memory
     this.#nextExpiry = Math.min(this.#nextExpiry, entry.until)
   }
 
@@ -101,17 +107,11 @@ export class WaitingList {
   #forget (entry: Entry): void {
     this.#byId.delete(entry.id)
     this.#bytes -= entry.size
+    this.#memory -= entry.memory
   }
 
   #firstAfter ({ position, turn }: Pick<Entry, 'position' | 'turn'>): number {
-    let low = this.#head
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const entry = this.#entries[middle]!
-      if (entry.position < position || (entry.position === position && entry.turn <= turn)) low = middle + 1
-      else high = middle
-    }
-    return low
+    const isUpTo = (entry: Entry) => entry.position < position || (entry.position === position && entry.turn <= turn)
+    return lowerBound(this.#entries, entry => isUpTo(entry!), this.#head) // from the head on there are no gaps
   }
 }

@@ -1,8 +1,10 @@
 import type * as Api from '@opentelemetry/api'
-import type { Attributes, Context, Span, TextMapGetter } from '@opentelemetry/api'
+import type { Attributes, Context, Span, TextMapGetter, Tracer } from '@opentelemetry/api'
 import type { FastifyBaseLogger } from 'fastify'
 import { exchangeOf } from '../cluster/exchange.js'
-import type { Observer, Origin } from '../delivery/doors.js'
+import type { DeadLetterReason, Kind, Observer, Origin, Result } from '../delivery/doors.js'
+import { outcomeOf, type Multicast, type Summary } from '../delivery/multicast.js'
+import type { Notification } from '../delivery/notification.js'
 import { errors } from '../errors.js'
 import { hasBroker, type Options } from '../options/schema.js'
 import type { QueueMessage } from '../rabbitmq/queue-message.js'
@@ -20,10 +22,11 @@ interface OpenSpan {
   readonly gone: AbortSignal | undefined
 }
 
-/** Declared explicitly: published types must not refer to a package that may not be installed. */
-export interface Tracing {
-  /** Creates a span for each message, and for each notification that a peer asks this instance to deliver. */
-  readonly observer: Omit<Observer, 'settledLate'>
+/**
+ * Creates a span for each message, and for each notification that a peer asks this instance to deliver. Declared
+ * explicitly: published types must not refer to a package that may not be installed.
+ */
+export interface Tracing extends Omit<Observer, 'settledLate'> {
   /** The trace context of a message, or of the current call, for the peer that continues it. */
   inject (origin: Origin | undefined): Record<string, string>
   /** Ends the open spans at shutdown, as `abandoned`: their notifications get no outcome in this process. */
@@ -37,7 +40,7 @@ export interface Tracing {
  */
 export async function loadTracing (options: Options, log: FastifyBaseLogger, load: () => Promise<unknown> = async () => await import('@opentelemetry/api')): Promise<Tracing> {
   try {
-    return createTracing(await load() as typeof Api, options, log)
+    return new OpenTelemetryTracing(await load() as typeof Api, options, log)
   } catch (error) {
     if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new errors.TracingNoApi({ cause: error })
@@ -49,116 +52,154 @@ export async function loadTracing (options: Options, log: FastifyBaseLogger, loa
  * Spans follow the semantic conventions for messaging. They contain no users and no contents, and no routing keys,
  * because those may name users.
  */
-function createTracing ({ context, propagation, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace }: typeof Api, options: Options, log: FastifyBaseLogger): Tracing {
-  const tracer = trace.getTracer('fastify-notification')
-  const server = serverAttributes(options.amqpUrl)
-  const exchange = hasBroker(options) ? exchangeOf(options) : ''
+class OpenTelemetryTracing implements Tracing {
+  readonly #api: typeof Api
+  readonly #tracer: Tracer
+  readonly #server: Attributes
+  readonly #exchange: string
+  readonly #log: FastifyBaseLogger
   /** The spans, by message or by the notification of a peer. */
-  const spans = new WeakMap<object, OpenSpan>()
+  readonly #spans = new WeakMap<object, OpenSpan>()
   /** The spans without an outcome. */
-  const open = new Set<OpenSpan>()
-  const watched = new WeakSet<AbortSignal>()
+  readonly #open = new Set<OpenSpan>()
+  /** The signals whose abort ends spans. */
+  readonly #watched = new WeakSet<AbortSignal>()
 
-  function start (destination: string, parent: Context, attributes: Attributes): { span: Span, own: Context } {
-    const span = tracer.startSpan(`process ${destination}`, {
+  constructor (api: typeof Api, options: Options, log: FastifyBaseLogger) {
+    this.#api = api
+    this.#tracer = api.trace.getTracer('fastify-notification')
+    this.#server = serverAttributes(options.amqpUrl)
+    this.#exchange = hasBroker(options) ? exchangeOf(options) : ''
+    this.#log = log
+  }
+
+  received (origin: Origin, decoded: Notification | Multicast | undefined): void {
+    const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin as QueueMessage
+    this.#begin(origin, queue, this.#parentOf(headers ?? {}), gone, {
+      'messaging.message.body.size': content.length,
+      'messaging.rabbitmq.message.delivery_tag': deliveryTag,
+      ...(typeof messageId === 'string' && { 'messaging.message.id': messageId }),
+      ...(decoded !== undefined && { 'notification.id': decoded.payload.id })
+    })
+  }
+
+  hosted (notification: Notification): void {
+    const { propagation, ROOT_CONTEXT } = this.#api
+    const parent = propagation.extract(ROOT_CONTEXT, notification.trace ?? {})
+    this.#begin(notification, this.#exchange, parent, undefined, { 'notification.id': notification.payload.id })
+  }
+
+  decoded (origin: Origin, { payload: { id } }: Notification | Multicast): void {
+    this.#spans.get(origin)?.span.setAttribute('notification.id', id)
+  }
+
+  ignored (origin: Origin): void {
+    this.#end(origin, 'ignored', 0)
+  }
+
+  rejected (origin: Origin, reason: DeadLetterReason): void {
+    if (!origin.isShared || origin.isMoved) this.#end(origin, 'dead-lettered', 0, reason)
+  }
+
+  settled (notification: Notification, origin: Origin | undefined, _kind: Kind, { outcome, connections }: Result): void {
+    if (origin?.isShared !== true) this.#end(origin ?? notification, outcome, connections)
+  }
+
+  fannedOut (_multicast: Multicast, origin: Origin, summary: Summary): void {
+    this.#spans.get(origin)?.span.setAttribute('notification.users', summary.users)
+    this.#end(origin, outcomeOf(summary), summary.connections)
+  }
+
+  abandoned (notification: Notification, origin: Origin | undefined): void {
+    this.#end(origin ?? notification, 'abandoned', 0)
+  }
+
+  failed (notification: Notification, origin: Origin | undefined, error: unknown): void {
+    if (origin?.isShared === true && origin.gone?.aborted !== true) return // the other users of the message have their outcomes
+    const { code, name } = error as { code?: string, name?: string }
+    this.#end(origin ?? notification, 'failed', 0, code ?? name ?? 'unknown')
+  }
+
+  run<T> (subject: Origin | Notification, step: () => T): T {
+    const { context } = this.#api
+    return context.with(this.#spans.get(subject)?.context ?? context.active(), step)
+  }
+
+  inject (origin: Origin | undefined): Record<string, string> {
+    const { context, propagation } = this.#api
+    const carrier: Record<string, string> = {}
+    propagation.inject((origin && this.#spans.get(origin)?.context) ?? context.active(), carrier)
+    return carrier
+  }
+
+  close (): void {
+    this.#abandonAll()
+  }
+
+  #begin (subject: object, destination: string, parent: Context, gone: AbortSignal | undefined, attributes: Attributes): void {
+    const { trace, SpanKind } = this.#api
+    const span = this.#tracer.startSpan(`process ${destination}`, {
       kind: SpanKind.CONSUMER,
       attributes: {
         'messaging.system': 'rabbitmq',
         'messaging.operation.name': 'process',
         'messaging.operation.type': 'process',
         'messaging.destination.name': destination,
-        ...server,
+        ...this.#server,
         ...attributes
       }
     }, parent)
-    return { span, own: trace.setSpan(parent, span) }
+    const opened = { span, context: trace.setSpan(parent, span), gone }
+    this.#spans.set(subject, opened)
+    this.#open.add(opened)
+    if (gone !== undefined) this.#watch(gone)
+  }
+
+  #watch (gone: AbortSignal): void {
+    if (this.#watched.has(gone)) return
+    this.#watched.add(gone)
+    gone.addEventListener('abort', () => this.#abandonAll(gone), { once: true })
   }
 
   /** If amqplib is instrumented, the active span belongs to the same trace. Ours is then its child. */
-  function parentOf (headers: Record<string, unknown>): Context {
+  #parentOf (headers: Record<string, unknown>): Context {
+    const { context, propagation, ROOT_CONTEXT, trace } = this.#api
     const active = context.active()
     const extracted = propagation.extract(ROOT_CONTEXT, headers, headersGetter)
     const traceId = trace.getSpanContext(extracted)?.traceId
     return traceId !== undefined && trace.getSpanContext(active)?.traceId === traceId ? active : extracted
   }
 
-  function begin (subject: object, destination: string, parent: Context, gone: AbortSignal | undefined, attributes: Attributes): void {
-    const { span, own } = start(destination, parent, attributes)
-    const opened = { span, context: own, gone }
-    spans.set(subject, opened)
-    open.add(opened)
-    if (gone === undefined || watched.has(gone)) return
-    watched.add(gone)
-    gone.addEventListener('abort', () => abandonAll(gone), { once: true })
+  #end (subject: object, outcome: string, connections: number, reason?: string): void {
+    const opened = this.#spans.get(subject)
+    if (opened !== undefined && this.#open.delete(opened)) this.#endSpan(opened, outcome, connections, reason)
   }
 
-  function end (subject: object | undefined, outcome: string, connections: number, reason?: string): void {
-    const opened = subject && spans.get(subject)
-    if (opened !== undefined && open.delete(opened)) endSpan(opened, outcome, connections, reason)
-  }
-
-  function endSpan ({ span }: OpenSpan, outcome: string, connections: number, reason?: string): void {
+  #endSpan ({ span }: OpenSpan, outcome: string, connections: number, reason?: string): void {
     span.setAttributes({ 'notification.outcome': outcome, 'notification.connections': connections })
-    if (reason !== undefined) span.setAttribute('error.type', reason).setStatus({ code: SpanStatusCode.ERROR })
+    if (reason !== undefined) span.setAttribute('error.type', reason).setStatus({ code: this.#api.SpanStatusCode.ERROR })
     span.end()
   }
 
   /** Ends the spans without an outcome, because the broker redelivers their messages. */
-  function abandonAll (gone?: AbortSignal): void {
-    for (const opened of open) {
+  #abandonAll (gone?: AbortSignal): void {
+    for (const opened of this.#open) {
       if (gone !== undefined && opened.gone !== gone) continue
-      open.delete(opened)
+      this.#open.delete(opened)
       try {
-        endSpan(opened, 'abandoned', 0)
+        this.#endSpan(opened, 'abandoned', 0)
       } catch (err) {
-        log.error({ err }, 'span not ended')
+        this.#log.error({ err }, 'span not ended')
       }
     }
   }
-
-  const observer: Tracing['observer'] = {
-    received (origin, notification) {
-      const { queue, gone, message: { content, fields: { deliveryTag }, properties: { headers, messageId } } } = origin as QueueMessage
-      begin(origin, queue, parentOf(headers ?? {}), gone, {
-        'messaging.message.body.size': content.length,
-        'messaging.rabbitmq.message.delivery_tag': deliveryTag,
-        ...(typeof messageId === 'string' && { 'messaging.message.id': messageId }),
-        ...(notification !== undefined && { 'notification.id': notification.payload.id })
-      })
-    },
-
-    hosted (notification) {
-      const parent = propagation.extract(ROOT_CONTEXT, notification.trace ?? {})
-      begin(notification, exchange, parent, undefined, { 'notification.id': notification.payload.id })
-    },
-
-    rejected: (origin, reason) => end(origin, 'dead-lettered', 0, reason),
-    settled: (notification, origin, _kind, { outcome, connections }) => end(origin ?? notification, outcome, connections),
-    abandoned: (notification, origin) => end(origin ?? notification, 'abandoned', 0),
-    failed (notification, origin, error) {
-      const { code, name } = error as { code?: string, name?: string }
-      end(origin ?? notification, 'failed', 0, code ?? name ?? 'unknown')
-    },
-    run: (subject, step) => context.with(spans.get(subject)?.context ?? context.active(), step)
-  }
-
-  return {
-    observer,
-
-    inject (origin) {
-      const carrier: Record<string, string> = {}
-      propagation.inject((origin && spans.get(origin)?.context) ?? context.active(), carrier)
-      return carrier
-    },
-
-    close: () => abandonAll()
-  }
 }
 
-/** The address and port of the broker. */
-function serverAttributes (amqpUrl: string | undefined): Attributes {
-  if (amqpUrl === undefined) return {}
-  const { hostname, port, protocol } = new URL(amqpUrl)
+/** The address and port of the broker. Of several hosts it is not known which one has delivered. */
+function serverAttributes (amqpUrl: Options['amqpUrl']): Attributes {
+  const [url, ...others] = [amqpUrl].flat()
+  if (url === undefined || others.length > 0) return {}
+  const { hostname, port, protocol } = new URL(url)
   // RFC 3986 §3.2.2: the brackets belong to the URL, not to the address.
   return { 'server.address': hostname.replace(/^\[|\]$/g, ''), 'server.port': port === '' ? (protocol === 'amqps:' ? 5671 : 5672) : Number(port) }
 }

@@ -29,16 +29,24 @@ export const deliveryOptions = {
 
   /**
    * With `settle: 'acknowledged'`: how long a client may take to acknowledge a notification, in milliseconds. After
-   * that, its connection is closed with 4002. The notification goes to another connection, or follows `offline`.
+   * that, its connection is closed with 4002. The notification follows `offline`, whichever connections had it.
    * @default 30000
    */
   ackTimeout: milliseconds(100, 600_000, 30_000), // well below the 30 minutes after which RabbitMQ closes the channel
 
   /**
-   * With `settle: 'acknowledged'`: maximum number of unacknowledged notifications of a connection. More of them wait.
+   * With `settle: 'acknowledged'`: maximum number of unacknowledged notifications of a connection. More of them wait. A
+   * quarter of `prefetch` may wait for one user's clients: see docs/delivery.md.
    * @default 100
    */
   maxUnacked: Type.Integer({ minimum: 1, maximum: 10_000, default: 100, allowed: 'a whole number from 1 to 10000' }),
+
+  /**
+   * With `settle: 'acknowledged'`: how often a notification is handed out that clients say they could not handle (`nack`).
+   * After that it is put into the dead-letter queue.
+   * @default 5
+   */
+  maxDeliveries: Type.Integer({ minimum: 1, maximum: 1_000, default: 5, allowed: 'a whole number from 1 to 1000' }),
 
   /**
    * Whether the other connections of a user are told when one of them has acknowledged a notification.

@@ -29,7 +29,7 @@ export const HoldOptions = Type.Object({
    */
   maxBytes: bytes(1, 1_024 * MiB, MiB),
   /**
-   * Maximum bytes of all users' notifications in memory, including the overhead of the store.
+   * Maximum bytes of all users' notifications, including the overhead of the store. In Redis all instances share it.
    * @default 268435456
    */
   totalBytes: bytes(1, 1_024 * 1_024 * MiB, 256 * MiB)
@@ -43,16 +43,16 @@ export const RelayOptions = Type.Object({
    */
   exchange: Type.Optional(Type.String({ minLength: 1, maxLength: 127, allowed: 'a name of 1 to 127 characters' })),
   /**
-   * How long a user stays bound to an instance after their last connection to it has closed, in milliseconds.
-   * @default 30000
+   * The RabbitMQ user of the instances. Frames of other users are dropped.
+   * @default the user of `amqpUrl`, or of `amqp.credentials`
    */
-  unbindDelay: milliseconds(0, 3_600_000, 30_000), // a reload, or a change of network, takes less
+  user: Type.Optional(Type.String({ minLength: 1, maxLength: 255, allowed: 'a name of 1 to 255 characters' })),
   /**
    * How long another instance may take to tell the outcome of a notification, in milliseconds. Then it is asked again.
    * @default 5000
    */
   receiptTimeout: milliseconds(100, 600_000, 5_000)
-}, { default: {}, additionalProperties: false, allowed: 'an object with exchange, unbindDelay and receiptTimeout' })
+}, { default: {}, additionalProperties: false, allowed: 'an object with exchange, user and receiptTimeout' })
 
 /** How often connections are pinged, and how long a pong may take. */
 export const HeartbeatOptions = Type.Object({
@@ -85,10 +85,22 @@ export const ReconnectOptions = Type.Object({
 /** Limits on messages, connections, upgrades and frames. */
 export const LimitsOptions = Type.Object({
   /**
-   * The largest message accepted from the queue, in bytes. A larger one is dead-lettered.
+   * The largest message accepted from the queue, in bytes: as it came, and decompressed. A larger one is dead-lettered.
    * @default 1048576
    */
   messageBytes: bytes(1, 128 * MiB, MiB),
+  /**
+   * Bytes of memory that unsettled messages of all queues may take, with their decoded contents. While they take more,
+   * nothing is read from the queues. A single message may exceed it.
+   * @default 67108864
+   */
+  unsettledBytes: bytes(1, 1_024 * 1_024 * MiB, 64 * MiB),
+  /**
+   * How long a promise of `decode` may take, in milliseconds. Then its message is dead-lettered. Messages of the same queue
+   * wait for it, so that they stay in order.
+   * @default 10000
+   */
+  decodeTimeout: milliseconds(10, 600_000, 10_000),
   /**
    * Maximum number of connections. One more is refused with 503.
    * @default 50000
@@ -100,11 +112,28 @@ export const LimitsOptions = Type.Object({
    */
   connectionsPerUser: count(50),
   /**
+   * Maximum number of connections that one user may open in a minute. One more is refused with 429.
+   * @default 600
+   */
+  connectsPerUser: count(600), // 50 tabs may all reconnect ten times
+  /**
+   * Maximum number of groups of a connection. Each group costs some 200 bytes for each of its connections, and with
+   * `cluster: true` an announcement to the other instances.
+   * @default 100
+   */
+  groupsPerConnection: count(100),
+  /**
    * Maximum number of calls of `authenticate` and of an `allowedOrigins` function that run at a time. One more upgrade
    * is refused with 503.
    * @default 1000
    */
   pendingUpgrades: count(1_000),
+  /**
+   * Maximum number of these calls for clients of one address (of one /64 for IPv6). One more upgrade is refused with 429.
+   * The address is that of a proxy, unless Fastify's `trustProxy` is set.
+   * @default 500
+   */
+  pendingUpgradesPerAddress: count(500),
   /**
    * How long each call of `authenticate` or of an `allowedOrigins` function may take, in milliseconds. Then the upgrade
    * is refused with 503.
@@ -115,7 +144,7 @@ export const LimitsOptions = Type.Object({
    * The largest frame accepted from a client, in bytes. At a larger one the connection is closed with 1009.
    * @default 4096
    */
-  frameBytes: bytes(125, 16 * MiB, 4 * KiB), // clients send little
+  frameBytes: bytes(KiB, 16 * MiB, 4 * KiB), // clients send little; an ack of the longest id takes 536 bytes
   /**
    * Frames accepted from a client in a second, including pings and pongs. At more the connection is closed with 1008.
    * @default 50
@@ -125,5 +154,10 @@ export const LimitsOptions = Type.Object({
    * Bytes that may wait for a client to read them. At more the connection is closed with 4000.
    * @default 1048576
    */
-  bufferedBytes: bytes(1, 1_024 * MiB, MiB)
+  bufferedBytes: bytes(1, 1_024 * MiB, MiB),
+  /**
+   * Bytes that may wait for all clients together. At more, those for whom most waits are ended, as if closed with 4000.
+   * @default 67108864
+   */
+  totalBufferedBytes: bytes(1, 1_024 * 1_024 * MiB, 64 * MiB)
 }, { default: {}, additionalProperties: false, allowed: 'an object of limits' })

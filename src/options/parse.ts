@@ -1,10 +1,12 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { errors } from '../errors.js'
+import { assertAmqp } from './amqp.js'
 import { OptionsSchema, type NotificationPluginOptions, type Options } from './schema.js'
 import { normalizeOrigin } from './normalize-origin.js'
+import { assertQueues, toConsumedQueues } from './queues.js'
 import { redactUrl } from './redact-url.js'
-import { assertBrokerUrl, assertServerUrl } from './server-url.js'
+import { assertBrokerUrls, assertServerUrl } from './server-url.js'
 import { isRegistry, type RedisClient } from './values.js'
 
 /**
@@ -42,9 +44,11 @@ function isObject (value: unknown): value is object {
 
 /** Checks the combinations of options, which the schema of one option can't express. */
 function assertConsistent (options: Options): void {
-  const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, allowedOrigins, metrics } = options
-  if (amqpUrl !== undefined) assertBrokerUrl(amqpUrl)
-  const queues = options.queue === undefined ? [] : [options.queue].flat()
+  const { amqpUrl, deadLetterQueue, offline, hold, cluster, reconnect, heartbeat, authenticate, allowedOrigins, allowedHosts, metrics } = options
+  if (amqpUrl !== undefined) assertBrokerUrls(amqpUrl)
+  assertAmqp(options.amqp, amqpUrl)
+  if (options.queue !== undefined) assertQueues(options.queue, show)
+  const queues = queueNames(options)
   const [queue] = queues
   const names = [...queues.map(value => ['queue', value] as const), ...(deadLetterQueue === undefined ? [] : [['deadLetterQueue', deadLetterQueue] as const])]
   for (const [name, value] of names) {
@@ -62,6 +66,9 @@ function assertConsistent (options: Options): void {
     throw new errors.InvalidOption('deadLetterQueue', "given where '<queue>.dead' is a queue to consume", 'undefined')
   }
   if (cluster && amqpUrl === undefined) throw new errors.InvalidOption('cluster', 'false where there is no amqpUrl', 'true')
+  if (cluster && options.amqp.credentials === 'external' && options.relay.user === undefined) {
+    throw new errors.InvalidOption('relay.user', "given with cluster: true and amqp.credentials: 'external', as the client certificate does not tell the RabbitMQ user", 'undefined')
+  }
   if (cluster && offline === 'hold' && hold.redis === undefined) {
     throw new errors.InvalidOption('hold.redis', "given with cluster: true and offline: 'hold', as what is in the memory of one instance is not found by the others", 'undefined')
   }
@@ -78,7 +85,13 @@ function assertConsistent (options: Options): void {
     assertRedis(hold.redis)
     if (offline !== 'hold') throw new errors.InvalidOption('hold.redis', "left out where offline isn't 'hold', as nothing is held then", show(hold.redis))
   }
+  if (authenticate !== undefined && authenticate !== false && typeof authenticate !== 'function') {
+    throw new errors.InvalidOption('authenticate', 'a function of the request, or false', show(authenticate))
+  }
   if (allowedOrigins !== undefined) assertOrigins(allowedOrigins)
+  if (allowedOrigins !== undefined && allowedHosts !== undefined) {
+    throw new errors.InvalidOption('allowedHosts', 'left out where allowedOrigins is given, which decides alone', 'an array')
+  }
   if (metrics !== undefined && !isRegistry(metrics)) throw new errors.InvalidOption('metrics', 'a Registry of prom-client', show(metrics))
 }
 
@@ -99,7 +112,11 @@ function assertOrigins (allowed: unknown): void {
 }
 
 function withDeadLetterQueue (options: Options): Options {
-  return options.queue === undefined ? options : { deadLetterQueue: `${[options.queue].flat()[0]}.dead`, ...options }
+  return options.queue === undefined ? options : { deadLetterQueue: `${queueNames(options)[0]}.dead`, ...options }
+}
+
+function queueNames ({ queue }: Options): string[] {
+  return queue === undefined ? [] : toConsumedQueues(queue).map(({ name }) => name)
 }
 
 /** Puts the prefix before `path`, which is the whole path from here on. */
@@ -117,7 +134,7 @@ function allowed ({ type, schema }: ValueError): string {
 /** Describes a wrong value. The value of an option that doesn't exist is never shown, because it may be a password. */
 function shown ({ type, value }: ValueError, name: string): string {
   if (type === ValueErrorType.ObjectAdditionalProperties) return `a ${typeof value}`
-  return name === 'amqpUrl' ? redactUrl(value) : show(value)
+  return name.startsWith('amqp.') && typeof value === 'string' ? 'a string' : show(value)
 }
 
 /** Describes a value, short enough for a log line. A text that might be a URL with a password is redacted. */

@@ -1,8 +1,11 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { RegisterOptions } from 'fastify'
+import { AmqpOptions } from './amqp.js'
 import { brokerOptions } from './broker-options.js'
+import type { Decode } from './decode.js'
 import { deliveryOptions } from './delivery-options.js'
 import { HeartbeatOptions, LimitsOptions, ReconnectOptions } from './groups.js'
+import { toConsumedQueues, type ConsumedQueue, type QueueOption } from './queues.js'
 import { QueueName } from './types.js'
 import type { AllowedOrigins, Authenticate, MetricsRegistry } from './values.js'
 
@@ -11,23 +14,32 @@ export const OptionsSchema = Type.Object({
   /**
    * The URL of RabbitMQ: `amqp://` or `amqps://`, with special characters of the password percent-encoded. Query
    * parameters are `heartbeat` (seconds, 10 if it isn't given), `frameMax` (bytes) and `channelMax`.
+   * Several URLs, of the nodes of a cluster, are tried in turn, from a random one on.
    * If left out, there is no broker, and `notifier.notify()` works alone.
    */
-  amqpUrl: Type.Optional(Type.String({ allowed: 'an amqp:// or amqps:// URL' })),
+  amqpUrl: Type.Optional(Type.Unsafe<string | readonly string[]>(Type.Unknown())),
 
   /**
-   * The queue to consume, or several. A queue that exists is used as it is. A queue that doesn't exist is created as a
-   * durable quorum queue without a delivery limit. A stream is refused.
+   * The queue to consume, or several: names, or objects with a name, bindings and arguments. A queue that exists is used as
+   * it is. A queue that doesn't exist is created as a durable quorum queue without a delivery limit. A stream is refused.
    */
-  queue: Type.Optional(Type.Union([QueueName, Type.Array(QueueName, { minItems: 1, maxItems: 100, uniqueItems: true })], {
-    allowed: 'a queue name of 1 to 255 bytes, or an array of 1 to 100 different ones'
-  })),
+  queue: Type.Optional(Type.Unsafe<QueueOption | readonly QueueOption[]>(Type.Unknown())),
 
   /**
    * The queue for messages that can't be used, with the reason in a header.
    * @default `<queue>.dead`, of the first queue
    */
   deadLetterQueue: Type.Optional(QueueName),
+
+  /** How the plugin connects to RabbitMQ: TLS, credentials, and the name of the connections. */
+  amqp: AmqpOptions,
+
+  /**
+   * Decodes a message into `{ userId, content, id? }`, or names several users, a group or everybody; at once or later. If it returns undefined, the message is acked and
+   * counted as `ignored`; if it throws, the message is dead-lettered as `undecodable`. If left out, messages are of the
+   * plugin's own form.
+   */
+  decode: Type.Optional(Type.Unsafe<Decode>(Type.Function([], Type.Unknown(), { allowed: 'a function of the message' }))),
 
   /**
    * The path of the WebSocket route.
@@ -56,18 +68,28 @@ export const OptionsSchema = Type.Object({
   ...brokerOptions,
 
   /**
-   * Returns the verified user of an upgrade request, or `{ userId, expiresAt }`. Throws to refuse the request. Runs
+   * Returns the verified user of an upgrade request, or `{ userId, expiresAt, groups }`. Throws to refuse the request. Runs
    * after the application's own hooks. If left out, the `userId` of the query is not checked, and any client can read
-   * any user's notifications.
+   * any user's notifications. `false` says that this is meant: then nothing warns of it.
    */
-  authenticate: Type.Optional(Type.Unsafe<Authenticate>(Type.Function([], Type.Unknown(), { allowed: 'a function of the request' }))),
+  authenticate: Type.Optional(Type.Unsafe<Authenticate | false>(Type.Unknown())),
 
   /**
    * The origins whose pages may connect: strings, which are compared exactly; regular expressions, which must match the
    * whole origin; a function; or `'*'` for any origin. A request without an Origin is not from a page, and passes.
-   * @default those of the same host
+   * @default `http` and `https` pages of the same host
    */
   allowedOrigins: Type.Optional(Type.Unsafe<AllowedOrigins>(Type.Unknown())),
+
+  /**
+   * Without `allowedOrigins`: the hosts whose pages may connect, each with a port, or for all ports.
+   * @default any; on a loopback address only `localhost` and IP addresses, because any page can have a host name that
+   *   resolves to it
+   */
+  allowedHosts: Type.Optional(Type.Array(Type.String({
+    pattern: '^([a-zA-Z0-9.-]+|\\[[0-9a-fA-F:.]+\\])(:\\d{1,5})?$',
+    allowed: "a host as in 'example.com' or 'example.com:8443'"
+  }), { allowed: 'an array of hosts' })),
 
   /**
    * A `Registry` of `prom-client`. The plugin's metrics are in it until the application is closed.
@@ -104,7 +126,7 @@ export const OptionsSchema = Type.Object({
 /** The options with their defaults filled in. */
 export type Options = Readonly<Static<typeof OptionsSchema>>
 
-type Groups = 'hold' | 'relay' | 'reconnect' | 'heartbeat' | 'limits'
+type Groups = 'amqp' | 'hold' | 'relay' | 'reconnect' | 'heartbeat' | 'limits'
 
 type Input<T> = { [K in keyof T]?: (K extends Groups ? Input<T[K]> : T[K]) | undefined }
 
@@ -114,9 +136,24 @@ export type NotificationPluginOptions = Input<Omit<Static<typeof OptionsSchema>,
 /** The options of an application with a broker. */
 export type BrokerOptions = Options & Required<Pick<Options, 'amqpUrl' | 'queue' | 'deadLetterQueue'>>
 
+/** Whether anybody can read everything in production, and nobody has said that this is meant. */
+export function isUnprotected ({ authenticate }: Options): boolean {
+  return authenticate === undefined && process.env.NODE_ENV === 'production'
+}
+
+/** The URLs of the broker, one or several. */
+export function brokerUrls ({ amqpUrl }: Pick<BrokerOptions, 'amqpUrl'>): readonly string[] {
+  return [amqpUrl].flat()
+}
+
 /** The queues to consume, one or several. */
-export function queuesOf ({ queue }: BrokerOptions): [string, ...string[]] {
-  return [queue].flat() as [string, ...string[]]
+export function consumedQueues ({ queue }: BrokerOptions): ConsumedQueue[] {
+  return toConsumedQueues(queue)
+}
+
+/** The names of the queues to consume, one or several. */
+export function queuesOf (options: BrokerOptions): [string, ...string[]] {
+  return consumedQueues(options).map(({ name }) => name) as [string, ...string[]]
 }
 
 /** Whether the options name a broker. `parseOptions` ensures that `queue` and `deadLetterQueue` are set then. */

@@ -40,33 +40,43 @@ export function assertServerUrl (option: string, text: string, protocols: readon
   throw new errors.InvalidOption(option, needsHint ? allowed + HINT : allowed, redactUrl(text))
 }
 
+/** Maximum number of URLs: more than the nodes of a cluster. */
+const MAX_URLS = 20
+
 /**
- * Checks the URL of the broker, with its query parameters.
+ * Checks the URL of the broker, or its URLs, with their query parameters.
  * @throws FST_NOTIFICATION_INVALID_OPTION
  */
-export function assertBrokerUrl (amqpUrl: string): void {
-  assertServerUrl('amqpUrl', amqpUrl, ['amqp:', 'amqps:'], BROKER)
+export function assertBrokerUrls (amqpUrl: unknown): asserts amqpUrl is string | string[] {
+  const urls: unknown[] = Array.isArray(amqpUrl) ? amqpUrl : [amqpUrl]
+  if (urls.length === 0 || urls.length > MAX_URLS) throw new errors.InvalidOption('amqpUrl', `${BROKER}, or an array of 1 to ${MAX_URLS}`, `an array of ${urls.length}`)
+  for (const [n, url] of urls.entries()) assertBrokerUrl(url, Array.isArray(amqpUrl) ? `amqpUrl.${n}` : 'amqpUrl')
+}
+
+function assertBrokerUrl (amqpUrl: unknown, option: string): void {
+  if (typeof amqpUrl !== 'string') throw new errors.InvalidOption(option, BROKER, redactUrl(amqpUrl))
+  assertServerUrl(option, amqpUrl, ['amqp:', 'amqps:'], BROKER)
   const { host, search } = new URL(amqpUrl)
-  if (host === '') throw new errors.InvalidOption('amqpUrl', BROKER, redactUrl(amqpUrl))
+  if (host === '') throw new errors.InvalidOption(option, BROKER, redactUrl(amqpUrl))
   const seen = new Set<string>()
   for (const pair of search.slice(1).split('&')) {
     if (pair === '') continue
     const [name, ...values] = pair.split('=')
-    assertParameter(name!, seen.has(name!) ? undefined : values.join('='))
+    assertParameter(option, name!, seen.has(name!) ? undefined : values.join('='))
     seen.add(name!)
   }
 }
 
 /** @param value the text in the URL, which is never shown; undefined if the parameter is given twice */
-function assertParameter (name: string, value: string | undefined): void {
+function assertParameter (option: string, name: string, value: string | undefined): void {
   if (!Object.hasOwn(PARAMETERS, name)) {
     // A parameter without a value, or with an unusual name, may be anything: its name is not shown.
     const shown = value !== '' && /^[\w.-]{1,40}$/.test(name) ? `'${name}'` : 'another one'
-    throw new errors.InvalidOption('amqpUrl', `${BROKER} with no other query parameters than ${Object.keys(PARAMETERS).join(', ')}`, shown)
+    throw new errors.InvalidOption(option, `${BROKER} with no other query parameters than ${Object.keys(PARAMETERS).join(', ')}`, shown)
   }
   const { minimum, maximum, unit } = PARAMETERS[name]!
-  if (value === undefined) throw new errors.InvalidOption('amqpUrl', `${BROKER} with the query parameter ${name} given once`, 'it several times')
+  if (value === undefined) throw new errors.InvalidOption(option, `${BROKER} with the query parameter ${name} given once`, 'it several times')
   const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN
   if (number >= minimum && number <= maximum) return
-  throw new errors.InvalidOption('amqpUrl', `${BROKER} whose query parameter ${name} is a whole number${unit} from ${minimum} to ${maximum}`, 'another value')
+  throw new errors.InvalidOption(option, `${BROKER} whose query parameter ${name} is a whole number${unit} from ${minimum} to ${maximum}`, 'another value')
 }

@@ -6,6 +6,16 @@ export type Identity = string | {
   userId: string
   /** When the credentials expire: a Date, or milliseconds since 1970. The connection is closed then. */
   expiresAt?: Date | number | undefined
+  /**
+   * The groups of the connection: it gets what is for one of them. At most `limits.groupsPerConnection` names, each of 1 to
+   * 255 bytes of UTF-8 without control characters.
+   */
+  groups?: readonly string[] | undefined
+  /**
+   * The session that the connection belongs to, as one device of the user: `disconnect(userId, { sessionId })` closes its
+   * connections alone. 1 to 255 bytes of UTF-8 without control characters. It is never logged.
+   */
+  sessionId?: string | undefined
 }
 
 /** The last argument of a function that decides about an upgrade. */
@@ -31,10 +41,12 @@ export type OriginList = '*' | ReadonlyArray<string | RegExp>
 /** The used part of a client of ioredis, 5.11 or later, for one Redis or for a cluster. */
 export interface RedisClient {
   readonly status: string
+  /** Whether it is a client of a cluster. */
+  readonly isCluster?: boolean
   connect (): Promise<unknown>
   defineCommand (name: string, definition: { lua: string, numberOfKeys: number }): void
-  on (event: 'ready', listener: () => void): unknown
-  off (event: 'ready', listener: () => void): unknown
+  on (event: 'ready' | 'close', listener: () => void): unknown
+  off (event: 'ready' | 'close', listener: () => void): unknown
 }
 
 /** The used part of a Registry of prom-client. */

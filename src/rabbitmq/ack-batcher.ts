@@ -7,13 +7,25 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 const STALL_TIMEOUT = 5
 
 /**
+ * How long an ack may wait for those of the next messages, in milliseconds. Messages that come one by one would each cost
+ * a system call here and one at the broker.
+ */
+const ACK_DELAY = 5
+
+/**
+ * The share of the prefetch whose acks don't wait. RabbitMQ delivers fastest if it gets an ack for each 5 to 10 % of the
+ * prefetch.
+ */
+const ACK_SHARE = 1 / 8
+
+/**
  * Acks the messages of one channel, each message once, after its outcome is known.
  *
  * A delivery tag is valid only on its own channel (AMQP 0-9-1 §1.8.3.13). On another channel, the same tag would silently
  * ack a different message. So each channel has its own batcher, which ends with the channel.
  *
- * Acks go out once per turn of the event loop: one ack for the longest settled prefix. One ack per message would cost
- * more processor time than the rest of the path.
+ * One ack settles the longest settled prefix. It goes out at the end of the turn of the event loop if it settles a good
+ * share of the prefetch, else a moment later. One ack per message would cost more processor time than the rest of the path.
  */
 export class AckBatcher {
   readonly #channel: Channel
@@ -31,6 +43,7 @@ export class AckBatcher {
   readonly #ackedAhead = new Set<number>()
   #isAlive = true
   #nextFlush: NodeJS.Immediate | undefined
+  #delayedFlush: NodeJS.Timeout | undefined
   #stallTimer: NodeJS.Timeout | undefined
   #onSettled: (() => void) | undefined
 
@@ -64,7 +77,8 @@ export class AckBatcher {
       else if (!this.#ackedAhead.delete(this.#oldest)) break
       this.#oldest++
     }
-    this.#flushSoon()
+    if (this.#settledUpTo - this.#ackedUpTo >= ACK_SHARE * this.#prefetch) this.#flushSoon()
+    else this.#delayedFlush ??= setTimeout(() => this.#flush(false), ACK_DELAY)
     if (this.#oldest > this.#newest) this.#onSettled?.()
     return true
   }
@@ -84,10 +98,16 @@ export class AckBatcher {
     this.#flush(true)
   }
 
+  /** Acks the longest settled prefix at once. */
+  flushPrefix (): void {
+    this.#flush(false)
+  }
+
   /** The channel is dead: sends no more acks. */
   abandon (): void {
     this.#isAlive = false
     clearImmediate(this.#nextFlush)
+    clearTimeout(this.#delayedFlush)
     clearTimeout(this.#stallTimer)
     this.#settledAhead.clear()
     this.#ackedAhead.clear()
@@ -129,7 +149,8 @@ export class AckBatcher {
   /** @param withSingles whether to ack singly the messages that are settled behind an unsettled one */
   #flush (withSingles: boolean): void {
     clearImmediate(this.#nextFlush)
-    this.#nextFlush = undefined
+    clearTimeout(this.#delayedFlush)
+    this.#nextFlush = this.#delayedFlush = undefined
     if (!this.#isAlive) return
     try {
       if (this.#settledUpTo > this.#ackedUpTo) this.#ack(this.#ackedUpTo = this.#settledUpTo, true)

@@ -37,6 +37,11 @@ export function timesBefore (headers: Readonly<Record<string, unknown>> | undefi
   }
 }
 
+/** Whether a message comes from the hold of an earlier process. */
+export function isGivenBack (headers: Readonly<Record<string, unknown>> | undefined): boolean {
+  return isTime(headers?.[HELD_SINCE])
+}
+
 function isTime (value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0
 }

@@ -1,10 +1,10 @@
-import type { Socket } from 'node:net'
 import { credentials, type Channel, type ChannelModel, type SocketOptions } from 'amqplib'
 import { errors } from '../errors.js'
+import { internals } from './amqplib-internals.js'
 import { withTimeout } from '../with-timeout.js'
 
 /**
- * What amqplib leaves to its users: the login, the orderly close, and messages that amqplib can't decode.
+ * What amqplib leaves to its users: the login, errors, and the orderly close.
  */
 
 /** RabbitMQ's guide to heartbeats: 5 to 20 s suit most environments. A dead broker is noticed after two to three heartbeats. */
@@ -30,19 +30,42 @@ export function loginOf (amqpUrl: string): Pick<SocketOptions, 'credentials'> {
 /** What amqplib says when the broker closes the connection instead of opening the virtual host. */
 const NO_VIRTUAL_HOST = /^Expected ConnectionOpenOk; got <ConnectionClose/
 
+/** What RabbitMQ says to a second consumer of a queue whose consumer is exclusive. */
+const EXCLUSIVE_CONSUMER = /(queue '.*') in vhost '.*' in exclusive use/
+
+/** The name with which a URL logs in: amqplib's default is `guest`. */
+export function userNameOf (amqpUrl: string): string {
+  const { username, password } = new URL(amqpUrl)
+  return username === '' && password === '' ? 'guest' : decodeURIComponent(username)
+}
+
+/** Whether a queue or an exchange is not as the options need it. Such an error has a code and a text of its own. */
+export function isUnusable (error: unknown): error is Error {
+  return error instanceof errors.UnusableQueue || error instanceof errors.MissingExchange
+}
+
 /**
- * Whether the broker refuses the credentials or a permission (AMQP 0-9-1 §1.1: 403 access-refused), or the queue is
- * unusable. A retry does not help.
+ * Whether the broker refuses the credentials or a permission (AMQP 0-9-1 §1.1: 403 access-refused), or a queue
+ * is unusable. A retry does not help.
  */
 export function isRefusal (error: unknown): error is Error {
-  return error instanceof errors.UnusableQueue ||
+  return isUnusable(error) ||
     (error instanceof Error && (/ACCESS[-_]REFUSED/.test(error.message) || NO_VIRTUAL_HOST.test(error.message)))
+}
+
+/** The error with which the start fails: coded, and with the error that has caused it. */
+export function toStartError (broker: string, error: unknown): Error {
+  if (isUnusable(error)) return error
+  const CodedError = isRefusal(error) ? errors.BrokerRefused : errors.BrokerUnreachable
+  return new CodedError(broker, reason(error), { cause: error })
 }
 
 /** The text of an error. If Node has joined the errors of several addresses, the message is empty, and the code is used. */
 export function reason (error: unknown): string {
   const { message, code } = error as { message?: string, code?: string }
   if (message !== undefined && NO_VIRTUAL_HOST.test(message)) return 'the virtual host is not there, or not for this user'
+  const queue = EXCLUSIVE_CONSUMER.exec(message ?? '')?.[1]
+  if (queue !== undefined) return `the ${queue} has an exclusive consumer: stop that one, or let it consume without 'exclusive'`
   return message || code || String(error)
 }
 
@@ -74,43 +97,4 @@ export function destroyAfterLinger (model: ChannelModel): void {
   const { stream } = internals(model)
   const timer = setTimeout(() => stream.destroy(), LINGER)
   stream.once('close', () => clearTimeout(timer))
-}
-
-/** AMQP 0-9-1 §2.3.5: a frame is its type, channel and size in 7 bytes, then the payload. */
-const FRAME_HEADER = 2
-/** §2.3.5.2: a content header begins with class and weight, in 4 bytes, then the size of the body. */
-const BODY_SIZE_AT = 7 + 4
-/** §1.8.3: the class of basic properties. */
-const BASIC = 60
-
-/**
- * Delivers a message without its properties if amqplib can't decode them (tables nested deeper than the stack, unknown
- * types). amqplib would end the connection, and the broker would deliver the message again, for ever.
- */
-export function surviveUndecodableProperties (model: ChannelModel): void {
-  const connection = internals(model)
-  const { recvFrame } = connection
-  connection.recvFrame = function () {
-    const { rest } = connection
-    try {
-      return recvFrame.call(connection)
-    } catch (error) {
-      // Only after a decoding error is the frame out of the buffer. Then the next frame can be read.
-      if (connection.rest === rest || rest[0] !== FRAME_HEADER) throw error
-      return { id: BASIC, channel: rest.readUInt16BE(1), size: Number(rest.readBigUInt64BE(BODY_SIZE_AT)), fields: { headers: {} } }
-    }
-  }
-}
-
-/** Members of amqplib's connection that its types leave out. */
-interface ConnectionInternals {
-  stream: Socket
-  /** The received bytes that are not decoded yet. */
-  rest: Buffer
-  /** Decodes one frame. */
-  recvFrame (): unknown
-}
-
-function internals (model: ChannelModel): ConnectionInternals {
-  return model.connection as unknown as ConnectionInternals
 }

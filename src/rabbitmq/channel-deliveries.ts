@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events'
-import { setImmediate } from 'node:timers/promises'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { AckBatcher } from './ack-batcher.js'
 import type { DeadLetters } from './dead-letters.js'
+import { DeliveredMessage } from './delivered-message.js'
 import { treatmentOf, type DeliveryLimitWatch, type ReturnCounts } from './delivery-limit.js'
 import { QueueMessage, type NearLimit } from './queue-message.js'
 import type { Standby } from './standby.js'
+import { ChannelBytes, type UnsettledBytes } from './unsettled-bytes.js'
 import { withoutText } from '../without-text.js'
 
 /** What happens to the messages of a queue. */
@@ -31,6 +32,8 @@ export interface ChannelDeliveriesParts {
   /** Whether another consumer is the active one. */
   standby: Standby
   limitWatch: DeliveryLimitWatch
+  /** The memory of the unsettled messages of all queues. */
+  memory: UnsettledBytes
   /** How often the unsettled messages of this channel were returned before. */
   counts: ReturnCounts
   /** The broker has taken the first ack. */
@@ -42,6 +45,7 @@ export interface ChannelDeliveriesParts {
 export class ChannelDeliveries {
   readonly #parts: ChannelDeliveriesParts
   readonly #acks: AckBatcher
+  readonly #memory: ChannelBytes
   readonly #gone = new AbortController()
   #isDraining = false
   /** Whether the channel has settled a message. */
@@ -50,6 +54,7 @@ export class ChannelDeliveries {
   constructor (parts: ChannelDeliveriesParts) {
     this.#parts = parts
     this.#acks = new AckBatcher(parts.channel, parts.prefetch)
+    this.#memory = new ChannelBytes(parts.memory)
     setMaxListeners(0, this.#gone.signal) // each waiting dead letter listens to the signal
   }
 
@@ -68,19 +73,19 @@ export class ChannelDeliveries {
     if (this.#isDraining && nearLimit?.treatment !== 'move') return
     this.#acks.track(message)
     if (standby.isOn) standby.activate()
-    const settle = () => {
-      if (deliveryCount > 0) counts.delete(message.fields.deliveryTag)
-      if (!this.#acks.settle(message)) handlers.abandoned()
-      else if (!this.#isProving) this.#prove()
-    }
-    const arrived = new QueueMessage(message, queue, this.#gone.signal, deadLetters, nearLimit)
+    const arrived = new QueueMessage(message, queue, this.#gone.signal, deadLetters, nearLimit, this.#memory)
     try {
       const outcome = handlers.handle(arrived)
       // Most outcomes are known at once. A promise for each message would cost more than the delivery itself.
-      if (outcome instanceof Promise) outcome.then(settle, (error: unknown) => this.#fail(arrived, error, settle))
-      else settle()
+      if (outcome instanceof Promise) {
+        arrived.occupy()
+        if (message instanceof DeliveredMessage) message.detach()
+        outcome.then(() => this.#settle(arrived), (error: unknown) => this.#fail(arrived, error))
+      } else {
+        this.#settle(arrived)
+      }
     } catch (error) {
-      this.#fail(arrived, error, settle)
+      void this.#fail(arrived, error)
     }
   }
 
@@ -102,7 +107,18 @@ export class ChannelDeliveries {
   /** The channel is dead: the broker delivers every unacked message again. */
   abandon (): void {
     this.#acks.abandon()
+    this.#memory.close()
     this.#gone.abort()
+  }
+
+  /** The outcome of a message is known. */
+  #settle (arrived: QueueMessage): void {
+    const { counts, handlers } = this.#parts
+    const { message } = arrived
+    arrived.release()
+    counts.delete(message.fields.deliveryTag)
+    if (!this.#acks.settle(message)) handlers.abandoned()
+    else if (!this.#isProving) void this.#prove()
   }
 
   /**
@@ -113,7 +129,7 @@ export class ChannelDeliveries {
     const { channel, prefetch, proved } = this.#parts
     this.#isProving = true
     try {
-      await setImmediate() // acks are sent at the end of the turn
+      this.#acks.flushPrefix()
       await channel.prefetch(prefetch)
       proved()
     } catch {} // the channel is dead
@@ -127,15 +143,15 @@ export class ChannelDeliveries {
   }
 
   /** Settles a message whose handling failed. Left unsettled, the message would take a place of the prefetch for ever. */
-  async #fail (message: QueueMessage, err: unknown, settle: () => void): Promise<void> {
+  async #fail (message: QueueMessage, err: unknown): Promise<void> {
     const { queue, handlers, log } = this.#parts
     if (message.gone.aborted) return // the broker delivers it again
-    log.error({ error: withoutText(err), queue }, 'message failed unexpectedly')
+    log.error({ error: withoutText(err), queue, id: message.messageId }, 'message failed unexpectedly')
     try {
       await handlers.failed(message, err)
-      settle()
+      this.#settle(message)
     } catch (err) {
-      if (!message.gone.aborted) log.error({ err, queue }, 'message not settled')
+      if (!message.gone.aborted) log.error({ err, queue, id: message.messageId }, 'message not settled')
     }
   }
 }

@@ -1,3 +1,4 @@
+import type { ChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { isRefusal } from './amqplib.js'
 import type { BackoffOptions } from '../backoff.js'
@@ -12,12 +13,14 @@ export interface BrokerError {
 }
 
 export interface ConnectionStatusParts {
-  /** The URL of the broker without its password. */
-  broker: string
+  /** Returns the URL of the broker without its password. */
+  broker (): string
   purpose: string
   reconnect: BackoffOptions
   /** The connection takes publishes: for the first time, or again. */
   opened: (() => void) | undefined
+  /** The state has changed. */
+  changed (): void
   log: FastifyBaseLogger
 }
 
@@ -26,12 +29,12 @@ export class ConnectionStatus {
   readonly stability: Stability
   readonly #parts: ConnectionStatusParts
   #state: BrokerState = 'closed'
-  #since = new Date()
   /** How often it was opened, but for the first time. */
   #reconnects = -1
-  #unblockedAt: Date | undefined
   #lastError: BrokerError | undefined
   #loggedState: BrokerState | undefined
+  /** Why the broker takes no publishes on the latest connection, in its own words; undefined if it takes them. */
+  #alarm: string | undefined
 
   constructor (parts: ConnectionStatusParts) {
     this.#parts = parts
@@ -39,9 +42,8 @@ export class ConnectionStatus {
   }
 
   get state (): BrokerState { return this.#state }
-  get since (): Date { return this.#since }
   get reconnects (): number { return Math.max(0, this.#reconnects) }
-  get unblockedAt (): Date | undefined { return this.#unblockedAt }
+  /** The last error since the connection was last open; of a blocked connection, why it is blocked. */
   get lastError (): BrokerError | undefined { return this.#lastError }
 
   /** Whether the broker refuses the credentials or a permission. */
@@ -56,12 +58,31 @@ export class ConnectionStatus {
    */
   enter (next: BrokerState, isNews = !this.stability.isFlapping): void {
     if (this.#state === next) return
-    if (this.#state === 'blocked') this.#unblockedAt = new Date()
     if (this.#state === 'connecting' && next !== 'closed') this.#reconnects++
     this.#state = next
-    this.#since = new Date()
+    if (next === 'open') this.#lastError = undefined
+    if (next === 'blocked') this.fail(new Error(`the broker takes no publishes: ${this.#alarm}`))
     if (isNews) this.#log()
+    this.#parts.changed()
     if (this.#state === 'open') this.#parts.opened?.()
+  }
+
+  /** The connection, or its channel, is open. */
+  enterOpen (): void {
+    this.enter(this.#alarm === undefined ? 'open' : 'blocked')
+  }
+
+  /** Follows whether the broker takes publishes on a new connection. */
+  watchBlocking (model: ChannelModel): void {
+    this.#alarm = undefined
+    model.on('blocked', why => {
+      this.#alarm = why
+      if (this.#state === 'open') this.enter('blocked')
+    })
+    model.on('unblocked', () => {
+      this.#alarm = undefined
+      if (this.#state === 'blocked') this.enter('open')
+    })
   }
 
   /** The connection, or its channel, was lost and will be opened again. */
@@ -76,7 +97,7 @@ export class ConnectionStatus {
   failToOpen (error: Error): void {
     const { broker, purpose, log } = this.#parts
     this.fail(error)
-    if (this.stability.isNews(error)) log.warn({ broker, purpose, err: error }, `broker ${purpose} cannot connect`)
+    if (this.stability.isNews(error)) log.warn({ broker: broker(), purpose, err: error }, `broker ${purpose} cannot connect`)
   }
 
   /** Remembers an error. */
@@ -89,6 +110,7 @@ export class ConnectionStatus {
     const state = this.#state
     const isTrouble = state === 'blocked' || (state === 'connecting' && this.#loggedState !== undefined)
     this.#loggedState = state
-    log[isTrouble ? 'warn' : 'info']({ broker, purpose, state, ...(isTrouble && { err: this.#lastError?.error }) }, `broker ${purpose} ${state}`)
+    const why = state === 'blocked' ? { reason: this.#alarm } : isTrouble && { err: this.#lastError?.error }
+    log[isTrouble ? 'warn' : 'info']({ broker: broker(), purpose, state, ...why }, `broker ${purpose} ${state}`)
   }
 }

@@ -1,17 +1,15 @@
-import { connect, type Channel, type ChannelModel, type RecoveringChannelModel } from 'amqplib'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Channel, ChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
-import {
-  closeChannel, closeModel, destroyAfterLinger, isRefusal, loginOf, loseModel, reason, surviveUndecodableProperties, withHeartbeat
-} from './amqplib.js'
-import { ConnectAttempts } from './connect-attempts.js'
+import { closeChannel, closeModel, destroyAfterLinger, isRefusal, loseModel, toStartError } from './amqplib.js'
 import { ConnectionStatus, type BrokerError, type BrokerState } from './connection-status.js'
-import { errors } from '../errors.js'
-import { redactUrl } from '../options/redact-url.js'
-import type { BrokerOptions } from '../options/schema.js'
+import { readDeliveries } from './delivery-reader.js'
+import { Dialer } from './dialer.js'
+import { queuesOf, type BrokerOptions } from '../options/schema.js'
 import { ReopeningChannel, type ChannelUse } from './reopening-channel.js'
 import { withTimeout } from '../with-timeout.js'
 
-/** Retries at start with `startup: 'fail'`. By default they take less than a second if the broker answers at once. */
+/** Retries at start with `startup: 'fail'`, or one try for each host if there are more. By default they take less than a second if the broker answers at once. */
 const STARTUP_RETRIES = 3
 
 export interface BrokerConnectionParts<C extends Channel> extends ChannelUse<C> {
@@ -23,39 +21,39 @@ export interface BrokerConnectionParts<C extends Channel> extends ChannelUse<C> 
   log: FastifyBaseLogger
   /** The connection takes publishes: for the first time, or again. */
   opened?: (() => void) | undefined
+  /** The state has changed. */
+  changed (): void
 }
 
 /**
  * A connection to the broker with one channel. Opens both again whenever they are lost, for as long as it takes.
  *
- * amqplib recovers connections. This class adds what amqplib doesn't see: a connection that dies during its set-up, a
- * channel that dies alone, and a broker that no longer answers.
+ * amqplib can recover connections too. But it asks for no credentials before a try, knows one host only, and doesn't see a
+ * connection that dies during its set-up, a channel that dies alone, and a broker that no longer answers.
  */
 export class BrokerConnection<C extends Channel> {
   readonly #parts: BrokerConnectionParts<C>
-  readonly #broker: string
+  readonly #dialer: Dialer
   readonly #status: ConnectionStatus
   readonly #channel: ReopeningChannel<C>
-  readonly #attempts = new ConnectAttempts()
   readonly #closing = new AbortController()
-  #recovering: RecoveringChannelModel | undefined
+  /** Ends when nothing is tried any more. */
+  #running: Promise<void> | undefined
   #model: ChannelModel | undefined
-  /** Whether the broker takes no publishes on the latest connection. */
-  #isBlocked = false
   #closeDeadline = Infinity
   #interruptSetUp = () => {}
 
   constructor (parts: BrokerConnectionParts<C>) {
-    const { options: { amqpUrl, reconnect }, purpose, opened, log } = parts
+    const { options, purpose, queue = queuesOf(options).join(), opened, changed, log } = parts
+    const dialer = this.#dialer = new Dialer(options, `${purpose} of ${queue}`)
     this.#parts = parts
-    this.#broker = redactUrl(amqpUrl)
-    this.#status = new ConnectionStatus({ broker: this.#broker, purpose, reconnect, opened, log })
+    this.#status = new ConnectionStatus({ broker: () => dialer.target, purpose, reconnect: options.reconnect, opened, changed, log })
     this.#channel = new ReopeningChannel({
       use: parts,
       status: this.#status,
       closing: this.#closing.signal,
       isInUse: model => this.#model === model && !this.#closing.signal.aborted,
-      reopened: () => this.#enterOpen()
+      reopened: () => this.#status.enterOpen()
     })
   }
 
@@ -64,13 +62,11 @@ export class BrokerConnection<C extends Channel> {
   /** The open connection; undefined while there is none. */
   get model (): ChannelModel | undefined { return this.#model }
   get state (): BrokerState { return this.#status.state }
-  /** When the state last changed. */
-  get since (): Date { return this.#status.since }
+  /** The RabbitMQ user of the latest try; empty if the broker takes the user from the client certificate. */
+  get user (): string { return this.#dialer.user }
   /** How often the connection, or its channel, was opened again. */
   get reconnects (): number { return this.#status.reconnects }
-  /** When the broker last took publishes again. */
-  get unblocked (): Date | undefined { return this.#status.unblockedAt }
-  /** The last error. It stays after a recovery. */
+  /** The last error since the connection was last open; of a blocked connection, why it is blocked. */
   get lastError (): BrokerError | undefined { return this.#status.lastError }
   /** Whether the broker refuses the credentials or a permission. */
   get isRefused (): boolean { return this.#status.isRefused }
@@ -79,23 +75,21 @@ export class BrokerConnection<C extends Channel> {
    * Connects and sets up the channel.
    * @param timeout the time limit with `startup: 'fail'`, in milliseconds
    * @returns at once with `startup: 'background'`, else when the channel is in use
-   * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED, FST_NOTIFICATION_UNUSABLE_QUEUE
+   * @throws FST_NOTIFICATION_BROKER_UNREACHABLE, FST_NOTIFICATION_BROKER_REFUSED, FST_NOTIFICATION_UNUSABLE_QUEUE,
+   *   FST_NOTIFICATION_MISSING_EXCHANGE
    */
   async start (timeout: number): Promise<void> {
     this.#status.enter('connecting')
     const mustConnect = this.#parts.options.startup === 'fail'
-    const recovering = this.#recovering = await this.#connect(mustConnect ? STARTUP_RETRIES : Infinity)
-    const refused = this.#watch(recovering)
-    refused.catch(() => {})
+    const connected = new Promise<void>((resolve, reject) => {
+      this.#running = this.#run(mustConnect, resolve, reject)
+    })
+    connected.catch(() => {})
     if (!mustConnect) return
     try {
-      if (!await withTimeout(timeout, Promise.race([recovering.waitForConnect(), refused]))) {
-        throw this.#status.lastError?.error ?? new Error(`no answer within ${timeout} ms`)
-      }
+      if (!await withTimeout(timeout, connected)) throw this.#status.lastError?.error ?? new Error(`no answer within ${timeout} ms`)
     } catch (error) {
-      if (error instanceof errors.UnusableQueue) throw error
-      const CodedError = isRefusal(error) ? errors.BrokerRefused : errors.BrokerUnreachable
-      throw new CodedError(this.#broker, reason(error), { cause: error })
+      throw toStartError(this.#dialer.targets, error)
     }
   }
 
@@ -119,123 +113,94 @@ export class BrokerConnection<C extends Channel> {
    * @param timeout the time limit in milliseconds
    */
   async close (timeout: number): Promise<void> {
-    const { purpose, log } = this.#parts
     this.#closeDeadline = performance.now() + timeout
     this.#closing.abort()
     this.#interruptSetUp()
     this.#status.stability.closed()
-    this.#attempts.cancelNext()
-    // If amqplib is stopped during a try, it opens the connection and hands it to nobody: the next error of that connection
-    // is uncaught. So the try is allowed to end, if necessary after this has returned.
-    const { ended } = this.#attempts
+    const model = this.#model
+    this.#model = undefined
     try {
-      if (ended === undefined || await withTimeout(timeout, ended)) await this.#finish()
-      else ended.then(() => this.#finish()).catch((err: unknown) => log.error({ err, purpose }, 'broker not closed'))
+      if (model !== undefined) await this.#closeInOrder(model)
+      // A try can't be interrupted. It ends by itself after `connectTimeout`, if necessary after this has returned.
+      if (this.#running !== undefined) await withTimeout(this.#timeLeft(), this.#running)
     } finally {
       this.#status.enter('closed', true)
     }
   }
 
-  #connect (maxRetries: number): Promise<RecoveringChannelModel> {
-    const { options, purpose, queue = [options.queue].flat().join() } = this.#parts
-    return connect(withHeartbeat(options.amqpUrl), {
-      ...loginOf(options.amqpUrl),
-      timeout: options.connectTimeout,
-      noDelay: true,
-      keepAlive: true,
-      clientProperties: { connection_name: `fastify-notification ${purpose} of ${queue}` },
-      recovery: {
-        calculateDelay: () => this.#status.stability.nextDelay(),
-        waitForConnect: false,
-        initialMaxRetries: maxRetries,
-        setup: (model: ChannelModel) => this.#setUp(model)
-      }
-    })
-  }
-
-  /** @returns a promise that rejects when the broker refuses the connection */
-  #watch (recovering: RecoveringChannelModel): Promise<never> {
+  /** Opens the connection, and opens it again each time that it has ended, until it is closed. */
+  async #run (mustConnect: boolean, connected: () => void, failed: (error: Error) => void): Promise<void> {
     const { signal } = this.#closing
-    this.#attempts.begin()
-    recovering.on('connect', () => this.#attempts.end())
-    recovering.on('reconnect-scheduled', ({ delay }) => {
-      if (!signal.aborted) this.#attempts.beginAfter(delay)
-    })
-    recovering.on('error', () => {}) // #setUp handles it, and 'disconnect' follows
-    recovering.on('disconnect', error => {
-      this.#model = undefined
-      if (signal.aborted) return
-      this.#status.fail(error)
-      this.#status.lose()
-    })
-    return new Promise((_resolve, reject) => {
-      recovering.on('connect-failed', error => {
-        this.#attempts.end()
+    for (let tries = 0, isFirst = true; !signal.aborted; this.#dialer.turn()) {
+      try {
+        const { ended } = await this.#open()
+        isFirst = false
+        connected()
+        const error = await ended
         if (signal.aborted) return
-        this.#status.failToOpen(error)
-        if (isRefusal(error)) reject(error)
-      })
-    })
+        this.#model = undefined
+        this.#status.fail(error)
+        this.#status.lose()
+      } catch (error) {
+        if (signal.aborted) return
+        this.#status.failToOpen(error as Error)
+        if (mustConnect && isFirst && (isRefusal(error) || tries++ >= Math.max(STARTUP_RETRIES, this.#dialer.hosts - 1))) return failed(error as Error)
+      }
+      await delay(this.#status.stability.nextDelay(), undefined, { signal }).catch(() => {})
+    }
   }
 
-  /** Sets up a new connection. amqplib ignores the end of a connection until its set-up has succeeded. */
-  async #setUp (model: ChannelModel): Promise<void> {
+  /**
+   * Opens a connection and sets it up.
+   * @returns the error with which the connection ends, once it has ended
+   */
+  async #open (): Promise<{ readonly ended: Promise<Error> }> {
+    const model = await this.#dialer.dial()
     let isDead = false
-    const ended = new Promise<never>((_resolve, reject) => {
+    const ended = new Promise<Error>(resolve => {
       model.once('close', error => {
         isDead = true
         destroyAfterLinger(model)
-        reject(error ?? new Error('the connection was closed'))
+        resolve(error ?? new Error('the connection was closed'))
       })
+    })
+    const interrupted = new Promise<never>((_resolve, reject) => {
       this.#interruptSetUp = () => reject(this.#closing.signal.reason)
     })
-    ended.catch(() => {})
-    this.#watchBlocking(model)
-    model.on('error', error => this.#status.fail(error))
-    surviveUndecodableProperties(model)
+    interrupted.catch(() => {})
+    this.#watch(model)
     try {
       this.#closing.signal.throwIfAborted()
-      await Promise.race([this.#channel.open(model), ended])
+      const failed = ended.then(error => { throw error })
+      failed.catch(() => {}) // handled only during the set-up
+      await Promise.race([this.#channel.open(model), failed, interrupted])
       // One packet may bring the last answer of the set-up and the end of the connection: then the connection is dead by now.
-      if (isDead) await ended
+      if (isDead) await failed
     } catch (error) {
       if (!isDead) await closeModel(model, Math.min(this.#parts.options.connectTimeout, this.#timeLeft()))
       throw error
     }
     this.#model = model
-    this.#enterOpen()
+    this.#status.enterOpen()
+    return { ended }
   }
 
-  #watchBlocking (model: ChannelModel): void {
-    this.#isBlocked = false
-    model.on('blocked', () => {
-      this.#isBlocked = true
-      if (this.state === 'open') this.#status.enter('blocked')
-    })
-    model.on('unblocked', () => {
-      this.#isBlocked = false
-      if (this.state === 'blocked') this.#status.enter('open')
-    })
-  }
-
-  #enterOpen (): void {
-    this.#status.enter(this.#isBlocked ? 'blocked' : 'open')
+  #watch (model: ChannelModel): void {
+    if (!readDeliveries(model)) this.#parts.log.warn('this version of amqplib is unknown: messages are read more slowly')
+    model.on('error', error => this.#status.fail(error))
+    model.on('handler-error', error => this.#status.fail(error)) // without a listener it would be thrown
+    this.#status.watchBlocking(model)
   }
 
   #timeLeft (): number {
     return Math.max(0, this.#closeDeadline - performance.now())
   }
 
-  async #finish (): Promise<void> {
-    const model = this.#model
-    this.#model = undefined
-    try {
-      if (model === undefined) return
-      const channel = this.#channel.current
-      if (channel !== undefined) await withTimeout(this.#timeLeft(), closeChannel(channel))
-      await closeModel(model, this.#timeLeft())
-    } finally {
-      await this.#recovering?.close() // else amqplib would connect again
-    }
+  async #closeInOrder (model: ChannelModel): Promise<void> {
+    // During an alarm the broker reads nothing more from the connection, and so doesn't answer. amqplib knows that for the
+    // connection, but not for the channel.
+    const channel = this.state === 'blocked' ? undefined : this.#channel.current
+    if (channel !== undefined) await withTimeout(this.#timeLeft(), closeChannel(channel))
+    await closeModel(model, this.#timeLeft())
   }
 }

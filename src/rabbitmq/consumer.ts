@@ -6,19 +6,27 @@ import { BrokerConnection } from './connection.js'
 import type { DeadLetters } from './dead-letters.js'
 import { DeclaredQueue, type Declared } from './declared-queue.js'
 import { DeliveryLimitWatch } from './delivery-limit.js'
+import { OtherConsumers } from './other-consumers.js'
 import { errors } from '../errors.js'
+import type { ConsumedQueue } from '../options/queues.js'
 import type { BrokerOptions } from '../options/schema.js'
+import { ReadGate } from './read-gate.js'
 import { Standby } from './standby.js'
-import { onOwnChannel, ownQueue } from './topology.js'
+import { bindQueue, onOwnChannel, ownQueue } from './topology.js'
+import type { UnsettledBytes } from './unsettled-bytes.js'
 import { withTimeout } from '../with-timeout.js'
 
 export interface ConsumerParts {
   options: BrokerOptions
-  queue: string
+  source: ConsumedQueue
   handlers: MessageHandlers
   deadLetters: DeadLetters
+  /** The memory of the unsettled messages of all queues. */
+  memory: UnsettledBytes
   /** Resolves when messages can be moved to the dead-letter queue, or after a time limit. */
   whenMovable (): Promise<void>
+  /** The state of the connection or of the consumer has changed. */
+  changed (): void
   log: FastifyBaseLogger
 }
 
@@ -28,22 +36,33 @@ export class Consumer {
   readonly connection: BrokerConnection<Channel>
   /** Whether another consumer of a queue with a single active consumer gets the messages. */
   readonly standby: Standby
+  /** Other consumers of the queue; undefined with `cluster: true`, where they are expected. */
+  readonly others: OtherConsumers | undefined
   /** How close the unsettled messages are to the delivery limit of the queue. */
   readonly limitWatch: DeliveryLimitWatch
   readonly #parts: ConsumerParts
-  readonly #source: DeclaredQueue
+  readonly #declared: DeclaredQueue
   /** What the current channel delivers; undefined while there is no channel. */
   #deliveries: ChannelDeliveries | undefined
+  /** Reads nothing while `memory` is full; undefined while there is no channel. */
+  #gate: ReadGate | undefined
   #consumerTag: string | undefined
   #isDraining = false
   #isFirstSetUp = true
 
   constructor (parts: ConsumerParts) {
-    const { options, queue, log } = parts
-    this.queue = queue
+    const { options, source, changed, log } = parts
+    const queue = this.queue = source.name
     this.#parts = parts
-    this.#source = new DeclaredQueue({ queue, declaration: ownQueue(options.deadLetterQueue), deliveryLimit: options.deliveryLimit, log })
-    this.standby = new Standby(queue, log)
+    this.#declared = new DeclaredQueue({
+      queue,
+      declaration: ownQueue(options.deadLetterQueue, options.cluster, source.arguments),
+      required: source.arguments,
+      deliveryLimit: options.deliveryLimit,
+      log
+    })
+    this.standby = new Standby(queue, log, changed)
+    if (!options.cluster) this.others = new OtherConsumers(queue, log)
     this.limitWatch = new DeliveryLimitWatch(queue, log)
     this.connection = new BrokerConnection<Channel>({
       options,
@@ -52,7 +71,8 @@ export class Consumer {
       log,
       createChannel: model => model.createChannel(),
       setup: (channel, model) => this.#setUp(channel, model),
-      lost: () => this.#abandon()
+      lost: () => this.#abandon(),
+      changed
     })
   }
 
@@ -73,8 +93,10 @@ export class Consumer {
   async drain (timeout: number): Promise<void> {
     this.#isDraining = true
     this.standby.end()
+    this.others?.end()
     const deliveries = this.#deliveries
     deliveries?.stop()
+    this.#gate?.end() // what comes now is not kept
     const { channel } = this.connection
     if (channel === undefined || this.#consumerTag === undefined || deliveries === undefined) return
     const settled = channel.cancel(this.#consumerTag).then(() => deliveries.allSettled(), () => {}) // rejected: the channel died
@@ -83,10 +105,11 @@ export class Consumer {
   }
 
   async #setUp (channel: Channel, model: ChannelModel): Promise<void> {
-    const { options: { prefetch }, queue, handlers, deadLetters, whenMovable, log } = this.#parts
-    const { standby, limitWatch, connection } = this
-    const declared = await this.#source.declare(model)
+    const { options: { prefetch }, source, handlers, deadLetters, memory, whenMovable, log } = this.#parts
+    const { queue, standby, limitWatch, connection } = this
+    const declared = await this.#declared.declare(model)
     this.#check(declared)
+    await bindQueue(model, source)
     // Each return of a message counts. So messages near the limit are taken only once they can be moved.
     if (limitWatch.isNear) await whenMovable()
     await channel.prefetch(prefetch)
@@ -98,6 +121,7 @@ export class Consumer {
       deadLetters,
       standby,
       limitWatch,
+      memory,
       counts: limitWatch.begin(declared.deliveryLimit),
       proved: () => connection.prove(),
       log
@@ -113,15 +137,18 @@ export class Consumer {
       standby.begin(() => this.#isAlone(channel, model, declared, consume))
     }
     await consume()
+    if (!this.#isDraining && this.#deliveries === deliveries) this.#gate = new ReadGate(model, memory)
     if (this.#isDraining) await channel.cancel(this.#consumerTag!)
+    else if (declared.isSingleActive !== true) this.others?.watch(() => this.#countConsumers(model))
   }
 
   /** @throws FST_NOTIFICATION_UNUSABLE_QUEUE */
-  #check ({ type, risks, consumerCount, isSingleActive }: Declared): void {
-    const { options: { cluster }, queue, log } = this.#parts
+  #check ({ type, risks, isSingleActive }: Declared): void {
+    const { queue } = this
+    const { options: { cluster }, log } = this.#parts
     if (type === 'stream') throw new errors.UnusableQueue(queue, 'it is a stream, of which a consumer gets only what comes later: use a quorum queue or a classic queue')
     if (risks.length > 0) log.warn({ queue, risks }, 'queue may lose messages before they are consumed')
-    if (this.#isFirstSetUp && consumerCount > 0 && !cluster && isSingleActive !== true) log.warn({ queue, consumers: consumerCount }, 'another consumer takes part of the messages, for users who may be connected here: set cluster: true on all instances')
+    if (this.#isFirstSetUp && cluster && isSingleActive !== true) log.info({ queue }, 'several instances take messages at the same time: a user who moves between instances may get them out of order. Create the queue with x-single-active-consumer to keep the order')
     this.#isFirstSetUp = false
   }
 
@@ -130,36 +157,41 @@ export class Consumer {
    * was unsettled for too long.
    */
   #consumeAnew (channel: Channel): void {
-    const { queue, log } = this.#parts
-    log.warn({ queue }, 'consumer cancelled by the broker')
-    this.#source.forget()
+    const { log } = this.#parts
+    log.warn({ queue: this.queue }, 'consumer cancelled by the broker')
+    this.#declared.forget()
     this.#abandon()
-    closeChannel(channel) // the connection opens another channel
+    void closeChannel(channel) // the connection opens another channel
   }
 
   /** The channel is dead: the broker delivers every unacked message again. */
   #abandon (): void {
+    this.#gate?.end()
+    this.#gate = undefined
     this.#deliveries?.abandon()
     this.#deliveries = undefined
     this.#consumerTag = undefined
     this.standby.end()
+    this.others?.end()
   }
 
   /** Whether this consumer, which is on standby, is the only one. */
   async #isAlone (channel: Channel, model: ChannelModel, { type }: Declared, consume: () => Promise<void>): Promise<boolean> {
-    const { queue } = this.#parts
-    const countConsumers = async () => (await onOwnChannel(model, own => own.checkQueue(queue))).consumerCount
-    if (type !== 'quorum') return await countConsumers() === 1
+    if (type !== 'quorum') return await this.#countConsumers(model) === 1
     // Of a quorum queue, the broker counts only the active consumer. So this consumer stops, and looks for another one.
     try {
       await channel.cancel(this.#consumerTag!)
-      const others = await countConsumers()
+      const others = await this.#countConsumers(model)
       if (this.#isDraining) return false
       await consume()
       return others === 0
     } catch (error) {
-      closeChannel(channel) // the connection opens another channel, which consumes again
+      void closeChannel(channel) // the connection opens another channel, which consumes again
       throw error
     }
+  }
+
+  async #countConsumers (model: ChannelModel): Promise<number> {
+    return (await onOwnChannel(model, channel => channel.checkQueue(this.queue))).consumerCount
   }
 }

@@ -1,13 +1,16 @@
 import type { ChannelModel, Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { deliveryLimitOf } from './broker-version.js'
-import { isSingleActive, limitArgument, readQueue, risksOf, type QueueFacts } from './queue-facts.js'
+import { errors } from '../errors.js'
+import { argumentOf, isSingleActive, limitArgument, readQueue, risksOf, typeOf, type QueueFacts } from './queue-facts.js'
 import { ensureQueue } from './topology.js'
 
 export interface DeclaredQueueParts {
   queue: string
   /** How to create the queue if it does not exist. */
   declaration: AmqpOptions.AssertQueue
+  /** Arguments that the queue must have, by the option `queue`. */
+  required?: Readonly<Record<string, unknown>>
   /** The option `deliveryLimit`. */
   deliveryLimit: number | undefined
   log: FastifyBaseLogger
@@ -45,9 +48,10 @@ export class DeclaredQueue {
     const { consumerCount, isCreated } = await ensureQueue(model, queue, declaration)
     if (isCreated && this.hasExisted) log.warn({ queue }, 'queue created anew: its bindings and arguments are gone')
     this.hasExisted = true
-    if (isCreated) this.facts = { type: 'quorum', declaration }
+    if (isCreated) this.facts = { type: typeOf(declaration), declaration }
     const before = this.facts
     const facts = this.facts = await this.read(model)
+    this.assertRequired(facts)
     return {
       consumerCount,
       type: facts.type,
@@ -61,6 +65,18 @@ export class DeclaredQueue {
   /** Forgets the facts, because the queue may have been deleted and created again. */
   forget (): void {
     this.facts = undefined
+  }
+
+  /**
+   * Compares the queue with the arguments of the option, as far as the broker tells them.
+   * @throws FST_NOTIFICATION_UNUSABLE_QUEUE
+   */
+  private assertRequired (facts: QueueFacts): void {
+    const { queue, required = {} } = this.parts
+    const clash = Object.entries(required).map(([name, value]) => [name, value, argumentOf(facts, name)]).find(([, value, current]) => value !== current)
+    if (clash === undefined || facts.declaration === undefined) return
+    const [name, value, current] = clash
+    throw new errors.UnusableQueue(queue, `it exists with ${name} ${current ?? 'left out'}, and the option queue says ${value}: change the option, or delete the queue`)
   }
 
   /** Declares the queue as before, if that is known: the broker refuses nothing then, and logs no error. */

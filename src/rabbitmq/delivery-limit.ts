@@ -58,10 +58,11 @@ export class DeliveryLimitWatch {
    * @param counts of the channel of the message
    * @returns how often the message was returned
    */
-  count (counts: ReturnCounts, { fields: { redelivered, deliveryTag }, properties: { headers } }: ConsumeMessage): number {
+  count (counts: ReturnCounts, message: ConsumeMessage): number {
+    const { redelivered, deliveryTag } = message.fields
     // At the first delivery, the header can only come from the publisher.
     if (!redelivered || this.limit === Infinity) return 0
-    const count: unknown = headers?.['x-delivery-count']
+    const count: unknown = message.properties.headers?.['x-delivery-count']
     if (typeof count !== 'number' || !(count > 0)) return 0
     counts.set(deliveryTag, count)
     if (count >= this.limit * WARN_FROM) this.warn(count)

@@ -1,62 +1,49 @@
-import { isUtf8 } from 'node:buffer'
-import { Type, type Static } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { ConsumeMessage } from 'amqplib'
-import { fitsId, Id, ID_RULE, isId } from '../ids.js'
-import { toText, type Notification } from '../delivery/notification.js'
+import { Multicast } from '../delivery/multicast.js'
+import type { Notification } from '../delivery/notification.js'
 import { Payload } from '../delivery/payload.js'
+import { readBody, readText } from './body.js'
+import { commonProperties } from './delivered-message.js'
+import { audienceOf, checkFields, idOf, type Message } from './fields.js'
+import { InvalidMessage } from './invalid-message.js'
+import { textAt } from './json-text.js'
 
-/** A message of the queue, as JSON in UTF-8. Other members are ignored. */
-export const MessageSchema = Type.Object({
-  userId: Id,
-  content: Type.Unknown({ description: 'a string, or any other JSON value' }),
-  id: Type.Optional(Id)
-})
-export type Message = Static<typeof MessageSchema>
+const CONTENT = ['content']
 
-const message = TypeCompiler.Compile(MessageSchema)
-
-/** Why a message is invalid: the `x-notification-reason` header of its dead letter. */
-export type InvalidReason = 'too-large' | 'invalid-utf8' | 'invalid-json' | 'invalid-message'
-
-/** An invalid message. `detail` says why in words, and never quotes the message. */
-export class InvalidMessage {
-  constructor (readonly reason: InvalidReason, readonly detail: string) {}
+/**
+ * Decodes a message of the plugin's own form.
+ * @param message as the broker has delivered it
+ * @param maxBytes the largest body to accept
+ * @returns for one user a notification, for many a multicast, or what is wrong with the message; never throws
+ */
+export function decodeMessage (message: ConsumeMessage, maxBytes: number): Notification | Multicast | InvalidMessage {
+  const properties = commonProperties(message)
+  let json: string
+  let value: unknown
+  try {
+    json = readText(readBody(message.content, properties.contentEncoding, maxBytes))
+    value = parseJson(json)
+  } catch (invalid) {
+    return invalid as InvalidMessage
+  }
+  const wrong = checkFields(value, 'the body')
+  if (wrong !== undefined) return wrong
+  const fields = value as Message
+  const { userId, content, id } = fields
+  const text = typeof content === 'string' ? content : textAt(json, CONTENT)
+  const payload = new Payload(text, typeof content === 'string', idOf(id, properties))
+  return userId == null ? new Multicast(audienceOf(fields), payload) : { userId: typeof userId === 'string' ? userId : String(userId), payload }
 }
 
 /**
- * Decodes a message into a notification.
- * @param message as the broker has delivered it
- * @param maxBytes the largest body to accept
- * @returns the notification, or what is wrong with the message; never throws
+ * Parses the text of a body.
+ * @throws {@link InvalidMessage}
  */
-export function decode ({ content, properties }: ConsumeMessage, maxBytes: number): Notification | InvalidMessage {
-  if (content.length > maxBytes) return new InvalidMessage('too-large', `${content.length} bytes, over the limit of ${maxBytes}`)
-  if (!isUtf8(content)) return new InvalidMessage('invalid-utf8', 'the body is not UTF-8')
-
-  let value: unknown
+export function parseJson (text: string): unknown {
   try {
-    value = JSON.parse(content.toString())
+    return JSON.parse(text)
   } catch {
     // The parser's error text quotes the body.
-    return new InvalidMessage('invalid-json', content.length === 0 ? 'the body is empty' : 'the body is not JSON')
+    throw new InvalidMessage('invalid-json', text === '' ? 'the body is empty' : 'the body is not JSON')
   }
-  if (!message.Check(value)) return new InvalidMessage('invalid-message', describe(value))
-  if (!fitsId(value.userId)) return new InvalidMessage('invalid-message', `userId must be ${ID_RULE}`)
-  if (value.id !== undefined && !fitsId(value.id)) return new InvalidMessage('invalid-message', `id must be ${ID_RULE}`)
-
-  let text: string
-  try {
-    text = toText(value.content)
-  } catch {
-    // The parser has no depth limit; the serializer is limited by the stack.
-    return new InvalidMessage('invalid-message', 'content is nested too deeply')
-  }
-  const id = value.id ?? (isId(properties.messageId) ? properties.messageId : undefined)
-  return { userId: value.userId, payload: new Payload(value.content, text, id) }
-}
-
-function describe (value: unknown): string {
-  const { path, schema } = message.Errors(value).First()!
-  return `${path === '' ? 'the body' : path.slice(1)} must be ${schema.description ?? 'a JSON object with userId and content'}`
 }

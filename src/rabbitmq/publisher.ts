@@ -1,6 +1,7 @@
 import { IllegalOperationError, type ChannelModel, type ConfirmChannel, type Options as AmqpOptions } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { isRefusal, reason } from './amqplib.js'
+import { AlarmProbe } from './alarm-probe.js'
 import { BrokerConnection } from './connection.js'
 import { DeadLetterQueue } from './dead-letter-queue.js'
 import { errors } from '../errors.js'
@@ -31,9 +32,11 @@ type Done = (isRouted: boolean | undefined) => void
  */
 export class Publisher {
   readonly connection: BrokerConnection<ConfirmChannel>
+  readonly #user: string | undefined
   readonly #publishTimeout: number
   readonly #hooks: () => PublisherHooks | undefined
   readonly #deadLetterQueue: DeadLetterQueue
+  readonly #alarmProbe = new AlarmProbe(() => this.connection.state === 'blocked')
   #lastId = 0
   /** The unconfirmed calls of `publish()`: how to fail each one. */
   readonly #publishing = new Map<number, (why: string, cause?: Error) => void>()
@@ -45,8 +48,12 @@ export class Publisher {
   /** Whether the broker has refused a publish, and has confirmed none since. */
   #isRefused = false
 
-  /** @param hooks returns the hooks of the other parts that publish, if there are any. It is called for each new channel */
-  constructor (options: BrokerOptions, log: FastifyBaseLogger, hooks: () => PublisherHooks | undefined = () => undefined) {
+  /**
+   * @param changed called when the state of the connection has changed
+   * @param hooks returns the hooks of the other parts that publish, if there are any. It is called for each new channel
+   */
+  constructor (options: BrokerOptions, log: FastifyBaseLogger, changed: () => void, hooks: () => PublisherHooks | undefined = () => undefined) {
+    this.#user = options.relay.user
     this.#publishTimeout = options.publishTimeout
     this.#hooks = hooks
     this.#deadLetterQueue = new DeadLetterQueue(options, log)
@@ -57,8 +64,14 @@ export class Publisher {
       createChannel: model => model.createConfirmChannel(),
       setup: (channel, model) => this.#setUp(channel, model),
       lost: why => this.#failAll(why),
-      opened: () => hooks()?.opened()
+      opened: () => hooks()?.opened(),
+      changed
     })
+  }
+
+  /** The RabbitMQ user that publishes. The broker refuses any other one in the property `user-id`. */
+  get user (): string {
+    return this.#user ?? this.connection.user
   }
 
   /**
@@ -147,9 +160,11 @@ export class Publisher {
     const hooks = this.#hooks()
     await hooks?.prepare(model)
     // If the broker refuses a publish, it closes the channel. So nothing else is published before the check has passed.
-    if (!this.#isRefused) return
-    const exchanges = [DEFAULT_EXCHANGE, ...hooks?.exchanges ?? []]
-    await checkPublishPermission(channel, model, exchanges, this.#publishTimeout, () => { this.#isRefused = false })
+    if (this.#isRefused) {
+      const exchanges = [DEFAULT_EXCHANGE, ...hooks?.exchanges ?? []]
+      await checkPublishPermission(channel, model, exchanges, this.#publishTimeout, () => { this.#isRefused = false })
+    }
+    this.#alarmProbe.watch(model).catch(() => {}) // the connection has ended
   }
 
   /** The channel is dead, with every unconfirmed publish. */

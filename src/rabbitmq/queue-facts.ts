@@ -91,7 +91,7 @@ function parseValue (text: string, type: string): string | number | boolean {
 }
 
 /** A queue without a type is a classic queue. In 4.0 and later the broker names the type even then. */
-function typeOf ({ arguments: declared }: AmqpOptions.AssertQueue): QueueType {
+export function typeOf ({ arguments: declared }: AmqpOptions.AssertQueue): QueueType {
   return ((declared as Record<string, unknown>)['x-queue-type'] ?? 'classic') as QueueType
 }
 
@@ -121,6 +121,8 @@ export function risksOf (facts: QueueFacts): string[] {
   return risks.filter(([, isSo]) => isSo).map(([risk]) => risk)
 }
 
-function argumentOf ({ declaration }: QueueFacts, name: string): unknown {
+/** An argument of a queue. The type is known even if the queue was declared without it. */
+export function argumentOf ({ type, declaration }: QueueFacts, name: string): unknown {
+  if (name === 'x-queue-type') return type
   return (declaration?.arguments as Record<string, unknown> | undefined)?.[name]
 }

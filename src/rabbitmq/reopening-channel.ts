@@ -56,7 +56,7 @@ export class ReopeningChannel<C extends Channel> {
       status.stability.closed()
       use.lost(why)
       // A dying connection closes its channels first. In the next turn it is known whether the connection is dead.
-      if (isUsable) setImmediate(() => { if (isInUse(model)) this.#reopen(model) })
+      if (isUsable) setImmediate(() => { if (isInUse(model)) void this.#reopen(model) })
     })
     this.#current = channel
     try {

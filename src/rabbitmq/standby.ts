@@ -11,17 +11,12 @@ const CHECK_INTERVAL = 5_000
 export class Standby {
   private timer: NodeJS.Timeout | undefined
   private isChecking = false
-  private changedAt = new Date()
 
-  constructor (private readonly queue: string, private readonly log: FastifyBaseLogger) {}
+  /** @param changed called when the consumer goes on standby, or becomes active */
+  constructor (private readonly queue: string, private readonly log: FastifyBaseLogger, private readonly changed: () => void) {}
 
   get isOn (): boolean {
     return this.timer !== undefined
-  }
-
-  /** When the consumer last went on standby or became active. */
-  get since (): Date {
-    return this.changedAt
   }
 
   /**
@@ -30,8 +25,8 @@ export class Standby {
    */
   begin (isAlone: () => Promise<boolean>): void {
     this.end()
-    this.timer = setInterval(() => { this.#check(isAlone) }, CHECK_INTERVAL)
-    this.changedAt = new Date()
+    this.timer = setInterval(() => { void this.#check(isAlone) }, CHECK_INTERVAL)
+    this.changed()
     this.log.info({ queue: this.queue }, 'consumer on standby')
   }
 
@@ -39,7 +34,7 @@ export class Standby {
   activate (): void {
     if (this.timer === undefined) return
     this.end()
-    this.changedAt = new Date()
+    this.changed()
     this.log.info({ queue: this.queue }, 'consumer active')
   }
 

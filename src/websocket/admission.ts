@@ -1,9 +1,11 @@
 import type { WebSocket } from 'ws'
 import type { Registry } from '../delivery/registry.js'
 import type { Connection } from './connection.js'
+import type { Memberships } from './memberships.js'
 
 export interface AdmissionParts {
   registry: Registry<Connection>
+  memberships: Memberships
   /**
    * A user gets a connection. With `cluster: true`, peers must be able to reach the user here first.
    * @returns resolves when they can; undefined if they can already
@@ -25,19 +27,43 @@ export class Admission {
     this.#parts = parts
   }
 
-  /** Adds a connection to the registry, now or when peers can reach its user. */
-  enter (connection: Connection): void {
-    const reachable = this.#parts.opening?.(connection.userId)
-    if (reachable === undefined) return this.#admit(connection)
+  /** Adds a connection to the registry and to its groups, now or when peers can reach its user and the groups here. */
+  enter (connection: Connection, groups: readonly string[]): void {
+    const { opening, memberships } = this.#parts
+    const reachable = groups.map(group => memberships.join(connection, group, false))
+    reachable.push(opening?.(connection.userId))
+    if (reachable.every(reached => reached === undefined)) return this.#admit(connection)
     this.#wait(connection)
-    reachable.then(() => { if (this.#stopWaiting(connection)) this.#admit(connection) })
+    void Promise.all(reachable).then(() => { if (this.#stopWaiting(connection)) this.#admit(connection) })
+  }
+
+  /**
+   * Puts the connections that a user has now into a group.
+   * @returns how many there are, and when peers can reach the group here
+   * @throws FST_NOTIFICATION_TOO_MANY_GROUPS; then nothing has changed
+   */
+  join (userId: string, group: string): { readonly count: number, readonly reachable: Promise<unknown> } {
+    const { registry, memberships } = this.#parts
+    const connections = this.of(userId)
+    for (const connection of connections) memberships.assertRoom(connection, group)
+    const admitted = registry.of(userId)
+    const reachable = connections.map(connection => memberships.join(connection, group, admitted.includes(connection)))
+    return { count: connections.length, reachable: Promise.all(reachable) }
+  }
+
+  /** Takes a user's connections out of a group, and returns how many the user has. */
+  leaveGroup (userId: string, group: string): number {
+    const connections = this.of(userId)
+    for (const connection of connections) this.#parts.memberships.leave(connection, group)
+    return connections.length
   }
 
   /** Takes a connection out. Calling this again does no harm. */
   leave (connection: Connection): void {
-    const { registry, left } = this.#parts
+    const { registry, memberships, left } = this.#parts
     const { userId } = connection
     registry.delete(connection)
+    memberships.end(connection)
     this.#stopWaiting(connection)
     if (registry.of(userId).length === 0 && !this.#waiting.has(userId)) left?.(userId)
   }
@@ -54,6 +80,7 @@ export class Admission {
 
   #admit (connection: Connection): void {
     this.#parts.registry.add(connection)
+    this.#parts.memberships.admit(connection)
     this.#parts.admitted(connection)
   }
 

@@ -1,10 +1,13 @@
-import { randomFillSync } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Subscriber } from '../delivery/doors.js'
+import { describeValue } from '../delivery/notification.js'
 import type { Payload } from '../delivery/payload.js'
-import { framesOf, joinFrames, TextFrame } from './frames.js'
+import { errors } from '../errors.js'
+import { createConnectionId } from './connection-id.js'
+import { frameEncoder, joinFrames, TextFrame } from './frames.js'
 import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
 import type { WriteBatcher } from './write-batcher.js'
 
@@ -12,42 +15,44 @@ import type { WriteBatcher } from './write-batcher.js'
 export interface ConnectionRules {
   /** Maximum number of bytes that may wait for a client to read them. */
   readonly bufferedBytes: number
+  /** Whether anything depends on acks: the settling of notifications, or what other devices show. */
+  readonly heedsAcks: boolean
   /** More bytes wait for the client of a connection. */
   onSlow (connection: Connection): void
+  /** Bytes have been written to a socket that is not batched. */
+  written (bytes: number): void
 }
 
-/** Random bytes for 100 ids. To ask the system for the bytes of each id would add 5 µs to an upgrade. */
-const ID_BYTES = 12
-const random = Buffer.alloc(100 * ID_BYTES)
-let randomUsed = random.length
+/** Length of a ping's payload: nobody guesses it who does not read it. */
+const CHALLENGE_BYTES = 8
 
-/** Makes an id of 24 hexadecimal digits. A UUID would take 700 bytes: V8 keeps it as a rope of 20 strings until it is read. */
-function createId (): string {
-  if (randomUsed === random.length) {
-    randomFillSync(random)
-    randomUsed = 0
-  }
-  const from = randomUsed
-  randomUsed += ID_BYTES
-  return random.toString('hex', from, randomUsed)
-}
+/** The sign of life, made once for all connections. */
+const PING = new TextFrame('{"type":"ping"}')
+
+/** Maximum number of ids that a client may acknowledge without being counted. Its acks come later than what it is sent. */
+const MAX_CREDIT = 100_000
+
+/** Maximum number of ids that are remembered for each connection. Acks of older ones tell other devices nothing. */
+const MAX_CLAIMS = 1_000
 
 /** One WebSocket of one user. */
 export class Connection implements Subscriber {
-  readonly id = createId()
+  readonly id = createConnectionId()
   /** Whether its client acknowledges notifications: it speaks `notification.v1`. */
   readonly acknowledges: boolean
   unackedCount = 0
   /** The code that this server closes it with. */
   closeCode: number | undefined
-  /** Whether its client has been pinged and has not answered yet. */
-  awaitsPong = false
+  /** Whether its client has been welcomed, which is the first thing that a client is told. */
+  private isWelcomed = false
+  /** What the client has to send back in its pong; undefined if no pong is awaited. */
+  private challenge: string | undefined
   /** The slot of the heartbeat that pings it. */
   slot = 0
-  /** How many more ack frames its client may send: one for each notification sent. */
+  /** How many more ids its client may answer: one for each notification sent. */
   private credit = 0
-  /** How many more ids its client may acknowledge that nobody waits for: one for each notification sent. */
-  private claims = 0
+  /** What it was sent, and nobody has acknowledged, the oldest first; undefined if there is nothing. */
+  private claims: Set<string> | undefined
   /** Where frames are written to directly; undefined if `ws` must write them. */
   private readonly stream: Writable | undefined
   /** The frames of this turn that are not written yet; undefined if there are none. */
@@ -58,13 +63,15 @@ export class Connection implements Subscriber {
   /**
    * @param expiresAt when its user's credentials expire, in milliseconds since 1970
    * @param writeBatcher undefined if the application writes to the socket too: a batched write would come after its writes
+   * @param sessionId what `authenticate` says of its session, for `disconnect()`; never logged
    */
   constructor (
     readonly userId: string,
     readonly socket: WebSocket,
     readonly expiresAt: number,
     private readonly rules: ConnectionRules,
-    private readonly writeBatcher?: WriteBatcher
+    private readonly writeBatcher?: WriteBatcher,
+    readonly sessionId?: string | undefined
   ) {
     this.stream = streamOf(socket)
     this.acknowledges = writeBatcher !== undefined && socket.protocol === SUBPROTOCOL
@@ -86,57 +93,63 @@ export class Connection implements Subscriber {
    */
   send (payload: Payload, redelivered = false): boolean {
     if (!this.isUsable) return false
-    if (this.waiting > this.rules.bufferedBytes) {
+    if (this.waitingBytes > this.rules.bufferedBytes) {
       this.rules.onSlow(this)
       return false
     }
     if (this.acknowledges) {
-      this.credit++
-      this.claims++
+      if (this.credit < MAX_CREDIT) this.credit++
+      if (this.rules.heedsAcks) this.remember(payload.id)
     }
-    const frames = framesOf(payload)
-    this.write(!this.acknowledges ? frames.plain : redelivered ? frames.redelivered : frames.rich)
+    this.write(this.acknowledges ? frameEncoder.rich(payload, redelivered) : frameEncoder.plain(payload))
     return true
   }
 
-  /** Tells the client that another connection of the user has acknowledged a notification. */
-  dismiss (id: string): void {
-    this.tell({ type: 'dismiss', id })
+  private remember (id: string): void {
+    const claims = this.claims ??= new Set()
+    claims.add(id)
+    if (claims.size > MAX_CLAIMS) claims.delete(claims.values().next().value!)
+  }
+
+  /** Tells the client that other connections of the user have acknowledged notifications. */
+  dismiss (ids: readonly string[], isEarlier = false): void {
+    for (const id of ids) this.spendClaim(id)
+    if (this.isTold) this.write(frameEncoder.dismissal(ids, isEarlier))
   }
 
   /** Sends a frame that is not a notification. A plain client gets none. */
   tell (frame: ServerFrame): void {
-    if (this.acknowledges && this.isOpen && this.waiting <= this.rules.bufferedBytes) this.write(new TextFrame(JSON.stringify(frame)))
+    if (frame.type === 'welcome') this.isWelcomed = true
+    if (this.isTold) this.write(new TextFrame(JSON.stringify(frame)))
+  }
+
+  /** Whether the client gets frames that are not notifications. */
+  private get isTold (): boolean {
+    return this.acknowledges && this.isOpen && this.waitingBytes <= this.rules.bufferedBytes
   }
 
   /**
-   * Uses up one of the ack frames that the client may send.
-   * @returns false if there is none left
+   * Uses up credit for what the client has sent.
+   * @returns how much of it is beyond the credit
    */
-  spendCredit (): boolean {
-    if (this.credit === 0) return false
-    this.credit--
-    return true
+  spendCredit (cost: number): number {
+    const spent = Math.min(cost, this.credit)
+    this.credit -= spent
+    return cost - spent
   }
 
-  /**
-   * Uses up one of the ids that the client may acknowledge though nobody waits for them.
-   * @returns false if there is none left
-   */
-  spendClaim (): boolean {
-    if (this.claims === 0) return false
-    this.claims--
-    return true
+  spendClaim (id: string): boolean {
+    return this.claims?.delete(id) === true
   }
 
   /** Bytes that this process has not sent to the client yet. */
-  get waiting (): number {
+  get waitingBytes (): number {
     return this.socket.bufferedAmount + this.bytes
   }
 
   /** Whether the stream asks for a pause: as many bytes wait as its high-water mark. */
   get isCongested (): boolean {
-    return this.stream !== undefined && this.waiting >= this.stream.writableHighWaterMark
+    return this.stream !== undefined && this.waitingBytes >= this.stream.writableHighWaterMark
   }
 
   /** Resolves when the connection is not congested any more, or has ended, or the signal aborts. */
@@ -149,9 +162,10 @@ export class Connection implements Subscriber {
   }
 
   private write (frame: TextFrame): void {
+    if (this.stream !== undefined && this.writeBatcher !== undefined) return this.batch(this.writeBatcher, frame)
     if (this.stream === undefined) this.socket.send(frame.text)
-    else if (this.writeBatcher === undefined) this.stream.write(frame.chunk, 'latin1')
-    else this.batch(this.writeBatcher, frame)
+    else this.stream.write(frame.chunk, 'latin1')
+    this.rules.written(frame.length)
   }
 
   private batch (writeBatcher: WriteBatcher, frame: TextFrame): void {
@@ -174,11 +188,26 @@ export class Connection implements Subscriber {
     if (this.isOpen) this.stream!.write(frames.length === 1 ? frames[0]!.chunk : joinFrames(frames, bytes), 'latin1')
   }
 
-  /** Asks the client whether it is still there. */
+  /** Asks the client whether it is still there, and shows a page that the server is: a page sees no WebSocket pings. */
   ping (): void {
     if (!this.isOpen) return
-    this.awaitsPong = true
-    this.socket.ping()
+    const challenge = randomBytes(CHALLENGE_BYTES)
+    this.challenge = challenge.toString('latin1')
+    this.socket.ping(challenge)
+    if (this.isWelcomed && this.isTold) this.write(PING)
+  }
+
+  /** Whether the client has been pinged and has not answered yet. */
+  get awaitsPong (): boolean {
+    return this.challenge !== undefined
+  }
+
+  /**
+   * The client has sent a pong. A pong without the payload of the ping is no sign that the client reads (RFC 6455 §5.5.3
+   * allows such pongs).
+   */
+  receivePong (payload: Buffer): void {
+    if (payload.toString('latin1') === this.challenge) this.challenge = undefined
   }
 
   /** Closes the socket with a code of the table and a reason of at most 123 bytes (RFC 6455 §5.5). */
@@ -187,6 +216,16 @@ export class Connection implements Subscriber {
     this.closeCode = code
     this.socket.close(code, reason)
   }
+}
+
+/**
+ * Checks a socket that an application hands over.
+ * @throws FST_NOTIFICATION_INVALID_SOCKET
+ */
+export function assertOpen (socket: WebSocket): void {
+  const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
+  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(describeValue(socket))
+  if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 
 /**

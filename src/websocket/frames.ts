@@ -1,6 +1,6 @@
 import type { Payload } from '../delivery/payload.js'
 import { allocate } from './buffer-pool.js'
-import { encodeNotification } from './protocol.js'
+import { encodeDismissal, encodeNotification } from './protocol.js'
 
 /** The first byte of a text message that is one frame: FIN, and the opcode for text (RFC 6455 §5.2). */
 const FIN_TEXT = 0x81
@@ -101,37 +101,52 @@ function headerLength (length: number): number {
   return length < LENGTH_IN_TWO ? 2 : length < 65_536 ? 4 : 10
 }
 
-/** The frames of one payload. Each frame is encoded at most once, for any number of sockets. */
-export class PayloadFrames {
+/**
+ * Encodes the frames of payloads, each frame at most once for any number of sockets. Only the frames of the latest
+ * payload are kept. That is enough, because a payload is sent to all connections of a user, and to all recipients of one
+ * content, in a row.
+ */
+class FrameEncoder {
+  #latest: Payload | undefined
   #plain: TextFrame | undefined
   #rich: TextFrame | undefined
   #redelivered: TextFrame | undefined
-
-  constructor (readonly payload: Payload) {}
+  #dismissed: readonly string[] | undefined
+  #dismissal: TextFrame | undefined
 
   /** The frame for a plain client, which offered no subprotocol. */
-  get plain (): TextFrame {
-    return (this.#plain ??= new TextFrame(this.payload.text))
+  plain (payload: Payload): TextFrame {
+    this.#begin(payload)
+    return (this.#plain ??= new TextFrame(payload.text))
   }
 
-  /** The frame for a client that speaks `notification.v1`. */
-  get rich (): TextFrame {
-    return (this.#rich ??= new TextFrame(encodeNotification(this.payload, false)))
+  /**
+   * The frame for a client that speaks `notification.v1`.
+   * @param redelivered whether the client may have seen the notification before
+   */
+  rich (payload: Payload, redelivered: boolean): TextFrame {
+    this.#begin(payload)
+    if (redelivered) return (this.#redelivered ??= new TextFrame(encodeNotification(payload, true)))
+    return (this.#rich ??= new TextFrame(encodeNotification(payload, false)))
   }
 
-  /** The frame for a client that speaks `notification.v1` and may have seen the notification before. */
-  get redelivered (): TextFrame {
-    return (this.#redelivered ??= new TextFrame(encodeNotification(this.payload, true)))
+  /**
+   * The frame that tells a client what others have acknowledged.
+   * @param ids the same array for all connections that are told so in a row
+   */
+  dismissal (ids: readonly string[], isEarlier: boolean): TextFrame {
+    if (isEarlier) return new TextFrame(encodeDismissal(ids, true))
+    if (this.#dismissed !== ids) this.#dismissal = new TextFrame(encodeDismissal(ids, false))
+    this.#dismissed = ids
+    return this.#dismissal!
+  }
+
+  /** Forgets the frames of the payload before. */
+  #begin (payload: Payload): void {
+    if (this.#latest === payload) return
+    this.#latest = payload
+    this.#plain = this.#rich = this.#redelivered = undefined
   }
 }
 
-let latest: PayloadFrames | undefined
-
-/**
- * Gets the frames of a payload. Only the frames of the latest payload are remembered. That is enough, because a payload
- * is sent to all connections of a user, and to all recipients of one content, in a row.
- */
-export function framesOf (payload: Payload): PayloadFrames {
-  if (latest?.payload !== payload) latest = new PayloadFrames(payload)
-  return latest
-}
+export const frameEncoder = new FrameEncoder()

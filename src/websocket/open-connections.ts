@@ -22,7 +22,7 @@ export class OpenConnections {
   /** Bytes that wait for clients to read them. */
   get bufferedBytes (): number {
     let bytes = 0
-    for (const { waiting } of this.#unlisten.keys()) bytes += waiting
+    for (const { waitingBytes } of this.#unlisten.keys()) bytes += waitingBytes
     return bytes
   }
 

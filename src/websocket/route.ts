@@ -1,25 +1,26 @@
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Connection } from './connection.js'
+import type { WebSocket } from 'ws'
+import { ConnectRate } from './connect-rate.js'
+import { denialOf, DeniedClients, type Denial } from './denied-clients.js'
 import { errors } from '../errors.js'
 import type { UpgradeContext } from '../options/values.js'
 import { identify, type Verified } from './identity.js'
 import { policeInbound, type InboundParts } from './inbound.js'
 import { assertUserId } from '../delivery/notification.js'
 import type { Options } from '../options/schema.js'
-import { describeAllowed, describeOrigin, isOriginAllowed } from './origin.js'
+import { describeAllowed, describeOrigin, isForwarded, isOriginAllowed } from './origin.js'
 import type { PendingDecisions } from './pending-decisions.js'
 import { chooseSubprotocol, SUBPROTOCOL } from './protocol.js'
 import { createRation } from './log-ration.js'
+import { RETRY_AFTER } from './refuse.js'
+import { causeOf, createErrorSerializer } from './refusal-serializer.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
 import type { Sockets } from './sockets.js'
 import type { Refused, Upgrades } from './upgrades.js'
 
-/** Seconds after which a client that was refused because of a limit may try again. */
-const RETRY_AFTER = '5'
-
 /** The refusals after which a client may try again: the answer has a Retry-After. */
-const RETRIABLE = [errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing]
+const RETRIABLE = [errors.TooManyUpgrades, errors.TooManyUpgradesOfAddress, errors.UpgradeTimeout, errors.Closing]
 
 /** Maximum number of refused origins logged in a minute: any client can send any origin. */
 const REFUSALS_LOGGED = 10
@@ -31,11 +32,9 @@ type Query = Static<typeof AuthenticatedQuerySchema>
 
 type Request = FastifyRequest<{ Querystring: Query }>
 
-interface RouteParts {
+interface RouteParts extends Pick<InboundParts, 'acknowledged' | 'rejected'> {
   options: Options
   sockets: Sockets
-  /** A client has acknowledged notifications. */
-  acknowledged (connection: Connection, ids: readonly string[]): void
   upgrades: Upgrades
   /** Calls of the application's functions that decide about upgrades. */
   decisions: PendingDecisions
@@ -44,13 +43,19 @@ interface RouteParts {
 }
 
 /** Adds the WebSocket route, with the checks that a request must pass before it becomes a connection. */
-export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, upgrades, decisions, refused }: RouteParts): void {
-  const { path, authenticate, allowedOrigins, limits, logLevel, logSerializers } = options
+export function addRoute (app: FastifyInstance, { options, sockets, acknowledged, rejected, upgrades, decisions, refused }: RouteParts): void {
+  const { path, allowedOrigins, allowedHosts, limits, logLevel, logSerializers } = options
+  const authenticate = options.authenticate === false ? undefined : options.authenticate
   const verified = new WeakMap<object, Verified>()
+  const denials = new WeakMap<object, Denial>()
+  /** When the upgrades came, by `performance.now()`. */
+  const begun = new WeakMap<object, number>()
+  const rate = new ConnectRate(limits.connectsPerUser, limits.connections)
+  const denied = new DeniedClients(limits.pendingUpgrades)
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
   const ration = createRation(REFUSALS_LOGGED, 60_000)
-  const inbound: InboundParts = { limits, acknowledged, close: (connection, code, reason) => sockets.close(connection, code, reason) }
+  const inbound: InboundParts = { limits, acknowledged, rejected, close: (connection, code, reason) => sockets.close(connection, code, reason) }
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
     if (request.ws) return
@@ -73,8 +78,9 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   }
 
   async function checkOrigin (request: Request, reply: FastifyReply): Promise<void> {
-    const { host, headers: { origin } } = request
+    const { headers: { origin } } = request
     if (origin === undefined) return
+    const host = { name: request.host, localAddress: request.socket.localAddress, isForwarded: isForwarded(request.headers), allowed: allowedHosts }
     const isAllowed = typeof allowedOrigins === 'function'
       ? await limited(request, reply, async context => await allowedOrigins(origin, request, context) === true)
       : isOriginAllowed(origin, host, allowedOrigins)
@@ -83,24 +89,34 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     ration(omitted => {
       request.log.info({ origin: describeOrigin(origin), allowed, option: 'allowedOrigins', ...(omitted > 0 && { omitted }) }, 'origin refused')
     })
-    throw new errors.ForbiddenOrigin()
+    throw new errors.ForbiddenOrigin(describeOrigin(origin), allowedOrigins === undefined && allowedHosts === undefined ? allowed.join(' or ') : 'those that are listed')
   }
 
   async function verify (request: Request, reply: FastifyReply): Promise<void> {
     const { userId } = request.query
     if (authenticate === undefined) {
-      verified.set(request, { userId: userId!, expiresAt: Infinity })
+      verified.set(request, { userId: userId!, expiresAt: Infinity, groups: [], sessionId: undefined })
       return
     }
-    verified.set(request, await limited(request, reply, context => identify(request, authenticate, userId, context)))
+    try {
+      verified.set(request, await limited(request, reply, context => identify(request, authenticate, userId, limits.groupsPerConnection, context)))
+    } catch (error) {
+      const denial = denialOf(error)
+      if (denial === undefined || request.headers['sec-websocket-protocol'] === undefined) throw error
+      denials.set(request, denial)
+    }
   }
 
   /** The last check. It runs in the same turn as the upgrade, so no other connection can be opened in between. */
   function checkLimits (request: Request, reply: FastifyReply, done: (error?: Error) => void): void {
-    const { userId } = verified.get(request)!
-    if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
-    else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser()))
+    const denial = denials.get(request)
+    const { userId } = verified.get(request) ?? { userId: '' }
+    if (denial !== undefined && !denied.hasRoom) done(denial.error)
+    else if (sockets.size >= limits.connections) done(busy(reply, new errors.TooManyConnections()))
+    else if (sockets.sizeOf(userId) >= limits.connectionsPerUser) done(busy(reply, new errors.TooManyConnectionsOfUser('limits.connectionsPerUser')))
+    else if (denial === undefined && !rate.admit(userId)) done(busy(reply, new errors.TooManyConnectionsOfUser('limits.connectsPerUser')))
     else {
+      begun.set(request, performance.now() - reply.elapsedTime)
       // Compression is not accepted: for short messages it costs memory, and it can reveal secrets (BREACH). The header
       // is set to undefined, because deleting it would take more memory.
       const { headers } = request.raw
@@ -109,6 +125,13 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
       if (headers['sec-websocket-protocol'] !== undefined) headers['sec-websocket-protocol'] = SUBPROTOCOL
       done()
     }
+  }
+
+  function deny (socket: WebSocket, request: Request, denial: Denial): void {
+    const { closeCode, error: { statusCode, code } } = denial
+    request.log.info({ closeCode, statusCode, code, cause: causeOf(denial.error) }, 'client denied')
+    refused?.(statusCode, code)
+    denied.close(socket, denial)
   }
 
   app.route<{ Querystring: Query }>({
@@ -120,7 +143,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     validatorCompiler: () => query => validateQuery(query, authenticate === undefined),
     serializerCompiler: () => serialize,
     // The query of a WebSocket URL may contain a secret of the user.
-    logSerializers: { req: describeWithoutQuery, ...logSerializers },
+    logSerializers: { req: describeWithoutQuery, err: createErrorSerializer(app.log), ...logSerializers },
     ...(logLevel !== undefined && { logLevel }),
     onRequest: async (request, reply) => {
       if (!request.ws && upgrades.takeOver(request.raw, reply.raw)) return reply.hijack()
@@ -137,9 +160,11 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     },
     handler: (_request, reply) => reply.callNotFound(), // `onRequest` has refused plain HTTP
     wsHandler: (socket, request) => {
-      const { userId, expiresAt } = verified.get(request)!
+      const denial = denials.get(request)
+      if (denial !== undefined) return deny(socket, request, denial)
+      const { userId, ...identity } = verified.get(request)!
       verified.delete(request)
-      const connection = sockets.open(userId, socket, { request, expiresAt, isOwn: true })
+      const connection = sockets.open(userId, socket, { request, ...identity, isOwn: true, begunAt: begun.get(request)! })
       policeInbound(connection, inbound)
     }
   })
@@ -169,7 +194,10 @@ function busy (reply: FastifyReply, error: Error): Error {
 
 function validateQuery (query: Query, required: boolean): { value: Query } | { error: Error } {
   try {
-    if (required || query.userId !== undefined) assertUserId(query.userId)
+    const { userId } = query as { userId?: unknown }
+    if (required && userId === undefined) throw new errors.InvalidUserId('in the query of the URL, as in ?userId=123, where there is no option authenticate', 'none')
+    if (Array.isArray(userId)) throw new errors.InvalidUserId('given once', `it ${userId.length} times`)
+    if (userId !== undefined) assertUserId(userId)
     return { value: query }
   } catch (error) {
     return { error: error as Error }

@@ -26,7 +26,18 @@ export function refuseSecondWebSocket (app: FastifyInstance): void {
     return Reflect.apply(register, this, [checked, ...options])
   }
 
-  Object.defineProperty(app, 'register', { value: guarded, configurable: true, enumerable: true, writable: true })
+  replace(app, 'register', guarded)
+
+  // Was it registered in the same turn as the plugin, before this has run, it gets as far as its first decorator.
+  const { decorateRequest } = app
+  replace(app, 'decorateRequest', function (this: FastifyInstance, name: string, ...rest: unknown[]): unknown {
+    if (name === 'ws') throw new errors.WebSocketRegisteredTwice()
+    return Reflect.apply(decorateRequest, this, [name, ...rest])
+  })
+}
+
+function replace (app: FastifyInstance, name: 'register' | 'decorateRequest', value: (...args: never[]) => unknown): void {
+  Object.defineProperty(app, name, { value, configurable: true, enumerable: true, writable: true })
 }
 
 /** @returns the plugin; instead of @fastify/websocket, a plugin that fails */

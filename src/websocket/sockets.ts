@@ -1,32 +1,47 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
 import { closeCodeOf, closeCodes } from '../close-codes.js'
-import { describeValue } from '../delivery/notification.js'
+import type { Groups } from '../delivery/groups.js'
 import type { Registry } from '../delivery/registry.js'
-import { errors } from '../errors.js'
 import type { Options } from '../options/schema.js'
 import { Teardown } from '../teardown.js'
 import { Admission } from './admission.js'
+import { Backlog } from './backlog.js'
 import { inBatches } from './close-batches.js'
-import { Connection, type ConnectionRules } from './connection.js'
+import { CloseHandshakes } from './close-handshakes.js'
+import { assertOpen, Connection, type ConnectionRules } from './connection.js'
+import { isMeant, type Disconnect } from './disconnect.js'
 import { Heartbeat } from './heartbeat.js'
 import { OpenConnections, type Unlisten } from './open-connections.js'
 import { CLOSE_TIMEOUT } from './server.js'
+import { createWelcome } from './protocol.js'
+import { Memberships } from './memberships.js'
+import { RecentDisconnects } from './recent-disconnects.js'
 import type { SocketHooks } from './socket-hooks.js'
 import { WriteBatcher } from './write-batcher.js'
+
+/** How many times `limits.upgradeTimeout` an upgrade takes at most: two calls of the application, and its own hooks. */
+const MAX_UPGRADES = 4
 
 export interface OpenOptions {
   /** The upgrade request, for the log. */
   readonly request?: FastifyRequest | undefined
   /** When the user's credentials expire, in milliseconds since 1970. */
   readonly expiresAt?: number
+  /** The groups that the connection is in from its welcome on. */
+  readonly groups?: readonly string[]
+  /** For a `disconnect()` of this session alone. */
+  readonly sessionId?: string | undefined
   /** Whether only the plugin writes to the socket. */
   readonly isOwn: boolean
+  /** When the upgrade came, by `performance.now()`: a `disconnect()` since then holds for this connection too. */
+  readonly begunAt?: number
 }
 
 export interface SocketsParts {
   options: Options
   registry: Registry<Connection>
+  groups: Groups<Connection>
   /** The WebSocket server of @fastify/websocket. */
   server: WebSocketServer
   log: FastifyBaseLogger
@@ -39,25 +54,34 @@ export class Sockets {
   readonly #rules: ConnectionRules
   readonly #admission: Admission
   readonly #heartbeat: Heartbeat
-  readonly #writeBatcher = new WriteBatcher()
   readonly #open = new OpenConnections()
-  /** Connections that wait for the client's close frame, with the time at which they are terminated; the oldest first. */
-  readonly #closing = new Map<Connection, number>()
+  readonly #backlog: Backlog
+  readonly #writeBatcher = new WriteBatcher(bytes => this.#backlog.written(bytes))
+  readonly #handshakes = new CloseHandshakes(CLOSE_TIMEOUT)
+  readonly #disconnects: RecentDisconnects
   #isShuttingDown = false
 
   constructor (parts: SocketsParts) {
-    const { options, registry, hooks } = this.#parts = parts
+    const { options, registry, groups, hooks } = this.#parts = parts
+    const { bufferedBytes, totalBufferedBytes } = options.limits
+    // In a microtask, as below.
+    this.#backlog = new Backlog(totalBufferedBytes, this.#open, connection => queueMicrotask(() => this.#end(connection)))
+    this.#disconnects = new RecentDisconnects(MAX_UPGRADES * options.limits.upgradeTimeout)
     this.#rules = {
-      bufferedBytes: options.limits.bufferedBytes,
+      heedsAcks: options.dismiss || options.settle === 'acknowledged',
+      bufferedBytes,
+      written: bytes => this.#backlog.written(bytes),
       // In a microtask: the delivery must not lose a connection while it hands out a notification.
       onSlow: connection => queueMicrotask(() => this.close(connection, closeCodes.slowConsumer, 'too slow'))
     }
+    const memberships = new Memberships({ groups, maximum: options.limits.groupsPerConnection, opening: hooks.groupOpening, left: hooks.groupLeft })
     this.#admission = new Admission({
       registry,
+      memberships,
       opening: hooks.opening,
       left: hooks.left,
       admitted: connection => {
-        connection.tell({ type: 'welcome', connectionId: connection.id, heartbeatMs: options.heartbeat.interval })
+        connection.tell(createWelcome(connection.id, options))
         hooks.opened(connection)
       }
     })
@@ -65,10 +89,7 @@ export class Sockets {
       ...options.heartbeat,
       onSilent: connection => this.close(connection, closeCodes.noPong, 'no pong'),
       onExpired: connection => this.close(connection, closeCodes.expired, 'credentials expired'),
-      onTick: () => {
-        this.#terminateOverdue()
-        hooks.tick()
-      }
+      onTick: () => this.#handshakes.terminateOverdue()
     })
   }
 
@@ -96,13 +117,13 @@ export class Sockets {
    * Sends a user's notifications to a socket, until it closes.
    * @throws FST_NOTIFICATION_INVALID_SOCKET
    */
-  open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, isOwn }: OpenOptions): Connection {
+  open (userId: string, socket: WebSocket, { request, expiresAt = Infinity, groups = [], sessionId, isOwn, begunAt = Infinity }: OpenOptions): Connection {
     assertOpen(socket)
     const registered = this.find(userId, socket)
     if (registered !== undefined) return registered
 
     const { server, log, hooks } = this.#parts
-    const connection = new Connection(userId, socket, expiresAt, this.#rules, isOwn ? this.#writeBatcher : undefined)
+    const connection = new Connection(userId, socket, expiresAt, this.#rules, isOwn ? this.#writeBatcher : undefined, sessionId)
     this.#open.add(connection, this.#listen(connection))
     this.#heartbeat.add(connection)
     hooks.connected?.()
@@ -111,7 +132,9 @@ export class Sockets {
     server.clients?.delete(socket)
     log.info({ connectionId: connection.id, userId, ...(request && { reqId: request.id, remoteAddress: request.ip }) }, 'client connected')
     hooks.recorded?.(connection, 'connected')
-    this.#admission.enter(connection)
+    const disconnect = this.#disconnects.since(connection, begunAt)
+    if (disconnect !== undefined) this.close(connection, disconnect.code, disconnect.reason)
+    else this.#admission.enter(connection, groups)
     if (this.#isShuttingDown) this.close(connection, closeCodes.goingAway, 'server shutting down')
     return connection
   }
@@ -133,14 +156,38 @@ export class Sockets {
   close (connection: Connection, code: number, reason: string): boolean {
     if (!connection.isOpen) return false
     this.#parts.hooks.recorded?.(connection, 'closing', code)
-    this.#leave(connection)
+    this.#stopSending(connection)
     connection.close(code, reason)
     return true
   }
 
-  /** Closes every connection of a user, and returns how many. */
-  disconnect (userId: string, code: number, reason: string): number {
-    return this.#admission.of(userId).filter(connection => this.close(connection, code, reason)).length
+  /** Ends a connection whose client does not read. A close frame would wait, like everything else, for the client to read it. */
+  #end (connection: Connection): void {
+    this.close(connection, closeCodes.slowConsumer, 'too slow')
+    connection.socket.terminate()
+  }
+
+  /**
+   * Puts the connections that a user has now into a group.
+   * @returns how many there are, and when peers can reach the group here
+   * @throws FST_NOTIFICATION_TOO_MANY_GROUPS; then nothing has changed
+   */
+  join (userId: string, group: string): ReturnType<Admission['join']> {
+    return this.#admission.join(userId, group)
+  }
+
+  /** Takes a user's connections out of a group, and returns how many the user has. */
+  leave (userId: string, group: string): number {
+    const count = this.#admission.leaveGroup(userId, group)
+    this.#parts.hooks.leftGroup(userId)
+    return count
+  }
+
+  /** Closes connections of a user, also those that are still on their way in, and returns how many were open. */
+  disconnect (userId: string, disconnect: Disconnect): number {
+    this.#disconnects.add(userId, disconnect)
+    const { code, reason } = disconnect
+    return this.#admission.of(userId).filter(connection => isMeant(connection, disconnect) && this.close(connection, code, reason)).length
   }
 
   /**
@@ -163,11 +210,11 @@ export class Sockets {
     const { log, hooks } = this.#parts
     const { socket } = connection
     const onError = (err: Error) => {
-      this.#leave(connection) // `ws` has begun to close the socket
+      this.#stopSending(connection) // `ws` has begun to close the socket
       connection.closeCode ??= closeCodeOf(err)
       log.debug({ connectionId: connection.id, userId: connection.userId, err }, 'client connection failed')
     }
-    const onPong = () => { connection.awaitsPong = false }
+    const onPong = (payload: Buffer) => connection.receivePong(payload)
     const onClose = (code: number) => {
       this.#forget(connection)
       hooks.closed?.(connection.closeCode ?? code)
@@ -179,36 +226,20 @@ export class Sockets {
   }
 
   /** The socket of a connection is being closed: nothing more is sent to it. */
-  #leave (connection: Connection): void {
+  #stopSending (connection: Connection): void {
     this.#admission.leave(connection)
     // On shutdown acks count until the socket has closed. What is still unacknowledged then goes back to the queue.
     if (!this.#isShuttingDown) this.#parts.hooks.ended(connection)
-    if (!this.#closing.has(connection)) this.#closing.set(connection, performance.now() + CLOSE_TIMEOUT)
+    this.#handshakes.begin(connection)
   }
 
   /** The socket of a connection has closed, or belongs to the application again. */
   #forget (connection: Connection): void {
     if (!this.#open.delete(connection)) return
-    this.#closing.delete(connection)
+    this.#handshakes.end(connection)
     this.#heartbeat.delete(connection)
     this.#admission.leave(connection)
     this.#parts.hooks.ended(connection)
     this.#open.notifyIfEmpty()
   }
-
-  /** Terminates the sockets whose clients have not answered the close frame in time. */
-  #terminateOverdue (): void {
-    const now = performance.now()
-    for (const [{ socket }, deadline] of this.#closing) {
-      if (deadline > now) return
-      socket.terminate()
-    }
-  }
-}
-
-/** @throws FST_NOTIFICATION_INVALID_SOCKET */
-function assertOpen (socket: WebSocket): void {
-  const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(describeValue(socket))
-  if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }

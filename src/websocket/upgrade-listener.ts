@@ -12,6 +12,7 @@ export interface UpgradeTaker {
   watch (request: IncomingMessage, socket: UpgradeSocket, head: Buffer, isOwn: boolean): Upgrade | undefined
   give (upgrade: Upgrade): void
   offer (upgrade: Upgrade): void
+  endOnceAnswered (upgrade: Upgrade): void
 }
 
 /** All registrations of the plugin on one server. They share one listener. */
@@ -44,7 +45,10 @@ function listen (server: EventEmitter, rules: RouterRules): Listening {
     const own = all.find(one => one.isOwnPath(path))
     const taker = own ?? all.find(({ gate }) => gate?.hasRoute(path)) ?? all.find(({ gate }) => gate !== undefined) ?? all[0]!
     const upgrade = taker.watch(request, socket, head, own !== undefined)
-    if (upgrade === undefined || taker.gate === undefined) return
+    if (upgrade === undefined) return
+    // When the other listeners have had their turn, perhaps one of them has begun to answer.
+    if (taker.gate === undefined || server.listenerCount('upgrade') > 1) process.nextTick(() => taker.endOnceAnswered(upgrade))
+    if (taker.gate === undefined) return
     if (server.listenerCount('upgrade') === 1) taker.give(upgrade)
     // Other listeners come first. An upgrade without a route here is left to them, because they may answer later.
     else if (own !== undefined || taker.gate.hasRoute(path)) queueMicrotask(() => taker.offer(upgrade))

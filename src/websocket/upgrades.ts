@@ -1,70 +1,88 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Options } from '../options/schema.js'
+import { createRation } from './log-ration.js'
 import { routePattern, routerRules } from './route-path.js'
+import { endSoon, refuse, type Refusal } from './refuse.js'
 import { hasResponse, isAnswered, isFree, isRead, type Upgrade, type UpgradeSocket } from './upgrade.js'
 import type { UpgradeGate } from './upgrade-gate.js'
 import { listenToUpgrades } from './upgrade-listener.js'
+import { WaitingUpgrades } from './waiting-upgrades.js'
 
-/** The errors that an upgrade would have been answered with that is ended without an answer. */
-const TOO_MANY = new errors.TooManyUpgrades().code
-const OVERDUE = new errors.UpgradeTimeout().code
+/** What an upgrade of the route is answered with if neither the route nor a hook can answer it. */
+const TOO_MANY = new errors.TooManyUpgrades()
+const OVERDUE = new errors.UpgradeTimeout()
 
-/** The route's own answer comes first. */
+/** How much longer than `limits.upgradeTimeout` an upgrade may wait, in milliseconds: the route's own answer comes first. */
 const MARGIN = 1_000
 
-/** How much of a path is logged. */
+/** Maximum number of characters of a path in the log. */
 const MAX_PATH = 200
 
-/** An upgrade is refused, with a status, or without an answer; by an error of which code, if by one. */
+/** Maximum number of paths without a route that are logged in a minute: any client can send any path. */
+const NO_ROUTE_LOGGED = 10
+
+/**
+ * An upgrade was refused.
+ * @param status of the answer; undefined if the socket was ended without an answer
+ * @param code of the error; undefined if the application has answered without an error
+ */
 export type Refused = (status: number | undefined, code: string | undefined) => void
 
 interface UpgradesParts {
   options: Options
-  /** Left out where the application has registered @fastify/websocket. */
+  /** Undefined if the application has registered @fastify/websocket. */
   gate: UpgradeGate | undefined
   refused: Refused | undefined
 }
 
 /**
- * Ends upgrades of the plugin's route that nobody answers. Node sets an upgrade request's socket free of its own time
- * limits; one that a hook leaves without an answer, or that Fastify can't answer (pipelined behind another request),
- * would stay open for ever, and keep the server from closing.
+ * Ends the sockets of upgrades that become no WebSocket. Node's own time limits don't apply to the socket of an upgrade,
+ * and Node doesn't end it after the answer: it would stay open for ever, and keep the server from closing.
  *
- * So would one that Fastify refuses before routing (a malformed URL): what was given to the plugin's own
- * @fastify/websocket, and answered, but is still open, is ended too. The sockets of others are never touched.
+ * So a socket is ended as soon as an HTTP answer is written to it, whoever has answered: a hook, Fastify before routing,
+ * a scope that knows no WebSockets. An upgrade of the plugin's route that nobody answers in time is refused. Whoever
+ * reads from a socket uses it, for a WebSocket or for another protocol: such a socket is never touched.
  */
 export class Upgrades {
   readonly gate: UpgradeGate | undefined
-  private readonly app: FastifyInstance
-  private readonly own: RegExp
-  private readonly limits: Options['limits']
-  private readonly refused: Refused | undefined
-  /** The oldest first. One timer is for all: one for each would cost 3 µs. */
-  private readonly waiting = new Map<IncomingMessage, Upgrade>()
-  /** Of those, how many are counted. */
-  private count = 0
-  /** Upgrades of others that nobody has answered in time; they are not touched before the application closes. */
-  private readonly left = new Set<Upgrade>()
-  private readonly unlisten: () => void
-  private timer: NodeJS.Timeout | undefined
+  readonly #app: FastifyInstance
+  readonly #path: string
+  readonly #ownPath: RegExp
+  readonly #ration = createRation(NO_ROUTE_LOGGED, 60_000)
+  /** Maximum number of upgrades that wait, of those that count and of the others. */
+  readonly #maxWaiting: number
+  readonly #refused: Refused | undefined
+  readonly #waiting: WaitingUpgrades
+  /** Upgrades that nobody has answered in time, and that another listener may still answer. They are ended at shutdown. */
+  readonly #unanswered = new Set<Upgrade>()
+  readonly #unlisten: () => void
 
   constructor (app: FastifyInstance, { options: { path, limits }, gate, refused }: UpgradesParts) {
-    this.app = app
+    this.#app = app
     this.gate = gate
-    this.limits = limits
-    this.refused = refused
-    this.own = routePattern(app.prefix + path, routerRules(app))
-    this.unlisten = listenToUpgrades(app, this)
-    app.websocketServer.on('connection', (_socket, request) => this.forget(this.waiting.get(request)))
+    // Twice the limit of undecided upgrades: the others have been answered, but their sockets are still open.
+    this.#maxWaiting = 2 * limits.pendingUpgrades
+    this.#refused = refused
+    this.#path = app.prefix + path
+    this.#ownPath = routePattern(this.#path, routerRules(app))
+    this.#waiting = new WaitingUpgrades(limits.upgradeTimeout + MARGIN, upgrade => this.#endWait(upgrade))
+    this.#unlisten = listenToUpgrades(app, this)
+    app.websocketServer.on('connection', (_socket, request) => {
+      const upgrade = this.#waiting.get(request)
+      if (upgrade !== undefined) this.#waiting.delete(upgrade)
+    })
   }
 
   isOwnPath (path: string): boolean {
-    return this.own.test(path)
+    return this.#ownPath.test(path)
   }
 
-  /** @returns undefined where there are too many, and it was ended */
+  /**
+   * Watches an upgrade until it is answered.
+   * @returns undefined if too many wait: then the upgrade was ended
+   */
   watch (request: IncomingMessage, socket: UpgradeSocket, head: Buffer, isOurs: boolean): Upgrade | undefined {
     const upgrade: Upgrade = {
       request,
@@ -75,22 +93,23 @@ export class Upgrades {
       isCounted: isOurs && !hasResponse(socket),
       isGiven: false,
       until: 0,
-      onClose: () => this.forget(upgrade)
+      onClose: () => this.#waiting.delete(upgrade)
     }
-    // Twice as many as may wait for an answer: the others have had theirs, and don't go.
-    const limit = 2 * this.limits.pendingUpgrades
-    if (!upgrade.isCounted) {
-      if (this.waiting.size - this.count >= limit) this.settleOldestUncounted()
-    } else if (this.count >= limit) {
-      this.end(upgrade, 'too many at a time', TOO_MANY)
-      return undefined
+    if (upgrade.isCounted) {
+      if (this.#waiting.countedSize >= this.#maxWaiting) {
+        // Who was answered, and does not read the answer, gives way to who comes.
+        const answered = this.#waiting.oldestAnswered
+        this.#end(answered ?? upgrade, 'too many at a time', TOO_MANY)
+        if (answered === undefined) return undefined
+      }
+    } else if (this.#waiting.uncountedSize >= this.#maxWaiting) {
+      this.#makeRoom(this.#waiting.oldestUncounted!)
     }
-    this.add(upgrade)
-    if (this.timer === undefined) this.arm(this.limits.upgradeTimeout + MARGIN)
+    this.#waiting.add(upgrade)
     return upgrade
   }
 
-  /** Lets Fastify answer an upgrade, unless somebody else has it by now. */
+  /** Lets Fastify answer an upgrade, unless another listener has taken it by now. */
   offer (upgrade: Upgrade): void {
     if (!upgrade.isGiven && isFree(upgrade)) this.give(upgrade)
   }
@@ -99,105 +118,93 @@ export class Upgrades {
   give (upgrade: Upgrade): void {
     upgrade.isGiven = true
     if (!hasResponse(upgrade.socket)) this.gate!.emit('upgrade', upgrade.request, upgrade.socket, upgrade.head)
+    this.endOnceAnswered(upgrade)
+  }
+
+  /** Ends the socket of an upgrade when the response that it has by now is written, unless it is in use then. */
+  endOnceAnswered (upgrade: Upgrade): void {
+    const { socket, isOurs } = upgrade
+    const { _httpMessage: response } = socket
+    if (!(response instanceof ServerResponse)) return
+    const end = () => {
+      if (response.statusCode === 404 && !isOurs && this.gate?.hasRoute(describePath(upgrade.request)) === false) this.#ration(omitted => this.#tellPath(upgrade, omitted))
+      if (response.statusCode !== 101 && !isRead(socket)) endSoon(socket)
+    }
+    if (response.writableFinished) end()
+    else response.once('finish', end)
   }
 
   /**
-   * An upgrade has come to the plugin's route, but not by @fastify/websocket: another listener has given it to Fastify,
-   * @fastify/http-proxy say, where it has every path. Only @fastify/websocket can open it.
-   * @param response which is not used then
-   * @returns whether it comes again, by @fastify/websocket
+   * Handles an upgrade that has come to the plugin's route without @fastify/websocket. Another listener has given it to
+   * Fastify, for example @fastify/http-proxy, which takes every path. Only @fastify/websocket can open it.
+   * @param response the response that is not used then
+   * @returns whether the upgrade comes again, by @fastify/websocket
    */
   takeOver (request: IncomingMessage, response: ServerResponse): boolean {
-    const upgrade = this.waiting.get(request)
+    const upgrade = this.#waiting.get(request)
     if (upgrade === undefined || upgrade.isGiven || this.gate === undefined) return false
     response.detachSocket(upgrade.socket)
     this.give(upgrade)
     return true
   }
 
-  /** Ends those that nobody has answered, or that were answered and are still open, as they would keep the server open. */
+  /** Ends the upgrades that nobody has answered, and those that were answered and are still open. They would keep the server open. */
   close (): void {
-    this.unlisten()
-    clearTimeout(this.timer)
-    for (const upgrade of [...this.waiting.values(), ...this.left]) {
+    this.#unlisten()
+    this.#waiting.stop()
+    for (const upgrade of [...this.#waiting, ...this.#unanswered]) {
       const { socket, isOurs, isGiven } = upgrade
-      if (!isRead(socket) && (isOurs || isGiven || isAnswered(upgrade) || isFree(upgrade))) this.end(upgrade, 'the application is closing')
+      if (!isRead(socket) && (isOurs || isGiven || isAnswered(upgrade) || isFree(upgrade))) this.#end(upgrade, 'the application is closing')
     }
   }
 
-  private arm (wait: number): void {
-    this.timer = setTimeout(() => this.endOverdue(), wait).unref() // as long as a socket waits, that keeps the process
+  /** An upgrade has waited long enough. */
+  #endWait (upgrade: Upgrade): void {
+    const { socket, isOurs, isGiven } = upgrade
+    if (isRead(socket)) return this.#waiting.delete(upgrade)
+    if (isOurs) return this.#end(upgrade, 'not answered in time', OVERDUE)
+    if (isGiven && isAnswered(upgrade)) return this.#end(upgrade, 'answered, and still open')
+    this.#waiting.delete(upgrade)
+    if (isGiven || this.gate === undefined || !isFree(upgrade)) return this.#leaveToOthers(upgrade)
+    // The other listeners have not answered in time, so Fastify answers, with a 404.
+    this.#waiting.add(upgrade)
+    this.give(upgrade)
   }
 
-  private endOverdue (): void {
-    this.timer = undefined
-    const now = performance.now()
-    for (const upgrade of this.waiting.values()) {
-      if (upgrade.until > now) {
-        this.arm(upgrade.until - now)
-        return
-      }
-      this.settle(upgrade)
-    }
+  /** Ends the wait of an upgrade early. Another listener may still decide about it, and keeps the time to do so. */
+  #makeRoom (upgrade: Upgrade): void {
+    if (upgrade.isGiven || !isFree(upgrade)) return this.#endWait(upgrade)
+    this.#waiting.delete(upgrade)
+    this.#leaveToOthers(upgrade)
   }
 
-  /** Nobody waits any longer for an answer to this one. */
-  private settle (upgrade: Upgrade): void {
-    if (isRead(upgrade.socket)) this.forget(upgrade)
-    else if (upgrade.isOurs) this.end(upgrade, 'not answered in time', OVERDUE)
-    else if (upgrade.isGiven && isAnswered(upgrade)) this.end(upgrade, 'answered, and still open')
-    else {
-      this.forget(upgrade)
-      // The others have had their time: Fastify answers with a 404.
-      if (!upgrade.isGiven && this.gate !== undefined && isFree(upgrade)) {
-        this.add(upgrade)
-        this.give(upgrade)
-      } else this.leave(upgrade)
-    }
+  /** Who has mistaken the path sees only a 404. */
+  #tellPath ({ request }: Upgrade, omitted: number): void {
+    this.#app.log.info({ path: describePath(request), route: this.#path, option: 'path', ...(omitted > 0 && { omitted }) }, 'no WebSocket at this path')
   }
 
-  private add (upgrade: Upgrade): void {
-    upgrade.until = performance.now() + this.limits.upgradeTimeout + MARGIN
-    this.waiting.set(upgrade.request, upgrade)
-    if (upgrade.isCounted) this.count++
-    upgrade.socket.on('close', upgrade.onClose)
-    // Node takes its own listener off an upgrade's socket: a reset connection would end the process.
-    if (!upgrade.socket.listeners('error').includes(destroy)) upgrade.socket.on('error', destroy)
-  }
-
-  private leave (upgrade: Upgrade): void {
+  #leaveToOthers (upgrade: Upgrade): void {
     if (upgrade.socket.destroyed) return
-    this.left.add(upgrade)
-    upgrade.socket.once('close', () => this.left.delete(upgrade))
+    this.#unanswered.add(upgrade)
+    upgrade.socket.once('close', () => this.#unanswered.delete(upgrade))
   }
 
-  private settleOldestUncounted (): void {
-    for (const upgrade of this.waiting.values()) {
-      if (upgrade.isCounted) continue
-      // Whoever still decides about it has not had its time yet.
-      if (!upgrade.isGiven && isFree(upgrade)) {
-        this.forget(upgrade)
-        this.leave(upgrade)
-      } else this.settle(upgrade)
+  /** @param refusal of an upgrade of the plugin's route; undefined to count nothing */
+  #end (upgrade: Upgrade, reason: string, refusal?: Refusal): void {
+    const { request, socket, isOurs, isCounted } = upgrade
+    this.#app.log[isOurs ? 'warn' : 'info']({ path: describePath(request), reason }, 'upgrade ended')
+    if (!isOurs || refusal === undefined || isAnswered(upgrade)) {
+      socket.destroy()
       return
     }
-  }
-
-  private forget (upgrade: Upgrade | undefined): void {
-    if (upgrade === undefined || !this.waiting.delete(upgrade.request)) return
-    if (upgrade.isCounted) this.count--
-    upgrade.socket.off('close', upgrade.onClose) // which would keep the request as long as its WebSocket
-    if (upgrade.socket.listenerCount('error') > 1) upgrade.socket.off('error', destroy) // somebody else has it now
-  }
-
-  /** @param code of the error that it would have been answered with, if it is on the path of the plugin's route */
-  private end ({ request, socket, isOurs }: Upgrade, reason: string, code?: string): void {
-    if (isOurs && code !== undefined) this.refused?.(undefined, code)
-    this.app.log[isOurs ? 'warn' : 'info']({ path: request.url!.split('?', 1)[0]!.slice(0, MAX_PATH), reason }, 'upgrade ended')
-    socket.destroy()
+    // An upgrade that doesn't count is behind another request.
+    if (isCounted && socket.writable) refuse(socket, refusal)
+    else socket.destroy()
+    this.#refused?.(isCounted ? refusal.statusCode : undefined, refusal.code)
   }
 }
 
-function destroy (this: UpgradeSocket): void {
-  this.destroy()
+/** Without the query, which may have a token. */
+function describePath ({ url }: IncomingMessage): string {
+  return url!.split('?', 1)[0]!.slice(0, MAX_PATH)
 }

@@ -21,6 +21,9 @@ export class WriteBatcher {
   private bytes = 0
   private isScheduled = false
 
+  /** @param written called with how many bytes were written to sockets */
+  constructor (private readonly written: (bytes: number) => void = () => {}) {}
+
   /** Flushes `flushable` once, at the end of this turn or before. */
   add (flushable: Flushable): void {
     this.waiting.push(flushable)
@@ -41,9 +44,10 @@ export class WriteBatcher {
   }
 
   private flush (): void {
-    const { waiting } = this
+    const { waiting, bytes } = this
     this.waiting = []
     this.bytes = 0
     for (const flushable of waiting) flushable.flush()
+    this.written(bytes)
   }
 }

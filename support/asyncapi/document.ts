@@ -1,8 +1,8 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { closeCodes } from '../../src/close-codes.js'
 import { DeadLetterHeadersSchema } from '../../src/rabbitmq/dead-letters.js'
-import { MessageSchema } from '../../src/rabbitmq/message.js'
-import { AckSchema, DismissSchema, ErrorSchema, NotificationSchema, SUBPROTOCOL, WelcomeSchema } from '../../src/websocket/protocol.js'
+import { MessageSchema } from '../../src/rabbitmq/fields.js'
+import { AckSchema, DismissSchema, ErrorSchema, NackSchema, NotificationSchema, PingSchema, PongSchema, SUBPROTOCOL, WelcomeSchema } from '../../src/websocket/protocol.js'
 import { QuerySchema } from '../../src/websocket/route-schema.js'
 
 /** That of the formats, not of the package. */
@@ -37,8 +37,9 @@ const json = <Schema extends TSchema>(summary: string, payload: Schema, examples
   examples: examples.map(payload => ({ payload }))
 })
 
-/** The server's frames, in the order in which a client meets them; then the client's one. */
-const serverFrames = ['welcome', 'notification', 'dismiss', 'error']
+/** The server's frames, in the order in which a client meets them; then the client's. */
+const serverFrames = ['welcome', 'notification', 'dismiss', 'ping', 'pong', 'error']
+const clientFrames = ['ack', 'nack', 'ping']
 
 /** The formats as an AsyncAPI document: what is published to the queue, and what comes out of the other end. */
 const document = {
@@ -74,7 +75,7 @@ const document = {
       title: 'The WebSocket of a user (option `path`)',
       description: `With the subprotocol \`${SUBPROTOCOL}\` a client receives frames of JSON, and acknowledges; without one it receives contents, and sends nothing. The server closes with ${codes.join(', ')}, or with what its application chooses: after 4000 to 4499 connect again, after 4500 to 4999 don't.`,
       servers: [{ $ref: '#/servers/websocket' }],
-      messages: messages('content', ...serverFrames, 'ack'),
+      messages: messages('content', ...new Set([...serverFrames, ...clientFrames])),
       bindings: {
         ws: {
           method: 'GET',
@@ -90,11 +91,11 @@ const document = {
     deadLetter: operation('send', 'deadLetterQueue', 'Puts away what can\'t be used, and with `offline: \'dead-letter\'` what is for nobody', 'deadLetter'),
     push: operation('send', 'webSocket', 'Pushes to a client that offers no subprotocol', 'content'),
     pushFrames: operation('send', 'webSocket', `Pushes to a client that speaks ${SUBPROTOCOL}`, ...serverFrames),
-    acknowledge: operation('receive', 'webSocket', `Takes the acknowledgements of a client that speaks ${SUBPROTOCOL}`, 'ack')
+    acknowledge: operation('receive', 'webSocket', `Takes the frames of a client that speaks ${SUBPROTOCOL}`, ...clientFrames)
   },
   components: {
     messages: {
-      message: json('Something for a user, in UTF-8; other members are ignored', MessageSchema, [
+      message: json('Something for a user, in UTF-8; other members are ignored. The body may be compressed: contentEncoding gzip, deflate or br', MessageSchema, [
         { userId: '123', content: 'hello world', id: 'order-7-shipped' },
         { userId: '123', content: { order: 7, state: 'shipped' } }
       ]),
@@ -109,11 +110,14 @@ const document = {
         payload: { type: 'string', description: 'a string as it is, anything else as its JSON' },
         examples: [{ payload: 'hello world' }, { payload: '{"order":7,"state":"shipped"}' }]
       },
-      welcome: json('The first frame', WelcomeSchema, [{ type: 'welcome', connectionId: '65f1c0ffee65f1c0ffee65f1', heartbeatMs: 25_000 }]),
+      welcome: json('The first frame', WelcomeSchema, [{ type: 'welcome', connectionId: '65f1c0ffee65f1c0ffee65f1', heartbeatMs: 25_000, silenceMs: 35_000, frameBytes: 4_096, framesPerSecond: 50, maxUnacked: 100, ackTimeoutMs: 30_000 }]),
       notification: json('Something for the user', NotificationSchema, [{ type: 'notification', id: 'order-7-shipped', content: 'hello world' }]),
-      dismiss: json('Another client of the user has acknowledged it (option `dismiss`)', DismissSchema, [{ type: 'dismiss', id: 'order-7-shipped' }]),
+      dismiss: json('Another client of the user has acknowledged it (option `dismiss`)', DismissSchema, [{ type: 'dismiss', ids: ['order-7-shipped'] }]),
+      ping: json('A sign of life. The server answers that of a client with a pong; a client answers nothing', PingSchema, [{ type: 'ping' }]),
+      pong: json('The answer to a client\'s ping', PongSchema, [{ type: 'pong' }]),
       error: json('Comes before a close with 1008', ErrorSchema, [{ type: 'error', code: 'FST_NOTIFICATION_TOO_MANY_FRAMES', message: 'at most 50 frames a second' }]),
-      ack: json('Received and taken over', AckSchema, [{ type: 'ack', ids: ['order-7-shipped'] }])
+      ack: json('Received and taken over', AckSchema, [{ type: 'ack', ids: ['order-7-shipped'] }]),
+      nack: json('Could not be handled: it is sent again later, a few times', NackSchema, [{ type: 'nack', ids: ['order-7-shipped'] }])
     }
   }
 }

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { connect } from 'amqplib'
 import { WebSocket } from 'ws'
 import { startPrivateRabbitMQ } from '../../support/private-rabbitmq.js'
@@ -78,7 +79,8 @@ const message = Buffer.from('{"userId":"somebody","content":{"a":[1,2,"x"]},"id"
 function attackQueue (): void {
   const headers = random.between(0, 3) === 0 ? { [random.bytes(3).toString('latin1')]: random.bytes(5), n: [random.between(-1e9, 1e9), null, { x: true }] } : {}
   const body = random.between(0, 1) === 0 ? random.bytes(random.between(0, 300)) : mutate(message)
-  channel.sendToQueue(queue, body, { headers, messageId: random.bytes(5).toString('latin1') })
+  const contentEncoding = random.oneOf(['', '', '', 'utf-8', 'gzip', 'deflate', 'br', random.bytes(5).toString('latin1')])
+  channel.sendToQueue(queue, random.between(0, 9) === 0 ? mutate(gzipSync(body)) : body, { headers, contentEncoding, messageId: random.bytes(5).toString('latin1') })
 }
 
 async function figures (): Promise<Figures> {

@@ -49,10 +49,19 @@ export function createLog (t: Test): TestLog {
   }
 }
 
+/** Warnings at start that are not about the test: the application authenticates nobody, and the machine opens few files. */
+const STARTING = ['no authenticate option', 'limits.connections is above']
+
+/** The warnings and errors that were logged, without {@link STARTING}. */
+export function warningsIn ({ lines }: TestLog): LogLine[] {
+  return lines.filter(({ level, msg }) => level >= 40 && !STARTING.some(start => msg.startsWith(start)))
+}
+
 /** A Fastify that is closed after the test, with its log. */
 export function createApp (t: Test): { app: FastifyInstance, log: TestLog } {
   const log = createLog(t)
-  const app = Fastify({ logger: { level: 'debug', stream: log.stream } })
+  // The time that a hook may take: the broker is shared, and may be slow to answer on a busy machine.
+  const app = Fastify({ logger: { level: 'debug', stream: log.stream }, pluginTimeout: 20_000 })
   t.teardown(() => app.close())
   return { app, log }
 }

@@ -9,6 +9,8 @@ export interface TestClient {
   readonly messages: string[]
   /** Resolves when so many messages have arrived, with all that have. */
   received (count: number): Promise<string[]>
+  /** Resolves when a check of what has arrived is true. */
+  until (check: () => boolean, what: () => string): Promise<void>
   /** Resolves when the connection has ended. */
   readonly closed: Promise<{ code: number, reason: string }>
   close (): Promise<void>
@@ -27,19 +29,24 @@ export async function connectClient (t: Test, url: string, options?: ClientOptio
     socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }))
   })
   t.teardown(() => socket.terminate())
-  await once(socket, 'open')
+  await inTime(async signal => await once(socket, 'open', { signal }), () => `a connection to ${url}`)
   socket.on('error', () => {})
+
+  async function until (check: () => boolean, what: () => string): Promise<void> {
+    await inTime(async signal => {
+      while (!check()) await once(arrivals, 'message', { signal })
+    }, what)
+  }
 
   return {
     socket,
     messages,
     closed,
     async received (count) {
-      await inTime(async signal => {
-        while (messages.length < count) await once(arrivals, 'message', { signal })
-      }, () => `message ${count}, after ${messages.length}`)
+      await until(() => messages.length >= count, () => `message ${count}, after ${messages.length}`)
       return messages
     },
+    until,
     async close () {
       socket.close()
       await closed

@@ -5,7 +5,7 @@ import { eventually } from './eventually.js'
 import { startRestartableApp, type RestartableApp } from './restartable-app.js'
 
 /** How long an instance waits for another one to tell what became of a notification, in milliseconds. */
-export const RECEIPT_TIMEOUT = 1_000
+export const RECEIPT_TIMEOUT = 2_000
 
 export interface InstanceOptions extends NotificationPluginOptions {
   amqpUrl: string
@@ -33,10 +33,7 @@ export async function allSettled (...instances: RestartableApp[]): Promise<void>
 /** A client that acknowledges what it is sent. */
 export async function connectAcking (t: Test, url: string): Promise<RichClient> {
   const client = await connectRich(t, url)
-  client.socket.on('message', (data: Buffer) => {
-    const { type, id } = JSON.parse(data.toString())
-    if (type === 'notification') client.ack(id)
-  })
+  client.onFrame(({ type, id }) => { if (type === 'notification') client.ack(id!) })
   return client
 }
 

@@ -1,5 +1,8 @@
 // The delivery without servers: a source, connections, a store and an exchange between instances, all in memory.
-import { createOutbox } from '../../src/cluster/outbox.js'
+import type { SettledItem } from '../../src/cluster/frames.js'
+import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
+import { Peer } from '../../src/cluster/peer.js'
+import type { WindowSize } from '../../src/delivery/ack-window.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.js'
 import type { Held, HoldStore, Observer, Origin, Outcome, Result, Subscriber } from '../../src/delivery/doors.js'
@@ -7,6 +10,7 @@ import { compose } from '../../src/delivery/notification.js'
 import type { Peers } from '../../src/delivery/peers.js'
 import type { Payload } from '../../src/delivery/payload.js'
 import { Registry } from '../../src/delivery/registry.js'
+import { MemoryDismissals } from '../../src/hold/dismissals.js'
 import { createCallOrigin } from '../../src/rabbitmq/call-origin.js'
 
 /** Lets everything run that waits for nothing but its turn. */
@@ -17,8 +21,10 @@ export async function settleDown (): Promise<void> {
 /** A message of a queue that the test settles. */
 export class MemoryMessage implements Origin {
   readonly queue = 'memory'
-  readonly returns = true
+  readonly redelivers = true
   readonly timeToLive = Infinity
+  readonly bytes: number = 1_024
+  isShared = false
   isMoved = false
   readonly letters: string[] = []
   readonly #channel: AbortController
@@ -44,7 +50,7 @@ export class MemoryMessage implements Origin {
 }
 
 /** A call of notify(). */
-export const call: Origin = createCallOrigin(undefined)
+export const call: Origin = createCallOrigin(() => undefined)
 
 /** What a connection was sent. */
 export interface Sent { readonly id: string, readonly redelivered: boolean }
@@ -81,8 +87,8 @@ export class MemorySubscriber implements Subscriber {
     for (const done of this.#relieved.splice(0)) done()
   }
 
-  dismiss (id: string): void {
-    this.dismissed.push(id)
+  dismiss (ids: readonly string[]): void {
+    this.dismissed.push(...ids)
   }
 
   spendClaim (): boolean {
@@ -97,6 +103,8 @@ export class MemoryStore implements HoldStore {
   readonly #byUser = new Map<string, Held[]>()
   /** If set, each call waits for it. */
   delay: (() => Promise<void>) | undefined
+
+  constructor (readonly isShared = true) {}
 
   async add (userId: string, held: Held): Promise<string[] | 'known'> {
     await this.delay?.()
@@ -156,6 +164,9 @@ export class MemoryExchange {
     }
 
     return {
+      areNone: () => false,
+      have: userId => others(userId).length > 0,
+      sentHere () {},
       deliver (delivery) {
         delivery.relay = ++lastRelay
         if (asking.has(delivery)) return
@@ -186,12 +197,14 @@ const silent = { debug () {}, info () {}, warn () {}, error (fields: unknown) { 
 
 /** Starts an instance, alone or on an exchange. */
 export function startInstance (
-  options: Partial<DispatcherOptions> = {}, { store, exchange, observed }: { store?: HoldStore, exchange?: MemoryExchange, observed?: (kind: string, outcome: Outcome) => void } = {}
+  { dismiss = false, ...options }: Partial<DispatcherOptions> & { dismiss?: boolean } = {}, { windowSize, store, exchange, observed }: { windowSize?: WindowSize, store?: HoldStore | undefined, exchange?: MemoryExchange, observed?: (kind: string, outcome: Outcome) => void } = {}
 ): MemoryInstance {
   const subscribers = new Registry()
   const outcomes = new Map<string, Outcome[]>()
   const observer: Observer = {
     received () {},
+    decoded () {},
+    ignored () {},
     rejected () {},
     hosted () {},
     settled ({ payload: { id } }, _origin, kind, { outcome }, circumstance) {
@@ -200,15 +213,19 @@ export function startInstance (
       if (kind !== 'own') return
       outcomes.set(id, [...outcomes.get(id) ?? [], outcome])
     },
+    fannedOut () {},
     failed () {},
     abandoned () {},
     settledLate () {}
   }
   const dispatcher = new Dispatcher({
-    options: { settle: 'acknowledged', offline: 'drop', maxUnacked: 10, ackTimeout: 60_000, dismiss: false, cluster: exchange !== undefined, hold: { maxAge: 86_400_000 }, ...options },
+    options: { settle: 'acknowledged', offline: 'drop', maxUnacked: 10, ackTimeout: 60_000, maxDeliveries: 5, hold: { maxAge: 86_400_000 }, ...options },
     subscribers,
+    windowSize,
     store,
+    dismissals: dismiss ? new MemoryDismissals(Infinity) : undefined,
     observer,
+    ownOrigin: call,
     log: silent,
     overdue: subscriber => instance.disconnect(subscriber as MemorySubscriber)
   })
@@ -238,27 +255,66 @@ export function startInstance (
   return instance
 }
 
-/** What was published to the other instances, and how the test says what became of it. */
-export interface MemoryRelay { readonly body: string, answered (isRouted: boolean | undefined): void }
+/** A relay that was published to the other instance, and how the test says what became of it. */
+export interface MemoryRelay {
+  /** The items, as JSON. */
+  readonly body: string
+  /** Whether the other instance has it, or its inbox is gone; undefined if that is unknown. */
+  answered (isRouted: boolean | undefined): void
+}
 
 /**
- * Connects a dispatcher to the real outbox, whose relays the test answers.
+ * Connects a dispatcher to the real relays. There is one other instance, `peer`, which has every user for as long as its
+ * inbox is there. The test answers for it.
  * @param receiptTimeout after which an unanswered relay is published again, in milliseconds
  */
-export function connectOutbox (dispatcher: Dispatcher, registry: Registry, awaitsAcks: boolean, receiptTimeout: number) {
+export function connectOutbox (dispatcher: Dispatcher, awaitsAcks: boolean, receiptTimeout: number) {
   const relays: MemoryRelay[] = []
-  let lastId = 0
-  const outbox = createOutbox({
-    registry,
+  const told: SettledItem[] = []
+  const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 1 }, 0)
+  let isThere = true
+  let scheduled: NodeJS.Immediate | undefined
+  const outbox = new OutgoingRelays({
+    log: silent,
     awaitsAcks,
     receiptTimeout,
     publishTimeout: 600_000,
-    nextId: () => ++lastId,
-    publish (_userId, body, _isHere, answered) { relays.push({ body, answered }) },
-    tell () {},
+    now: () => performance.now(),
+    publish (_inbox, body, done) {
+      relays.push({ body, answered: isRouted => done(isRouted === undefined ? 'unknown' : isRouted ? 'routed' : 'returned') })
+    },
+    isAlone: () => false,
+    peersOf: () => isThere ? [peer] : [],
+    afterMarker: callback => { setImmediate(callback) },
+    schedule () {
+      scheduled ??= setImmediate(() => {
+        scheduled = undefined
+        outbox.flush()
+      })
+    },
+    returned () {
+      isThere = false
+      outbox.peerGone(peer)
+    },
+    tell: (_instance, item) => { told.push(item) },
     listener: dispatcher.peerListener,
     traceOf: () => undefined
   })
-  dispatcher.connect({ ...outbox, wake () {} })
-  return { outbox, relays }
+  const timer = setInterval(() => outbox.tick(true), 100)
+  dispatcher.connect({
+    areNone: () => false,
+    have: () => isThere,
+    sentHere: delivery => outbox.sentHere(delivery),
+    deliver: (delivery, isHere) => outbox.deliver(delivery, isHere),
+    isAsking: delivery => outbox.isAsking(delivery),
+    unanswered: userId => outbox.unanswered(userId),
+    settled: (delivery, outcome) => outbox.settled(delivery, outcome),
+    failed: delivery => outbox.failed(delivery),
+    wake () {}
+  })
+  function close (): void {
+    clearInterval(timer)
+    outbox.close()
+  }
+  return { outbox, relays, told, close }
 }

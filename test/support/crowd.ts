@@ -12,7 +12,7 @@ function tell (): void {
   if (connected + errors === wanted) console.log(`${connected} connected, ${errors} errors${lastError}`)
 }
 
-for (let n = 0; n < wanted; n++) {
+function connect (n: number): void {
   const socket = new WebSocket(url + n)
   let opened = false
   socket.on('open', () => {
@@ -22,6 +22,8 @@ for (let n = 0; n < wanted; n++) {
   })
   socket.on('error', error => {
     if (opened) return
+    // On a busy machine the queue of the kernel overflows before the server accepts. A refusal of the server is an answer.
+    if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') return connect(n)
     errors++
     lastError = `, the last one: ${error.message}`
     tell()
@@ -30,3 +32,5 @@ for (let n = 0; n < wanted; n++) {
     if (++received === wanted) console.log(`${received} received`)
   })
 }
+
+for (let n = 0; n < wanted; n++) connect(n)

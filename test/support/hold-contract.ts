@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
-import type { Held, HoldOptions, ManagedHoldStore } from '../../src/hold/index.js'
-import { createHoldModel } from './hold-model.js'
+import type { Held, HoldHooks, HoldOptions, ManagedHoldStore } from '../../src/hold/index.js'
+import { createHoldModel, createTotalModel, type Overhead } from './hold-model.js'
 import { createRandom } from './random.js'
 
 /** The tests' clock begins here, in milliseconds since 1970. */
@@ -12,20 +12,29 @@ const defaults = { maxCount: 1_000, maxAge: 3_600_000, maxBytes: 1_048_576, tota
 export interface HoldUnderTest {
   readonly store: ManagedHoldStore
   readonly clock: { now: number }
-  readonly dropped: { overflow: number, expired: number }
+  readonly dropped: { overflow: number, expired: number, broken: number }
+  /** What was dropped as there was no room: each user and id, in order. */
+  readonly overflowed: Array<readonly [userId: string, id: string]>
 }
 
 /** Opens a store with defaults that no test reaches by accident. */
 export type Open = (t: Test, options?: Partial<HoldOptions>) => Promise<HoldUnderTest>
 
 /** Opens stores with whatever the options ask for, closed after the test. */
-export function opener (create: (options: HoldOptions, hooks: HoldUnderTest['dropped'], clock: { now: number }) => Promise<ManagedHoldStore>): Open {
+export function opener (create: (options: HoldOptions, hooks: HoldHooks) => Promise<ManagedHoldStore>): Open {
   return async (t, options = {}) => {
     const clock = { now: START }
-    const dropped = { overflow: 0, expired: 0 }
-    const store = await create({ ...defaults, ...options }, dropped, clock)
+    const dropped = { overflow: 0, expired: 0, broken: 0 }
+    const overflowed: Array<readonly [string, string]> = []
+    const store = await create({ ...defaults, ...options }, {
+      dropped (reason, count, userId, ids = []) {
+        dropped[reason] += count
+        if (reason === 'overflow') overflowed.push(...ids.map(id => [userId, id] as const))
+      },
+      now: () => clock.now
+    })
     t.teardown(() => store.close())
-    return { store, clock, dropped }
+    return { store, clock, dropped, overflowed }
   }
 }
 
@@ -39,8 +48,11 @@ export async function idsOf (store: ManagedHoldStore, userId: string): Promise<s
   return (await store.read(userId, undefined, 100_000)).map(({ id }) => id)
 }
 
-/** What every store does. */
-export function testHoldContract (open: Open): void {
+/**
+ * What every store does.
+ * @param overhead what the store counts for `totalBytes` besides the text
+ */
+export function testHoldContract (open: Open, overhead: Overhead): void {
   test('what is kept is read back as it was, until it is removed', async t => {
     const { store, dropped } = await open(t)
     const some = [
@@ -59,7 +71,7 @@ export function testHoldContract (open: Open): void {
     t.same(await store.remove('user', []), [])
     t.same(await store.add('user', some[1]!), [])
     t.same(await store.read('user', undefined, 10), [some[1]])
-    t.same(dropped, { overflow: 0, expired: 0 }, 'what is removed is not dropped')
+    t.same(dropped, { overflow: 0, expired: 0, broken: 0 }, 'what is removed is not dropped')
     t.match(store, { failing: false, lastError: undefined })
   })
 
@@ -90,7 +102,7 @@ export function testHoldContract (open: Open): void {
     t.same(await store.read('user', undefined, 10), [held('a', 1), held('b', 2)])
     t.same(await store.add('other', held('a', 3)), [])
     t.same(await idsOf(store, 'other'), ['a'])
-    t.same(dropped, { overflow: 0, expired: 0 })
+    t.same(dropped, { overflow: 0, expired: 0, broken: 0 })
   })
 
   test('the hold is read in pages, after a cursor', async t => {
@@ -105,6 +117,17 @@ export function testHoldContract (open: Open): void {
       after = page.at(-1)
     } while (after !== undefined)
     t.same(pages, [ids.slice(0, 3), ids.slice(3, 6), ids.slice(6, 9), ids.slice(9), []])
+  })
+
+  test('fault 94: what is read at a time has a limit of bytes, which only a single notification may exceed', async t => {
+    const { store } = await open(t)
+    const large = (id: string, position: number): Held => ({ ...held(id, position), content: JSON.stringify('x'.repeat(1_000)) })
+    for (const [n, id] of ['a', 'b', 'c', 'd'].entries()) await store.add('user', large(id, n))
+    const idsOf = async (after: Held | undefined, maxBytes: number) => (await store.read('user', after, 10, maxBytes)).map(({ id }) => id)
+    t.same(await idsOf(undefined, 2_500), ['a', 'b'])
+    t.same(await idsOf(large('b', 1), 2_500), ['c', 'd'])
+    t.same(await idsOf(undefined, 1), ['a'])
+    t.same(await idsOf(undefined, 1_000_000), ['a', 'b', 'c', 'd'])
   })
 
   test('a cursor that is gone loses nothing of what comes after', async t => {
@@ -128,7 +151,7 @@ export function testHoldContract (open: Open): void {
     t.same(await store.add('user', held('between', 2)), ['n2'])
     t.same(await idsOf(store, 'user'), ['between', 'n3', 'n4'])
     t.same(await store.add('other', held('n1')), [])
-    t.same(dropped, { overflow: 3, expired: 0 })
+    t.same(dropped, { overflow: 3, expired: 0, broken: 0 })
   })
 
   test('the hold keeps at most maxBytes for a user, ids and contents in UTF-8', async t => {
@@ -142,7 +165,7 @@ export function testHoldContract (open: Open): void {
     await store.remove('user', ['big'])
     t.same(await store.add('user', held('two', 7, tenBytes)), [])
     t.same(await store.add('user', held('one', 8, tenBytes)), [], 'what was removed leaves its room')
-    t.same(dropped, { overflow: 3, expired: 0 })
+    t.same(dropped, { overflow: 3, expired: 0, broken: 0 })
   })
 
   test('what has expired in the hold is not read, and makes room before anything else', async t => {
@@ -154,15 +177,15 @@ export function testHoldContract (open: Open): void {
     t.same(await idsOf(store, 'user'), ['a', 'short', 'long'])
     clock.now += 1
     t.same(await idsOf(store, 'user'), ['a', 'long'])
-    t.same(dropped, { overflow: 0, expired: 1 })
+    t.same(dropped, { overflow: 0, expired: 1, broken: 0 })
     await store.add('user', held('b', 4))
     clock.now += 30_000
     t.same(await store.add('user', held('c', 5)), [])
     t.same(await idsOf(store, 'user'), ['a', 'b', 'c'])
-    t.same(dropped, { overflow: 0, expired: 2 })
+    t.same(dropped, { overflow: 0, expired: 2, broken: 0 })
     t.same(await store.add('user', held('late', 6, { expiresAt: clock.now })), ['late'])
     t.same(await idsOf(store, 'user'), ['a', 'b', 'c'])
-    t.same(dropped, { overflow: 0, expired: 3 })
+    t.same(dropped, { overflow: 0, expired: 3, broken: 0 })
   })
 
   test('the maxAge of the hold counts from the position', async t => {
@@ -175,7 +198,7 @@ export function testHoldContract (open: Open): void {
     t.same(await idsOf(store, 'user'), ['new'])
     clock.now += 59_000
     t.same(await idsOf(store, 'user'), [])
-    t.same(dropped, { overflow: 0, expired: 3 })
+    t.same(dropped, { overflow: 0, expired: 3, broken: 0 })
     t.same(await store.add('user', held('new', 60_000_000)), [], 'again, as a new one')
     t.same(await idsOf(store, 'user'), ['new'])
   })
@@ -221,5 +244,49 @@ export function testHoldContract (open: Open): void {
     }
     t.same(dropped, model.dropped)
     t.ok(dropped.overflow > 0 && dropped.expired > 0, `${dropped.overflow} and ${dropped.expired} dropped`)
+  })
+
+  test('fault 98: at totalBytes the hold drops the oldest of the user who has most', async t => {
+    const each = overhead.entry + 244
+    const content = `"${'x'.repeat(241)}"` // 244 with an id of one byte
+    const { store, dropped } = await open(t, { totalBytes: 3 * overhead.user + 8 * each })
+    await store.add('early', held('a', 0, { content }))
+    for (const [n, id] of ['b', 'c', 'd', 'e', 'f'].entries()) await store.add('greedy', held(id, n, { content }))
+    await store.add('late', held('g', 0, { content }))
+    await store.add('late', held('h', 1, { content }))
+    t.equal(dropped.overflow, 0)
+    t.same(await store.add('late', held('i', 2, { content })), [], "another user's id means nothing here")
+    t.same(await idsOf(store, 'greedy'), ['c', 'd', 'e', 'f'])
+    t.same(await store.add('greedy', held('j', 9, { content })), ['c'])
+    t.same(await idsOf(store, 'early'), ['a'], 'whoever has little keeps it')
+    t.equal(dropped.overflow, 2)
+    await store.remove('greedy', ['d', 'e', 'f', 'j'])
+    for (const [n, id] of ['k', 'l', 'm', 'n'].entries()) await store.add('late', held(id, 3 + n, { content }))
+    t.equal((await idsOf(store, 'late')).length, 7, 'what is removed makes room')
+    t.same(await store.add('early', held('p', 0, { content: `"${'x'.repeat(11_000)}"` })), ['p'], 'larger than all')
+    t.equal(dropped.overflow, 3)
+  })
+
+  test('fault 98: whatever happens, all users together have no more than totalBytes, and whoever has most gives way', async t => {
+    const random = createRandom(t)
+    const totalBytes = 20_000
+    const { store, overflowed } = await open(t, { totalBytes })
+    const model = createTotalModel(totalBytes, overhead)
+    for (let step = 0; step < 600; step++) {
+      const user = `u${random.between(0, random.between(0, 9))}`
+      const id = `n${random.between(0, 40)}`
+      if (random.between(0, 4) === 0) {
+        model.remove(user, [id])
+        await store.remove(user, [id])
+      } else {
+        const one = held(id, random.between(0, 10_000), { content: `"${'x'.repeat(random.between(1, 30) ** 2)}"` })
+        const result = await store.add(user, one)
+        const drops = overflowed.splice(0)
+        t.same(model.add(user, one, drops), [], `step ${step}`)
+        if (result !== 'known') t.same(result, drops.flatMap(([whose, id]) => whose === user ? [id] : []), `step ${step}: ids`)
+      }
+      t.same(await idsOf(store, user), model.ids(user), `step ${step}`)
+    }
+    t.ok(model.dropCount > 50, `${model.dropCount} dropped`)
   })
 }

@@ -7,15 +7,15 @@ import { Hold } from '../../src/delivery/hold.js'
 import { Mailboxes } from '../../src/delivery/mailbox.js'
 import { compose } from '../../src/delivery/notification.js'
 import { Registry } from '../../src/delivery/registry.js'
-import { createMemoryHold } from '../../src/hold/memory.js'
+import { MemoryHold } from '../../src/hold/memory.js'
 import { createApp } from './app.js'
-
-const NOW = Date.now() * 1_000
+import { overlay } from './router.js'
 
 /** The way into the hold and out of it of one user, '123', with a store whose answers the test may delay. */
 export function setUpLines (t: Test, maxCount = 100) {
+  const now = Date.now() * 1_000
   const { app } = createApp(t)
-  const memory = createMemoryHold({ maxCount, maxAge: 1e9, maxBytes: 1e9, totalBytes: 1e9 }, { dropped: () => t.fail('dropped') })
+  const memory = new MemoryHold({ maxCount, maxAge: 1e9, maxBytes: 1e9, totalBytes: 1e9 }, { dropped: () => t.fail('dropped') })
   const subscribers = new Registry()
   const mailboxes = new Mailboxes()
   const events = new EventEmitter()
@@ -32,7 +32,7 @@ export function setUpLines (t: Test, maxCount = 100) {
     abandoned: () => t.fail('abandoned'),
     settledLate: () => t.fail('late'),
     // Adds of some are slow.
-    store: { ...memory, async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } },
+    store: overlay(memory, { async add (userId, held) { await late.get(held.id); return await memory.add(userId, held) } }),
     inFlight: {
       hasRoom: () => room > 0,
       offer (delivery) {
@@ -66,16 +66,16 @@ export function setUpLines (t: Test, maxCount = 100) {
     },
     disconnect () {
       for (const subscriber of subscribers.of('123')) subscribers.delete(subscriber)
-      mailboxes.get('123')?.drain?.touch()
+      mailboxes.get('123')?.holdTransit?.touch()
     },
     /** As another instance does with the same store. */
-    keepElsewhere: async (id: string, position: number) => { await memory.add('123', { id, content: '1', position: NOW + position, expiresAt: Infinity }) },
+    keepElsewhere: async (id: string, position: number, content = '1') => { await memory.add('123', { id, content, position: now + position, expiresAt: Infinity }) },
     makeRoom (count: number) {
       room += count
-      mailboxes.get('123')?.drain?.touch()
+      mailboxes.get('123')?.holdTransit?.touch()
     },
     add (id: string, position: number) {
-      hold.keep(mailboxes.open('123'), new Delivery(compose('123', id, id), undefined, NOW + position, Infinity))
+      hold.keep(mailboxes.open('123'), new Delivery(compose('123', id, id), undefined, now + position, Infinity))
     },
     kept: async (id: string) => { await once(events, `kept ${id}`) },
     async takenAll (count: number) {

@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client'
 import type { Test } from 'tap'
+import { waitCauses } from '../../src/delivery/waiting.js'
 import { healthStates } from '../../src/observability/health.js'
 import type { NotificationPluginOptions } from '../../src/index.js'
 import { startApp, type TestApp } from './app.js'
@@ -8,7 +9,7 @@ import { eventually } from './eventually.js'
 /** Why an upgrade is refused. */
 const refusals = [
   'invalid-user-id', 'unknown-subprotocol', 'unauthenticated', 'forbidden-origin', 'forbidden-user', 'too-many-connections-of-user',
-  'invalid-identity', 'authenticate-failed', 'too-many-connections', 'too-many-upgrades', 'upgrade-timeout', 'closing', 'application'
+  'invalid-identity', 'authenticate-failed', 'too-many-connections', 'too-many-upgrades', 'too-many-upgrades-of-address', 'upgrade-timeout', 'closing', 'application'
 ]
 
 /** An application whose metrics can be looked at. */
@@ -30,13 +31,14 @@ export async function valueIn (registry: Pick<Registry, 'metrics'>, series: stri
 export async function assertBounded (t: Test, registry: Registry, queues: string[]): Promise<void> {
   const bounds: Record<string, RegExp> = {
     queue: new RegExp(`^(${queues.join('|')})$`),
-    outcome: /^(acknowledged|sent|held|offline|dead-lettered)$/,
-    reason: new RegExp(`^(too-large|invalid-utf8|invalid-json|invalid-message|offline|delivery-limit|internal-error|overflow|expired|${refusals.join('|')})$`),
+    cause: new RegExp(`^(${waitCauses.join('|')})$`),
+    outcome: /^(acknowledged|sent|held|offline|ignored|dead-lettered)$/,
+    reason: new RegExp(`^(too-large|invalid-encoding|invalid-utf8|invalid-json|invalid-message|undecodable|offline|rejected|delivery-limit|internal-error|overflow|expired|${refusals.join('|')})$`),
     status: /^(40[0134]|429|50[0234]|other|none)$/,
     purpose: /^(consumer|publisher|relay)$/,
     state: new RegExp(`^(${healthStates.join('|')})$`),
-    code: /^(10(0[0-35-9]|1[0-5])|400[0-2]|450[02]|other|released)$/,
-    result: /^(routed|returned)$/,
+    code: /^(10(0[0-35-9]|1[0-5])|400[0-2]|450[0-3]|other|released)$/,
+    fault: /^(foreign|malformed|too-large|other-version)$/,
     receipt: /^(taken|nobody|sent|acknowledged|held)$/,
     le: /^([\d.]+|\+Inf)$/
   }

@@ -11,8 +11,13 @@ export interface Peer {
   /** The texts that came, and the ids in them. */
   readonly frames: string[]
   readonly acks: string[]
+  readonly nacks: string[]
   /** Resolves when so many ids have been acknowledged, with all that have. */
   acked (count: number): Promise<string[]>
+  /** The same of ids that could not be handled. */
+  nacked (count: number): Promise<string[]>
+  /** Resolves when so many frames have come, with all that have. */
+  frame (count: number): Promise<string[]>
   readonly closed: Promise<{ code: number, reason: string }>
   send (frame: object | string): void
   notify (id: string, content?: unknown, redelivered?: true): void
@@ -82,11 +87,14 @@ export async function startNotificationServer (t: Test, script: Script = {}): Pr
 function createPeer (socket: WebSocket, request: IncomingMessage): Peer {
   const frames: string[] = []
   const acks: string[] = []
+  const nacks: string[] = []
   const arrivals = new EventEmitter()
   socket.on('message', (data: Buffer) => {
     frames.push(data.toString())
-    acks.push(...JSON.parse(data.toString()).ids)
-    arrivals.emit('acks')
+    const { type, ids } = JSON.parse(data.toString())
+    if (type === 'ack') acks.push(...ids)
+    if (type === 'nack') nacks.push(...ids)
+    arrivals.emit('frame')
   })
   socket.on('error', () => {})
   const closed = new Promise<{ code: number, reason: string }>(resolve => {
@@ -98,11 +106,20 @@ function createPeer (socket: WebSocket, request: IncomingMessage): Peer {
     socket,
     frames,
     acks,
+    nacks,
     closed,
     send,
+    async frame (count) {
+      while (frames.length < count) await once(arrivals, 'frame')
+      return frames
+    },
     async acked (count) {
-      while (acks.length < count) await once(arrivals, 'acks')
+      while (acks.length < count) await once(arrivals, 'frame')
       return acks
+    },
+    async nacked (count) {
+      while (nacks.length < count) await once(arrivals, 'frame')
+      return nacks
     },
     notify: (id, content = id, redelivered) => send({ type: 'notification', id, content, redelivered })
   }

@@ -12,12 +12,15 @@ const goWithTest = "data:text/javascript,process.on('disconnect',()=>process.kil
  * prints is printed if the test fails.
  * @param path of the program, from the project's root
  * @param env what its environment has more
+ * @param nodeOptions options of Node
+ * @param openFiles how many files it may open; undefined for as many as the test
  */
-export function startProgram (t: Test, path: string, args: string[] = [], env: NodeJS.ProcessEnv = {}): ChildProcess {
+export function startProgram (t: Test, path: string, args: string[] = [], env: NodeJS.ProcessEnv = {}, nodeOptions: readonly string[] = [], openFiles?: number): ChildProcess {
+  const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles} && `
   // Not in the coverage of the tests, which another loader compiles, to other lines. What the test runner adds to the
   // environment of every process comes after ours, so `env` takes it out again.
-  const child = spawn('env', [
-    '-u', 'NODE_OPTIONS', '-u', 'NODE_V8_COVERAGE', process.execPath, '--import', goWithTest, '--import', 'tsx', path, ...args
+  const child = spawn('sh', [
+    '-c', `${limit}exec "$@"`, 'sh', 'env', '-u', 'NODE_OPTIONS', '-u', 'NODE_V8_COVERAGE', process.execPath, ...nodeOptions, '--import', goWithTest, '--import', 'tsx', path, ...args
   ], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

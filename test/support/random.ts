@@ -20,8 +20,8 @@ export function createRandom (t: Printer): Random {
   return generator(seed)
 }
 
-/** A mulberry32 generator. */
-function generator (seed: number): Random {
+/** A mulberry32 generator: the same seed gives the same numbers. */
+export function generator (seed: number): Random {
   let state = seed
   function next (): number {
     state = (state + 0x6d2b79f5) | 0

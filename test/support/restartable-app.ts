@@ -23,6 +23,9 @@ export interface RestartableApp {
   terminate (): Promise<number | NodeJS.Signals>
   /** Ends it in the middle of whatever it does (SIGKILL). */
   kill (): Promise<void>
+  /** Stops it as if its machine had no time for it (SIGSTOP), until it goes on (SIGCONT). */
+  freeze (): void
+  goOn (): void
 }
 
 /**
@@ -59,9 +62,19 @@ export async function startRestartableApp (
   return {
     notifications: userId => `ws://${address}/notification?userId=${userId}`,
     figures,
-    ready: () => eventually(async () => (await figures()).health.state === 'consuming', 'the application consumes'),
+    async ready () {
+      let health: Health | undefined
+      await eventually(async () => {
+        health = (await figures()).health
+        return ['consuming', 'standby'].includes(health.state)
+      }, 'the application consumes, or is on standby').catch((cause: unknown) => {
+        throw new Error(`${(cause as Error).message}: ${JSON.stringify(health)}`, { cause })
+      })
+    },
     start,
     terminate: () => end('SIGTERM'),
-    async kill () { await end('SIGKILL') }
+    async kill () { await end('SIGKILL') },
+    freeze () { child.kill('SIGSTOP') },
+    goOn () { child.kill('SIGCONT') }
   }
 }

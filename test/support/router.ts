@@ -3,10 +3,10 @@ import { Dispatcher } from '../../src/delivery/dispatcher.js'
 import type { DeadLetterReason, HoldStore, Origin, Result, Subscriber } from '../../src/delivery/doors.js'
 import { compose } from '../../src/delivery/notification.js'
 import { Registry } from '../../src/delivery/registry.js'
-import { createMemoryHold } from '../../src/hold/memory.js'
-import { createJournal } from '../../src/observability/journal.js'
+import { MemoryHold } from '../../src/hold/memory.js'
+import { Journal } from '../../src/observability/journal.js'
 import { combineObservers } from '../../src/observability/observers.js'
-import { createStats } from '../../src/observability/stats.js'
+import { Stats } from '../../src/observability/stats.js'
 import { parseOptions } from '../../src/options/parse.js'
 import type { NotificationPluginOptions } from '../../src/options/schema.js'
 import { createApp } from './app.js'
@@ -30,29 +30,43 @@ export interface Delivered {
   loseChannel (): void
 }
 
+/** A store whose calls the test may answer in its place. */
+export function overlay (store: HoldStore, own: Partial<HoldStore> = {}): HoldStore {
+  return {
+    isShared: store.isShared,
+    add: async (...args) => await store.add(...args),
+    read: async (...args) => await store.read(...args),
+    remove: async (...args) => await store.remove(...args),
+    ...own
+  }
+}
+
 /** The way of the notifications of one user, '123', where the broker, the other instances and the hold do as a test says. */
 export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPluginOptions, 'amqpUrl' | 'queue'> & { store?: Partial<HoldStore> }) {
   const options = parseOptions({ amqpUrl: 'amqp://localhost', queue: 'hello', ...input })
   const { app: { log } } = createApp(t)
   const subscribers = new Registry()
-  const stats = createStats()
-  const journal = createJournal(100)
+  const stats = new Stats()
+  const journal = new Journal(100)
   const letters: DeadLetterReason[] = []
 
-  const memory = createMemoryHold(options.hold, { dropped: () => t.fail('dropped') })
+  const memory = new MemoryHold(options.hold, { dropped: () => t.fail('dropped') })
   const dispatcher = new Dispatcher({
     options,
     subscribers,
-    store: options.offline === 'hold' ? { ...memory, ...store } : undefined,
-    observer: combineObservers([stats.observer, journal.observer], log),
+    windowSize: undefined,
+    store: options.offline === 'hold' ? overlay(memory, store) : undefined,
+    dismissals: undefined,
+    observer: combineObservers([stats, journal], log),
+    ownOrigin: { deadLetter },
     log,
     overdue: () => t.fail('overdue')
   })
-  const { outbox, relays } = options.cluster
-    ? connectOutbox(dispatcher, subscribers, options.settle === 'acknowledged', NEVER)
-    : { outbox: undefined, relays: [] }
+  const { relays, close } = options.cluster
+    ? connectOutbox(dispatcher, options.settle === 'acknowledged', NEVER)
+    : { relays: [], close () {} }
   t.teardown(async () => {
-    outbox?.close()
+    close()
     await dispatcher.close()
   })
 
@@ -77,7 +91,7 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
         isUsable: true,
         isCongested: false,
         unackedCount: 0,
-        send: payload => received.push(payload.content) > 0,
+        send: payload => received.push(payload.text) > 0,
         relieved: async over => { if (!over.aborted) await new Promise(resolve => over.addEventListener('abort', resolve)) },
         spendClaim: () => true,
         dismiss () {}
@@ -97,7 +111,7 @@ export function setUpRouter (t: Test, { store, ...input }: Omit<NotificationPlug
     /** The broker delivers a message. */
     deliver (id: string, redelivered = false): Delivered {
       const gone = new AbortController()
-      const message = { ...call, queue: 'hello', returns: true, redelivered, gone: gone.signal, deadLetter }
+      const message = { ...call, queue: 'hello', redelivers: true, redelivered, gone: gone.signal, deadLetter }
       const outcome = Promise.resolve(dispatcher.deliver(compose('123', id, id), message))
       outcome.catch(() => {})
       return { origin: message, outcome, loseChannel: () => gone.abort() }

@@ -81,6 +81,11 @@ export class Sightings {
     this.#outages[user]!.push(outage)
   }
 
+  /** When connections of a user ended. */
+  disconnections (user: number): readonly Outage[] {
+    return this.#outages[user]!
+  }
+
   /** Those that no handler has finished with. */
   missing (count: number): number[] {
     return Array.from({ length: count }, (_, number) => number).filter(number => !this.#done.has(number))

@@ -24,6 +24,8 @@ export class UnsteadySocket implements WebSocketLike {
   readonly #socket: WebSocket
   #silent = false
   #since: number | undefined
+  /** Whether its client has given it up while it was silent: what arrives later is for nobody. */
+  #isGivenUp = false
 
   constructor (url: string, protocols: string[], watch: SocketWatch) {
     this.#socket = new WebSocket(url, protocols)
@@ -57,7 +59,8 @@ export class UnsteadySocket implements WebSocketLike {
 
   close (code?: number, reason?: string): void {
     this.#since ??= Date.now()
-    if (!this.#silent) this.#socket.close(code, reason)
+    if (this.#silent) this.#isGivenUp = true
+    else this.#socket.close(code, reason)
   }
 
   /** Ends the connection without a close frame. */
@@ -75,6 +78,7 @@ export class UnsteadySocket implements WebSocketLike {
 
   /** Goes on where it was. */
   wake (): void {
+    if (this.#isGivenUp) return this.#socket.terminate()
     this.#silent = false
     this.#since = undefined
     this.#socket.resume()

@@ -1,5 +1,5 @@
 // The architecture page, and what may import what, held against the code.
-import { readdir, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
 import { test } from 'tap'
 
@@ -69,7 +69,7 @@ test('the delivery imports leaves alone, and a leaf imports no room', async t =>
 })
 
 for (const [name, rooms] of [
-  ['amqplib', ['cluster', 'rabbitmq']], ['ws', ['notifier', 'websocket']], ['ioredis', ['hold']], ['prom-client', ['observability']], ['@opentelemetry/api', ['observability']]
+  ['amqplib', ['cluster', 'rabbitmq']], ['ws', ['notifier', 'websocket']], ['ioredis', ['hold']], ['prom-client', ['observability']], ['@opentelemetry/api', ['observability']], ['react', ['react']]
 ] as const) {
   test(`the package ${name} is imported by ${rooms.join(' and ')} alone`, async t => {
     t.same([...new Set([...imports].filter(([, all]) => all.includes(name)).map(([path]) => roomOf(path)))].toSorted(), rooms)
@@ -85,6 +85,12 @@ test('each walk of the architecture page names files that are there, each once',
     t.same(named.filter((path, n) => named.indexOf(path) !== n), [])
     t.ok(named.length > 5)
   }
+})
+
+test('every file that the architecture page names is there', async t => {
+  const named = [...page.matchAll(/`([\w-]+\/[\w/-]+\.ts)`/g)].map(([, path]) => path!)
+  t.ok(named.length > 30, `${named.length}`)
+  for (const path of named) if (!imports.has(path)) await t.resolves(access(join(root, path)), path)
 })
 
 test('no file is much longer than 200 lines', async t => {

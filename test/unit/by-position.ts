@@ -56,7 +56,7 @@ test('whatever is added, deleted and looked at, the order is that of a plain lis
 
 test('a full list of 200,000 takes the newest, and drops the oldest, at the same price each time', t => {
   const list = new WaitingList()
-  const entry = (n: number) => ({ id: `n${n}`, content: '', position: n, expiresAt: Infinity, size: 1, until: Infinity, turn: n })
+  const entry = (n: number) => ({ id: `n${n}`, content: '', position: n, expiresAt: Infinity, size: 1, memory: 1, until: Infinity, turn: n })
   const wrong: unknown[] = []
   t.equal(inTime(() => {
     for (let n = 0; n < COUNT; n++) list.add(entry(n))

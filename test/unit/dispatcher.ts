@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { compose } from '../../src/delivery/notification.js'
 import { call, MemoryExchange, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
 
 test('a plain client has a notification when it was sent', async t => {
@@ -7,6 +8,30 @@ test('a plain client has a notification when it was sent', async t => {
   t.same(await deliver('a'), { outcome: 'sent', connections: 2 })
   for (const { sent } of tabs) t.same(sent, [{ id: 'a', redelivered: false }])
   t.same(await deliver('b', 'nobody'), { outcome: 'offline', connections: 0 })
+})
+
+test('with peers, a plain client of another instance has a notification too before it is settled', async t => {
+  const exchange = new MemoryExchange()
+  const [here, there] = [1, 2].map(() => startInstance({ settle: 'sent' }, { exchange }))
+  const tabs = [here!.connect('123', false), there!.connect('123', false)]
+  t.match(await here!.deliver('a'), { outcome: 'sent' })
+  for (const { sent } of tabs) t.same(sent, [{ id: 'a', redelivered: false }])
+})
+
+test('with peers, what is sent here is settled at once if no peer is known to have the user, in order with what waits for room', async t => {
+  const exchange = new MemoryExchange()
+  const { connect, dispatcher } = startInstance({ settle: 'sent' }, { exchange })
+  const tab = connect('123', false)
+  const send = (id: string) => dispatcher.deliver(compose('123', id, id), new MemoryMessage())
+  t.same(send('a'), { outcome: 'sent', connections: 1 })
+  tab.isUsable = false
+  const waiting = send('b')
+  t.type(waiting, Promise)
+  tab.isUsable = true
+  const behind = send('c')
+  connect('123', false)
+  await Promise.all([waiting, behind])
+  t.same(tab.sent.map(({ id }) => id), ['a', 'b', 'c'])
 })
 
 test('a notification is settled when the first client acknowledges it', async t => {
@@ -99,7 +124,7 @@ test('one id taken by two instances whose tabs both leave is settled by both, as
 
 test('while the application closes, what nobody can take is left to its source', async t => {
   const { deliver, dispatcher, outcomes } = startInstance({ offline: 'drop' })
-  dispatcher.drain()
+  dispatcher.beginToClose()
   let isSettled = false
   deliver('a').then(() => { isSettled = true }, () => {})
   await settleDown()
@@ -107,3 +132,16 @@ test('while the application closes, what nobody can take is left to its source',
   t.same(outcomes.get('a'), undefined)
   t.match(await deliver('b', '123', call), { outcome: 'offline' }, 'a call has no source that keeps it')
 })
+
+for (const [isShared, hasPeers, clock] of [
+  [false, false, 'a clock that never steps'], [true, false, 'the wall clock'], [false, true, 'the wall clock']
+] as const) {
+  test(`positions are by ${clock} where the store is ${isShared ? '' : 'not '}shared and there are ${hasPeers ? '' : 'no '}peers`, async t => {
+    t.intercept(Date, 'now', { value: () => 1_000 }) // somebody has set the wall clock back by decades
+    const store = new MemoryStore(isShared)
+    const { deliver } = startInstance({ offline: 'hold' }, { store, ...hasPeers && { exchange: new MemoryExchange() } })
+    t.match(await deliver('a'), { outcome: 'held' })
+    const [held] = await store.read('123', undefined, 1)
+    t.equal(held!.position === 1_000_000, clock === 'the wall clock')
+  })
+}

@@ -1,7 +1,9 @@
 import { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import { test } from 'tap'
+import { composePayload } from '../../src/delivery/notification.js'
 import notificationPlugin from '../../src/index.js'
+import { frameEncoder } from '../../src/websocket/frames.js'
 import { createApp, listen, startApp } from '../support/app.js'
 import { connectClient } from '../support/client.js'
 
@@ -16,6 +18,18 @@ test('what is sent in one turn arrives whole and in order, whatever its length',
   t.same(await client.received(contents.length), contents)
   for (const content of contents) app.notifier.broadcast(content)
   t.same((await client.received(2 * contents.length)).slice(contents.length), contents, 'encoded once for many too')
+})
+
+test('the frames of one content are encoded once for all connections, and those of the next content anew', async t => {
+  const [one, other] = [composePayload('one', 'a'), composePayload('other', 'b')]
+  const encodeAll = (payload = one) => [frameEncoder.plain(payload), frameEncoder.rich(payload, false), frameEncoder.rich(payload, true)]
+  const frames = encodeAll()
+  for (const [n, frame] of encodeAll().entries()) t.equal(frame, frames[n])
+  t.same(encodeAll(other).map(({ text }) => text), [
+    'other',
+    '{"type":"notification","id":"b","content":"other"}',
+    '{"type":"notification","id":"b","content":"other","redelivered":true}'
+  ])
 })
 
 test("a frame's length counts bytes, not characters", async t => {

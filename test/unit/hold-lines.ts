@@ -68,3 +68,14 @@ test('what another instance keeps while nobody is connected is delivered with th
   await takenAll(2)
   t.same(taken, ['first', 'second'])
 })
+
+test('fault 94: what is held is handed out in portions, with a turn of the event loop between two', async t => {
+  const { connect, keepElsewhere, makeRoom, taken, takenAll } = setUpLines(t)
+  const content = JSON.stringify('x'.repeat(20_000))
+  for (let n = 0; n < 10; n++) await keepElsewhere(`n${n}`, n, content)
+  makeRoom(10)
+  await connect()
+  t.same(taken, ['n0', 'n1', 'n2'], 'as many as 64 KiB hold')
+  await takenAll(10)
+  t.same(taken, Array.from({ length: 10 }, (_, n) => `n${n}`))
+})

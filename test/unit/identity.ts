@@ -16,13 +16,19 @@ for (const [what, identity, userId, expiresAt] of [
   ['an undefined time', { userId: '123', expiresAt: undefined }, '123', Infinity]
 ] as const) {
   test(`authenticate may return ${what}`, async t => {
-    t.same(await identify(request, () => identity, '123', context), { userId, expiresAt })
-    t.same(await identify(request, async () => identity, undefined, context), { userId, expiresAt }, 'as a promise')
+    t.same(await identify(request, () => identity, '123', 100, context), { userId, expiresAt, groups: [], sessionId: undefined })
+    t.same(await identify(request, async () => identity, undefined, 100, context), { userId, expiresAt, groups: [], sessionId: undefined }, 'as a promise')
   })
 }
 
+test('authenticate may return a session', async t => {
+  t.match(await identify(request, () => ({ userId: '123', sessionId: 'phone' }), undefined, 100, context), { sessionId: 'phone' })
+})
+
 for (const [what, identity, code] of [
   ['undefined', undefined, 'FST_NOTIFICATION_UNAUTHENTICATED'],
+  ['an object with an empty user', { userId: '', groups: ['a'] }, 'FST_NOTIFICATION_UNAUTHENTICATED'],
+  ['an object with an undefined user', { userId: undefined }, 'FST_NOTIFICATION_UNAUTHENTICATED'],
   ['null', null, 'FST_NOTIFICATION_UNAUTHENTICATED'],
   ['an empty text', '', 'FST_NOTIFICATION_UNAUTHENTICATED'],
   ['credentials that have expired', { userId: '123', expiresAt: 1 }, 'FST_NOTIFICATION_UNAUTHENTICATED'],
@@ -30,10 +36,15 @@ for (const [what, identity, code] of [
   ['a number', 123, 'FST_NOTIFICATION_INVALID_IDENTITY'],
   ['an object without a user', {}, 'FST_NOTIFICATION_INVALID_IDENTITY'],
   ['a text for a time', { userId: '123', expiresAt: '2030-01-01' }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
-  ['a Date that is none', { userId: '123', expiresAt: new Date(NaN) }, 'FST_NOTIFICATION_INVALID_IDENTITY']
+  ['a Date that is none', { userId: '123', expiresAt: new Date(NaN) }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['no text for a session', { userId: '123', sessionId: null }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['a session that is too long', { userId: '123', sessionId: 'x'.repeat(256) }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['a text for groups', { userId: '123', groups: 'team:7' }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['a group without a name', { userId: '123', groups: [''] }, 'FST_NOTIFICATION_INVALID_IDENTITY'],
+  ['more groups than a connection may be in', { userId: '123', groups: Array.from({ length: 101 }, (_, n) => `g${n}`) }, 'FST_NOTIFICATION_INVALID_IDENTITY']
 ] as const) {
   test(`an authenticate that returns ${what} lets nobody in: ${code}`, async t => {
-    await t.rejects(identify(request, () => identity as string, '123', context), { code })
+    await t.rejects(identify(request, () => identity as string, '123', 100, context), { code })
   })
 }
 
@@ -45,7 +56,7 @@ for (const [what, error, expected] of [
 ] as const) {
   test(`an authenticate that throws ${what} refuses with ${expected.statusCode}, and nothing secret is told`, async t => {
     const authenticate: Authenticate = () => { throw error }
-    const thrown: Error = await identify(request, authenticate, '123', context).then(() => { throw new Error('it let somebody in') }, error => error)
+    const thrown: Error = await identify(request, authenticate, '123', 100, context).then(() => { throw new Error('it let somebody in') }, error => error)
     t.match(thrown, expected)
     t.notMatch(thrown.message, 'hush')
     t.notMatch(JSON.stringify(log), 'hush')

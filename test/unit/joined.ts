@@ -10,13 +10,13 @@ const LOOK = 700
 
 /** An instance whose relays the test answers. */
 function startWithOutbox (store?: MemoryStore) {
-  const instance = startInstance({ offline: store === undefined ? 'drop' : 'hold', cluster: true }, { ...store && { store } })
-  return { ...instance, ...connectOutbox(instance.dispatcher, instance.subscribers, true, LOOK) }
+  const instance = startInstance({ offline: store === undefined ? 'drop' : 'hold' }, { ...store && { store } })
+  return { ...instance, ...connectOutbox(instance.dispatcher, true, LOOK) }
 }
 
 test('what a peer has taken, and whose channel died, is delivered again when the broker does', async t => {
-  const { connect, deliver, dispatcher, outbox, relays } = startWithOutbox()
-  t.teardown(() => outbox.close())
+  const { close, connect, deliver, dispatcher, outbox, relays } = startWithOutbox()
+  t.teardown(close)
   const first = new MemoryMessage()
   const lost = deliver('x', '123', first)
   await settleDown()
@@ -38,8 +38,8 @@ test('what a peer has taken, and whose channel died, is delivered again when the
 
 test('what a peer has put into the hold, and comes from there, is not handed to the connection a second time', async t => {
   const store = new MemoryStore()
-  const { connect, deliver, dispatcher, outbox, relays } = startWithOutbox(store)
-  t.teardown(() => outbox.close())
+  const { close, connect, deliver, dispatcher, outbox, relays } = startWithOutbox(store)
+  t.teardown(close)
   const pending = deliver('x')
   await settleDown()
   relays.shift()!.answered(true)
@@ -58,19 +58,18 @@ test('what a peer has put into the hold, and comes from there, is not handed to 
   t.same(store.ids('123'), [])
 })
 
-test('a broadcast whose connection ends unacknowledged is asked of the peers, where the user may be by now', async t => {
-  const { connect, disconnect, dispatcher, outbox, relays } = startWithOutbox()
-  t.teardown(() => outbox.close())
+test('a live notification whose connection ends unacknowledged is offline, and nobody is asked', async t => {
+  const { close, connect, disconnect, dispatcher, relays, subscribers } = startWithOutbox()
+  t.teardown(close)
   const client = connect('123')
-  Promise.resolve(dispatcher.deliver(compose('123', 'hello'), call, true)).catch(() => {}) // the outbox closes with the test
-  t.equal(relays.length, 0)
+  const result = dispatcher.deliverLive(compose('123', 'hello'), subscribers, call, false)
   disconnect(client)
-  await settleDown()
-  t.equal(relays.length, 1)
+  t.match(await result, { outcome: 'offline', connections: 1 })
+  t.equal(relays.length, 0)
 })
 
 test('two peers ask for one notification, and one of them tells its outcome: the connection here has not to acknowledge it', async t => {
-  const { connect, dispatcher: { peerListener } } = startInstance({ cluster: true })
+  const { connect, dispatcher: { peerListener } } = startInstance()
   const client = connect('123')
   const [one, two] = [1, 2].map(() => new Delivery(compose('123', 'x', 'x'), undefined, 1, Infinity, 'guest'))
   const result = peerListener.host(one!)
@@ -84,7 +83,7 @@ test('two peers ask for one notification, and one of them tells its outcome: the
 for (const [name, joins] of [['guest', true], ['guest that nobody takes', false]] as const) {
   test(`the observers are told the end of a ${name}`, async t => {
     const ends: unknown[] = []
-    const { connect, deliver, dispatcher } = startInstance({ cluster: true }, { observed: (...told) => { ends.push(told) } })
+    const { connect, deliver, dispatcher } = startInstance({}, { observed: (...told) => { ends.push(told) } })
     if (joins) {
       const client = connect('123')
       const own = deliver('x')

@@ -13,21 +13,48 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ amqpUrl: 'amqp://user:%zz@localhost', queue }, 'amqpUrl', /got amqp:\/\/user:\*\*\*@localhost/],
   [{ amqpUrl: 5672, queue }, 'amqpUrl', /got number/],
   [{ amqpUrl: null, queue }, 'amqpUrl', /got null/],
+  [{ amqpUrl: [], queue }, 'amqpUrl', /an array of 1 to 20; got an array of 0/],
+  [{ amqpUrl: [amqpUrl, 'http://user:hush@localhost'], queue }, 'amqpUrl.1', /amqps:\/\/ URL; got http:\/\/user:\*\*\*@localhost/],
+  [{ amqpUrl: [amqpUrl, 7], queue }, 'amqpUrl.1', /got number/],
+  [{ amqpUrl: [`${amqpUrl}?heartbeat=0`], queue }, 'amqpUrl.0', /heartbeat/],
+  [{ amqpUrl, queue, amqp: { tls: {} } }, 'amqp.tls', /left out where amqpUrl is not amqps:/],
+  [{ amqpUrl: ['amqps://localhost', amqpUrl], queue, amqp: { tls: {} } }, 'amqp.tls', /left out where amqpUrl is not amqps:/],
+  [{ amqpUrl: 'amqps://localhost', queue, amqp: { tls: 'hush' } }, 'amqp.tls', /an object of options of node:tls: ca, cert.*; got a string/],
+  [{ amqpUrl: 'amqps://localhost', queue, amqp: { tls: { host: 'hush' } } }, 'amqp.tls', /got another member/],
+  [{ amqpUrl, queue, amqp: { credentials: 'hush' } }, 'amqp.credentials', /or 'external'; got a string/],
+  [{ amqpUrl: 'amqps://localhost', queue, amqp: { credentials: 'external' } }, 'amqp.credentials', /a function, where amqp.tls has no client certificate/],
+  [{ amqpUrl, queue, amqp: { name: '' } }, 'amqp.name', /a name of 1 to 200 characters/],
+  [{ amqpUrl, queue, amqp: { user: 'hush' } }, 'amqp.user', /no such option. Options are tls, credentials, name/],
   [{ amqpUrl }, 'queue', /given together with amqpUrl/],
   [{ queue }, 'queue', /left out where there is no amqpUrl; got 'hello'/],
-  [{ amqpUrl, queue: '' }, 'queue', /1 to 255 bytes, or an array of 1 to 100 different ones; got ''/],
+  [{ amqpUrl, queue: '' }, 'queue', /1 to 255 bytes, or an array of 1 to 100 different ones.*; got ''/],
   [{ amqpUrl, queue: [] }, 'queue', /an array of 1 to 100/],
   [{ amqpUrl, queue: ['a', 'a'] }, 'queue', /different ones/],
   [{ amqpUrl, queue: ['a', 'ä'.repeat(128)] }, 'queue', /1 to 255 bytes/],
+  [{ amqpUrl, queue: ['a', { name: 'a' }] }, 'queue', /different ones/],
+  [{ amqpUrl, queue: 7 }, 'queue', /got 7/],
+  [{ amqpUrl, queue: null }, 'queue', /got null/],
+  [{ amqpUrl, queue: {} }, 'queue.name', /1 to 255 bytes; got undefined/],
+  [{ amqpUrl, queue: ['a', { name: 'b', bindings: [{ exchange: '' }] }] }, 'queue.1.bindings.0.exchange', /and not the default one/],
+  [{ amqpUrl, queue: { name: 'a', bindings: [{ exchange: 'x', routingkey: '#' }] } }, 'queue.bindings.0.routingkey', /left out: there is no such member; got a string/],
+  [{ amqpUrl, queue: { name: 'a', bindings: [{ exchange: 'x', routingKey: 'ä'.repeat(128) }] } }, 'queue.bindings.0.routingKey', /at most 255 bytes; got 256 bytes/],
+  [{ amqpUrl, queue: { name: 'a', bindings: 'x' } }, 'queue.bindings', /an array of up to 1000 bindings; got 'x'/],
+  [{ amqpUrl, queue: { name: 'a', arguments: { 'x-max-length': {} } } }, 'queue.arguments.x-max-length', /a string, a number or a boolean; got an object/],
+  [{ amqpUrl, queue: { name: 'a', arguments: { 'x-queue-type': 'stream' } } }, 'queue.arguments.x-queue-type', /a consumer of a stream gets only what comes later; got 'stream'/],
+  [{ amqpUrl, queue: [{ name: 'a' }, { name: 'a.dead' }] }, 'deadLetterQueue', /given where '<queue>.dead' is a queue to consume/],
   [{ amqpUrl, queue: ['a', 'a.dead'] }, 'deadLetterQueue', /given where '<queue>.dead' is a queue to consume/],
   [{ cluster: true }, 'cluster', /false where there is no amqpUrl/],
   [{ amqpUrl, queue, cluster: true, offline: 'hold' }, 'hold.redis', /given with cluster: true/],
   [{ amqpUrl, queue, cluster: 1 }, 'cluster', /true or false/],
-  [{ amqpUrl, queue, relay: { unbindDelay: -1 } }, 'relay.unbindDelay', /from 0/],
+  [{ amqpUrl, queue, relay: { receiptTimeout: 1 } }, 'relay.receiptTimeout', /from 100/],
+  [{ amqpUrl, queue, relay: { user: '' } }, 'relay.user', /1 to 255/],
+  [{ amqpUrl: 'amqps://localhost', queue, cluster: true, amqp: { credentials: 'external', tls: { cert: 'x', key: 'x' } } }, 'relay.user', /client certificate/],
   [{ amqpUrl, queue: 'x'.repeat(256) }, 'queue', /1 to 255 bytes/],
   [{ amqpUrl, queue: '€'.repeat(86) }, 'queue', /258 bytes/],
   [{ amqpUrl, queue: 'x'.repeat(251) }, 'deadLetterQueue', /250 bytes/],
   [{ amqpUrl, queue, deadLetterQueue: queue }, 'deadLetterQueue', /another queue/],
+  [{ amqpUrl, queue, decode: 'json' }, 'decode', /a function of the message; got 'json'/],
+  [{ limits: { decodeTimeout: 1 } }, 'limits.decodeTimeout', /from 10 to 600000/],
   [{ path: 'notification' }, 'path', /begins with '\/', without a query; got 'notification'/],
   [{ path: '/notification?userId=1' }, 'path', /without a query/],
   [{ path: '/notification#top' }, 'path', /without a query/],
@@ -52,14 +79,14 @@ const wrong: Array<[options: object, name: string, says: RegExp]> = [
   [{ limits: 7 }, 'limits', /an object/],
   [{ reconnect: { initialDelay: 0 } }, 'reconnect.initialDelay', /from 1 to/],
   [{ reconnect: { initialDelay: 500, maxDelay: 100 } }, 'reconnect.maxDelay', /at least reconnect.initialDelay/],
-  [{ authenticate: 'yes' }, 'authenticate', /a function of the request; got 'yes'/],
+  [{ authenticate: 'yes' }, 'authenticate', /a function of the request, or false; got 'yes'/],
   [{ allowedOrigins: true }, 'allowedOrigins', /an array of strings/],
   [{ allowedOrigins: ['example.com'] }, 'allowedOrigins.0', /as in 'https:\/\/example.com'/],
   [{ allowedOrigins: ['https://example.com', 'https://example.com/'] }, 'allowedOrigins.1', /an origin/],
   [{ allowedOrigins: [7] }, 'allowedOrigins.0', /an origin/],
   [{ allowedOrigins: ['file:///'] }, 'allowedOrigins.0', /'null' or 'file:\/\/'/],
   [{ heartbeat: { interval: 1_000, timeout: 1_000 } }, 'heartbeat.timeout', /less than heartbeat.interval/],
-  [{ limits: { frameBytes: 0 } }, 'limits.frameBytes', /from 125/],
+  [{ limits: { frameBytes: 0 } }, 'limits.frameBytes', /from 1024/],
   [{ limits: { connectionsPerUser: 0 } }, 'limits.connectionsPerUser', /from 1/],
   [{ metrics: true }, 'metrics', /a Registry of prom-client; got true/],
   [{ metrics: { registerMetric: 1 } }, 'metrics', /got an object/],
@@ -79,6 +106,14 @@ for (const [options, name, says] of wrong) {
     t.same(options, given, "the caller's options are left as they were")
   })
 }
+
+test('credentials are in amqpUrl or in amqp.credentials, and not in both', async t => {
+  const credentials = () => ({ username: 'a', password: 'b' })
+  t.throws(() => parseOptions({ amqpUrl: [amqpUrl, 'amqp://user:hush@localhost'], queue, amqp: { credentials } }), {
+    code: 'FST_NOTIFICATION_INVALID_OPTION', message: "option 'amqp.credentials' must be left out where amqpUrl has a user; got a function"
+  })
+  t.match(parseOptions({ amqpUrl, queue, amqp: { credentials } }), { amqp: { credentials, name: 'fastify-notification' } })
+})
 
 test('a password is never part of an error', async t => {
   for (const amqpUrl of ['http://user:hush@localhost', 'amqp://user:hush@', 'user:hush@localhost', 'amqp://user:hush@[', '://hush']) {

@@ -72,7 +72,7 @@ const can: Array<[pattern: RegExp, origin: string]> = [
 
 for (const [pattern, origin] of can) {
   test(`an origin can match ${pattern}`, t => {
-    t.ok(isOriginAllowed(origin, 'other.example', [pattern]), origin)
+    t.ok(isOriginAllowed(origin, { name: 'other.example', localAddress: undefined, isForwarded: false, allowed: undefined }, [pattern]), origin)
     t.equal(whyNoOriginMatches(pattern), undefined)
     t.end()
   })

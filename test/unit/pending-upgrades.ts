@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { test } from 'tap'
-import type { NotificationPluginOptions, UpgradeContext } from '../../src/index.js'
+import Fastify from 'fastify'
+import { test, type Test } from 'tap'
+import notificationPlugin, { type NotificationPluginOptions, type UpgradeContext } from '../../src/index.js'
 import { startMeasured } from '../support/measured.js'
-import { startApp } from '../support/app.js'
+import { listen, startApp } from '../support/app.js'
 import { connectClient, refusal } from '../support/client.js'
 import { eventually } from '../support/eventually.js'
 
@@ -105,3 +106,49 @@ for (const [name, of] of deciders) {
     t.match({ statusCode, headers, code: JSON.parse(body).code }, { statusCode: 503, headers: { 'retry-after': '5' }, code: 'FST_NOTIFICATION_CLOSING' })
   })
 }
+
+/** An application whose `authenticate` waits, behind a proxy that tells the client's address. */
+async function startWaiting (t: Test, trustProxy: boolean) {
+  const app = Fastify({ trustProxy })
+  t.teardown(() => app.close())
+  const waiting: Array<() => void> = []
+  await app.register(notificationPlugin, {
+    limits: { pendingUpgradesPerAddress: 2, upgradeTimeout: 600_000 },
+    authenticate: async () => await new Promise<string>(resolve => waiting.push(() => resolve('123')))
+  })
+  const { notifications } = await listen(app)
+  const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
+  return {
+    waiting,
+    enter: (address: string) => connectClient(t, notifications('123'), from(address)),
+    refused: async (address: string) => await refusal(notifications('123'), from(address))
+  }
+}
+
+test('fault 93: clients of one address, or of one /64, keep nobody else out', async t => {
+  const { waiting, enter, refused } = await startWaiting(t, true)
+  const [four, six] = [['192.0.2.1', '192.0.2.1'], ['2001:db8:0:1::1', '2001:db8:0:1:ffff:ffff:ffff:ffff']]
+  const opened = [...four!, ...six!].map(enter)
+  await eventually(() => waiting.length === 4, 'all are being decided about')
+  for (const address of ['192.0.2.1', '::ffff:192.0.2.1', '2001:db8:0:1:0:0:0:9', '2001:DB8:0:1::']) {
+    const { statusCode, headers, body } = await refused(address)
+    t.match({ statusCode, headers, code: JSON.parse(body).code }, { statusCode: 429, headers: { 'retry-after': '5' }, code: 'FST_NOTIFICATION_TOO_MANY_UPGRADES_OF_ADDRESS' }, address)
+  }
+  opened.push(enter('192.0.2.2'), enter('2001:db8:0:2::1'))
+  await eventually(() => waiting.length === 6, 'others are let in')
+  for (const decide of waiting.splice(0)) decide()
+  await Promise.all(opened)
+  const again = enter('192.0.2.1')
+  await eventually(() => waiting.length === 1, 'there is room again')
+  waiting[0]!()
+  await again
+})
+
+test('without trustProxy, the address is that of the socket, whatever a header says', async t => {
+  const { waiting, enter, refused } = await startWaiting(t, false)
+  const opened = ['192.0.2.1', '192.0.2.2'].map(enter)
+  await eventually(() => waiting.length === 2, 'both are being decided about')
+  t.equal((await refused('192.0.2.3')).statusCode, 429)
+  for (const decide of waiting) decide()
+  await Promise.all(opened)
+})

@@ -47,14 +47,13 @@ test('notify() under the id of a message that is on its way into the hold has it
   })
   const message = deliver('x')
   await turn()
-  relays.shift()!.answered(false)
-  t.equal(tries.length, 1, 'it is on its way')
+  relays.shift()!.answered(false) // the other instance is gone
+  await eventually(() => tries.length === 1, 'it is on its way')
   const notified = notify('x')
   message.loseChannel()
   tries.shift()!(false)
-  await eventually(() => relays.length === 1, 'it is routed anew for notify()', 20_000)
+  await eventually(() => tries.length === 1, 'it is routed anew for notify()', 20_000)
   await t.rejects(message.outcome, gone)
-  relays.shift()!.answered(false)
   tries.shift()!(true)
   t.match(await notified, { outcome: 'held' })
 })
@@ -72,7 +71,7 @@ test('what the broker delivers again while a client has it from the hold is held
   t.same(client.received, ['x'], 'it is not sent twice')
   client.ack('x')
   t.match(stats.snapshot(), { held: 1, released: 1, acknowledged: 1 })
-  t.match(journal.trace(), [{ event: 'held', from: 'queue' }, { event: 'held', from: 'queue' }, { event: 'acknowledged', from: 'hold' }])
+  t.match(journal.trace(undefined, { list: () => [] }), [{ event: 'held', from: 'queue' }, { event: 'held', from: 'queue' }, { event: 'acknowledged', from: 'hold' }])
 })
 
 test('what was moved to the dead-letter queue while it waited for room at a client is not delivered when there is room', async t => {

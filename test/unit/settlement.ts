@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { test } from 'tap'
 import { AckBatcher } from '../../src/rabbitmq/ack-batcher.js'
@@ -78,4 +79,28 @@ test('a channel that refuses an ack is dead', async t => {
   batcher.settle(message(1))
   batcher.flush()
   t.equal(batcher.settle(message(1)), false)
+})
+
+test('messages that come one by one are acked together a moment later, and a good share of the prefetch at once', async t => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const acks: number[] = []
+  const batcher = new AckBatcher({ ack: ({ fields: { deliveryTag } }: ConsumeMessage) => acks.push(deliveryTag) } as unknown as Channel, 80)
+  const settleOneByOne = async (first: number, last: number) => {
+    for (let tag = first; tag <= last; tag++) {
+      batcher.track(message(tag))
+      batcher.settle(message(tag))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  await settleOneByOne(1, 9)
+  t.same(acks, [])
+  mock.timers.tick(5)
+  t.same(acks, [9])
+  await settleOneByOne(10, 19)
+  t.same(acks, [9, 19], 'an eighth of the prefetch does not wait')
+  await settleOneByOne(20, 20)
+  batcher.abandon()
+  mock.timers.tick(5)
+  t.same(acks, [9, 19], 'a dead channel gets none')
 })

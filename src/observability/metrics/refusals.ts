@@ -6,7 +6,7 @@ const PREFIX = 'FST_NOTIFICATION_'
 const own = [
   errors.InvalidUserId, errors.UnknownSubprotocol, errors.Unauthenticated, errors.ForbiddenOrigin, errors.ForbiddenUser,
   errors.TooManyConnectionsOfUser, errors.InvalidIdentity, errors.AuthenticateFailed, errors.TooManyConnections,
-  errors.TooManyUpgrades, errors.UpgradeTimeout, errors.Closing
+  errors.TooManyUpgrades, errors.TooManyUpgradesOfAddress, errors.UpgradeTimeout, errors.Closing
 ].map(CodedError => new (CodedError as new () => { code: string, statusCode: number })())
 
 /** The usual statuses of the application's hooks and `authenticate`. All other HTTP statuses count together. */
@@ -33,7 +33,7 @@ export function createRefusals () {
   // Start all counters at 0: if a counter first appears as 1, Prometheus does not see an increase.
   for (const { code, statusCode } of own) countOf(String(statusCode), reasonOf(code))
   for (const status of STATUSES) countOf(String(status), reasonOf(undefined))
-  for (const { code } of [new errors.TooManyUpgrades(), new errors.UpgradeTimeout()]) countOf('none', reasonOf(code))
+  countOf('none', reasonOf(new errors.UpgradeTimeout().code))
 
   return {
     /**

@@ -8,6 +8,7 @@ import type { Sockets } from '../../websocket/sockets.js'
 import type { StatsSnapshot } from '../stats.js'
 import type { Labels } from './prom-client.js'
 import type { MetricName } from './table.js'
+import type { Waits } from '../waits.js'
 
 export type Samples = Array<readonly [Labels, number]>
 
@@ -21,7 +22,8 @@ export interface SourceParts {
   broker: Broker | undefined
   cluster: Cluster | undefined
   store: ManagedHoldStore | undefined
-  health (): Health
+  waits: Pick<Waits, 'countByQueue'>
+  health (): Pick<Health, 'state' | 'ready' | 'unprotected'>
   stats (): StatsSnapshot
 }
 
@@ -32,11 +34,11 @@ export interface ConnectionCounts {
 }
 
 /** Reads each metric from the place that counts it already, so that nothing is counted twice. */
-export function createSources ({ options, registry, sockets, broker, cluster, store, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
+export function createSources ({ options, registry, sockets, broker, cluster, store, waits, health, stats }: SourceParts, counts: ConnectionCounts): Sources {
   return {
     messages () {
-      const { acknowledged, sent, held, offline, deadLettered } = stats()
-      const outcomes = Object.entries({ acknowledged, sent, held, offline }).map(([outcome, count]) => [{ outcome }, count] as const)
+      const { acknowledged, sent, held, offline, ignored, deadLettered } = stats()
+      const outcomes = Object.entries({ acknowledged, sent, held, offline, ignored }).map(([outcome, count]) => [{ outcome }, count] as const)
       const letters = Object.entries(deadLettered).map(([reason, count]) => [{ outcome: 'dead-lettered', reason }, count] as const)
       return [...outcomes, ...letters]
     },
@@ -45,6 +47,7 @@ export function createSources ({ options, registry, sockets, broker, cluster, st
       return healthStates.map(state => [{ state }, Number(state === current)])
     },
     ready: () => single(Number(health().ready)),
+    unprotected: () => single(Number(health().unprotected)),
     connections: () => single(sockets.size),
     connectionsLimit: () => single(options.limits.connections),
     users: () => single(registry.users.size),
@@ -52,12 +55,12 @@ export function createSources ({ options, registry, sockets, broker, cluster, st
     closes: () => Array.from(counts.closes, ([code, count]) => [{ code }, count]),
     refused: () => Array.from(counts.refusals.counts, ({ status, reason, count }) => [{ status, reason }, count]),
     bufferedBytes: () => single(sockets.bufferedBytes),
-    ...(broker && brokerSources(broker, cluster, options, stats)),
+    ...(broker && brokerSources(broker, cluster, options, waits, stats)),
     ...(store && holdSources(store, stats))
   }
 }
 
-function brokerSources ({ consumers, publisher }: Broker, cluster: Cluster | undefined, { prefetch }: Options, stats: () => StatsSnapshot): Sources {
+function brokerSources ({ consumers, publisher, deadLetters, memory }: Broker, cluster: Cluster | undefined, { prefetch }: Options, waits: Pick<Waits, 'countByQueue'>, stats: () => StatsSnapshot): Sources {
   const connections = [
     ...consumers.map(({ queue, connection }) => ({ purpose: 'consumer', queue, connection })),
     { purpose: 'publisher', connection: publisher.connection },
@@ -66,15 +69,22 @@ function brokerSources ({ consumers, publisher }: Broker, cluster: Cluster | und
   return {
     abandoned: () => single(stats().abandoned),
     unsettled: () => consumers.map(({ queue, unsettled }) => [{ queue }, unsettled]),
+    waiting: () => Array.from(waits.countByQueue(), ([queue, counts]) => Object.entries(counts).map(([cause, count]) => [{ queue, cause }, count] as const)).flat(),
+    unsettledBytes: () => single(memory.bytes),
     prefetch: () => consumers.map(({ queue }) => [{ queue }, prefetch]),
     highestDeliveryCount: () => consumers.map(({ queue, limitWatch }) => [{ queue }, limitWatch.highest]),
     deliveryLimit: () => consumers.flatMap(({ queue, limitWatch: { limit } }) => limit === Infinity ? [] : [[{ queue }, limit]]),
+    deadLettersFailing: () => single(Number(deadLetters.isFailing)),
+    ...(cluster === undefined && { otherConsumers: () => consumers.map(({ queue, others }) => [{ queue }, others?.count ?? 0] as const) }),
     consuming: () => consumers.map(({ queue, consuming }) => [{ queue }, Number(consuming)]),
     reconnects: () => connections.map(({ connection: { reconnects }, ...labels }) => [labels, reconnects]),
     ...(cluster && {
       relayed: () => single(stats().relayed),
       unsent: () => Object.entries(stats().unsent).map(([reason, count]) => [{ reason }, count]),
-      bindings: () => single(cluster.bindings)
+      peers: () => single(cluster.counts.peers),
+      peerUsers: () => single(cluster.counts.users),
+      announcements: () => single(cluster.counts.announcements),
+      framesDropped: () => Object.entries(cluster.dropped).map(([fault, count]) => [{ fault }, count])
     })
   }
 }

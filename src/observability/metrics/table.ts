@@ -5,7 +5,7 @@ export interface MetricDefinition {
   /** Each label has few values. Users and clients can't choose them. */
   readonly labels: readonly string[]
   readonly help: string
-  /** Upper bounds of the buckets, in seconds. */
+  /** Upper bounds of the buckets: seconds, or a number of users. */
   readonly buckets?: readonly number[]
 }
 
@@ -45,7 +45,7 @@ export const metricTable = {
     name: 'fastify_notification_unsent_total',
     type: 'counter',
     labels: ['reason'],
-    help: 'Broadcasts, disconnects and wakes that other instances were not told of, as the broker took no publishes'
+    help: 'Broadcasts, disconnects, changes of groups and messages to many that other instances were not told of, as the broker took no publishes, or they were too large'
   },
   abandoned: {
     name: 'fastify_notification_abandoned_total',
@@ -67,11 +67,30 @@ export const metricTable = {
     help: 'From the AMQP timestamp of a message, if it has one, to its outcome',
     buckets: AGE_BUCKETS
   },
+  recipients: {
+    name: 'fastify_notification_recipients',
+    type: 'histogram',
+    labels: ['to'],
+    help: 'How many users a message to many, or such a call, reached for: users, group or everybody',
+    buckets: [1, 2, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000]
+  },
   unsettled: {
     name: 'fastify_notification_unsettled',
     type: 'gauge',
     labels: ['queue'],
     help: 'Messages whose outcome is not known yet'
+  },
+  waiting: {
+    name: 'fastify_notification_waiting',
+    type: 'gauge',
+    labels: ['queue', 'cause'],
+    help: 'What the unsettled messages wait for: how many for what'
+  },
+  unsettledBytes: {
+    name: 'fastify_notification_unsettled_bytes',
+    type: 'gauge',
+    labels: [],
+    help: 'Bytes of memory of these messages, of all queues; nothing is read from the queues while they are above limits.unsettledBytes'
   },
   prefetch: {
     name: 'fastify_notification_prefetch',
@@ -96,6 +115,18 @@ export const metricTable = {
     type: 'gauge',
     labels: ['queue'],
     help: '1 while the queue is consumed, else 0'
+  },
+  otherConsumers: {
+    name: 'fastify_notification_other_consumers',
+    type: 'gauge',
+    labels: ['queue'],
+    help: 'Other consumers of the queue, which take messages for users who may be connected here'
+  },
+  deadLettersFailing: {
+    name: 'fastify_notification_dead_letters_failing',
+    type: 'gauge',
+    labels: [],
+    help: '1 while messages wait because their dead letters cannot be published, else 0'
   },
   reconnects: {
     name: 'fastify_notification_reconnects_total',
@@ -163,23 +194,47 @@ export const metricTable = {
     labels: [],
     help: 'Notifications that are held in memory'
   },
+  unprotected: {
+    name: 'fastify_notification_unprotected',
+    type: 'gauge',
+    labels: [],
+    help: '1 if NODE_ENV is production and there is no option authenticate, not even false, else 0'
+  },
   holdFailing: {
     name: 'fastify_notification_hold_failing',
     type: 'gauge',
     labels: [],
     help: '1 while the hold cannot be reached, else 0'
   },
-  bindings: {
-    name: 'fastify_notification_bindings',
+  peers: {
+    name: 'fastify_notification_peers',
     type: 'gauge',
     labels: [],
-    help: 'Users whom other instances reach here'
+    help: 'Other instances that this one knows of'
   },
-  relayConfirm: {
-    name: 'fastify_notification_relay_confirm_seconds',
+  peerUsers: {
+    name: 'fastify_notification_peer_users',
+    type: 'gauge',
+    labels: [],
+    help: 'Users who are connected to other instances'
+  },
+  announcements: {
+    name: 'fastify_notification_announcements_total',
+    type: 'counter',
+    labels: [],
+    help: 'Announcements to other instances of users who have connected or left; each is for many users'
+  },
+  framesDropped: {
+    name: 'fastify_notification_frames_dropped_total',
+    type: 'counter',
+    labels: ['fault'],
+    help: 'Messages on the exchange between the instances that were dropped, and why'
+  },
+  marker: {
+    name: 'fastify_notification_marker_seconds',
     type: 'histogram',
-    labels: ['result'],
-    help: 'From the publish to the other instances to the confirm of the broker: routed to some, or returned',
+    labels: [],
+    help: 'From the publish of a marker to its return: so long an absent user waits to be called offline',
     buckets: RELAY_BUCKETS
   },
   relayReceipt: {

@@ -1,4 +1,7 @@
-import type { Observer } from '../../delivery/doors.js'
+import type { Kind, Observer, Origin, Result } from '../../delivery/doors.js'
+import { outcomeOf, type Multicast, type Summary } from '../../delivery/multicast.js'
+import type { Notification } from '../../delivery/notification.js'
+import type { PeerOutcome } from '../../delivery/peers.js'
 import { QueueMessage } from '../../rabbitmq/queue-message.js'
 import type { Histogram } from './prom-client.js'
 
@@ -11,17 +14,53 @@ const OBSERVED = -1
 export interface TimeHistograms {
   readonly sinceConsumption: Histogram
   readonly sincePublish: Histogram
-  readonly relayConfirm: Histogram
+  readonly marker: Histogram
   readonly relayReceipt: Histogram
+  readonly recipients: Histogram
 }
 
-export type Times = ReturnType<typeof createTimes>
-
-type Confirmed = (isRouted: boolean | undefined) => void
-
 /** Measures how long messages of the queue take, and relays to peers. */
-export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, relayReceipt }: TimeHistograms) {
-  function observe (arrived: QueueMessage, outcome: string): void {
+export class Times implements Partial<Observer> {
+  readonly #histograms: TimeHistograms
+
+  constructor (histograms: TimeHistograms) {
+    this.#histograms = histograms
+  }
+
+  received (origin: Origin): void {
+    (origin as QueueMessage).receivedAt = performance.now()
+  }
+
+  ignored (origin: Origin): void {
+    this.#observe(origin as QueueMessage, 'ignored')
+  }
+
+  rejected (origin: Origin): void {
+    if (!origin.isShared || origin.isMoved) this.#observe(origin as QueueMessage, 'dead-lettered')
+  }
+
+  settled (_notification: Notification, origin: Origin | undefined, _kind: Kind, { outcome }: Result): void {
+    if (origin instanceof QueueMessage && !origin.isShared) this.#observe(origin, outcome)
+  }
+
+  fannedOut ({ audience }: Multicast, origin: Origin, summary: Summary): void {
+    const to = 'userIds' in audience ? 'users' : audience.group === undefined ? 'everybody' : 'group'
+    this.#histograms.recipients.observe({ to }, summary.users)
+    if (origin instanceof QueueMessage) this.#observe(origin, outcomeOf(summary))
+  }
+
+  /** A marker has come back. */
+  marker (milliseconds: number): void {
+    this.#histograms.marker.observe({}, milliseconds / 1_000)
+  }
+
+  /** A peer has sent a receipt for a relay. */
+  receipt (receipt: 'taken' | 'nobody' | PeerOutcome, milliseconds: number): void {
+    this.#histograms.relayReceipt.observe({ receipt }, milliseconds / 1_000)
+  }
+
+  #observe (arrived: QueueMessage, outcome: string): void {
+    const { sinceConsumption, sincePublish } = this.#histograms
     const { message, queue, receivedAt } = arrived
     if (receivedAt === OBSERVED) return // a client may acknowledge a message after it was dead-lettered
     arrived.receivedAt = OBSERVED
@@ -30,38 +69,6 @@ export function createTimes ({ sinceConsumption, sincePublish, relayConfirm, rel
     const published = publishTime(message)
     // The clocks of two machines may differ, so the result may be negative.
     if (published !== undefined) sincePublish.observe(labels, Math.max(0, (Date.now() - published) / 1_000))
-  }
-
-  const observer: Partial<Observer> = {
-    received (origin) {
-      (origin as QueueMessage).receivedAt = performance.now()
-    },
-
-    rejected (origin) {
-      observe(origin as QueueMessage, 'dead-lettered')
-    },
-
-    settled (_notification, origin, _kind, { outcome }) {
-      if (origin instanceof QueueMessage) observe(origin, outcome)
-    }
-  }
-
-  return {
-    observer,
-
-    /** Must be called when a relay is published. The returned callback measures the time, then calls `done`. */
-    confirmed (done: Confirmed): Confirmed {
-      const begun = performance.now()
-      return isRouted => {
-        if (isRouted !== undefined) relayConfirm.observe({ result: isRouted ? 'routed' : 'returned' }, secondsSince(begun))
-        done(isRouted)
-      }
-    },
-
-    /** A peer has sent a receipt for a relay. */
-    receipt (receipt: 'taken' | 'nobody' | 'sent' | 'acknowledged' | 'held', begun: number): void {
-      relayReceipt.observe({ receipt }, secondsSince(begun))
-    }
   }
 }
 

@@ -1,0 +1,56 @@
+import { appendTo, lowerBound } from '../lists.js'
+import type { Ask, Relay } from './relay.js'
+
+/** The relays that a peer may be asked for, by number and by user. */
+export class OpenRelays {
+  readonly #byId = new Map<number, Relay>()
+  /** In the order of their numbers. */
+  readonly #byUser = new Map<string, Relay[]>()
+
+  get (id: number | undefined): Relay | undefined {
+    return id === undefined ? undefined : this.#byId.get(id)
+  }
+
+  /** A user's relays, the oldest first. */
+  of (userId: string): readonly Relay[] {
+    return this.#byUser.get(userId) ?? []
+  }
+
+  add (relay: Relay): void {
+    const { userId } = relay.delivery
+    this.#byId.set(relay.id, relay)
+    appendTo(this.#byUser, userId, relay)
+  }
+
+  delete (relay: Relay): void {
+    if (!this.#byId.delete(relay.id)) return
+    const { userId } = relay.delivery
+    const others = this.#byUser.get(userId)!
+    if (others.length === 1) this.#byUser.delete(userId)
+    else others.splice(indexOf(others, relay.id), 1)
+  }
+
+  /**
+   * The number of the user's previous relay to the same peer that has no answer; undefined if there is none. A peer answers
+   * in order. So what is older than an answered relay is not looked at: a user may have thousands that await acks.
+   */
+  previous ({ relay, peer }: Ask): number | undefined {
+    const relays = this.of(relay.delivery.userId)
+    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) {
+      const other = relays[i]!
+      const ask = other.askOf(peer.instance)
+      if (ask?.isTaken === true) return undefined
+      if (ask !== undefined && ask.state !== 'queued') return other.id
+    }
+    return undefined
+  }
+
+  [Symbol.iterator] (): IterableIterator<Relay> {
+    return this.#byId.values()
+  }
+}
+
+/** A user may have thousands: binary search. */
+function indexOf (relays: readonly Relay[], id: number): number {
+  return lowerBound(relays, relay => relay.id < id)
+}

@@ -1,0 +1,245 @@
+import type { Delivery } from '../delivery/delivery.js'
+import type { Origin, Outcome } from '../delivery/doors.js'
+import type { PeerListener } from '../delivery/peers.js'
+import { errors } from '../errors.js'
+import { AbsenceChecks, type AbsenceChecksParts } from './absence-checks.js'
+import type { Receipt } from './frames.js'
+import type { Peer } from './peer.js'
+import { OpenRelays } from './open-relays.js'
+import { RelayLines, type RelayLinesParts } from './relay-lines.js'
+import { RelayReceipts, type RelayReceiptsParts } from './relay-receipts.js'
+import { Relay, toSettledState } from './relay.js'
+
+export interface OutgoingRelaysParts extends
+  Pick<AbsenceChecksParts, 'afterMarker'>,
+  Pick<RelayLinesParts, 'log' | 'receiptTimeout' | 'now' | 'publish' | 'returned' | 'schedule'>,
+  Pick<RelayReceiptsParts, 'awaitsAcks' | 'times' | 'tell'> {
+  /** How long a call may wait for the peers, in milliseconds. */
+  publishTimeout: number
+  /** Whether no peer has welcomed anybody. */
+  isAlone (): boolean
+  /** The peers that have a user. */
+  peersOf (userId: string): readonly Peer[]
+  listener: Pick<PeerListener, 'peersAnswered' | 'peerSettled' | 'peerTook' | 'peerOverdue' | 'reconsider' | 'abandon' | 'fail'>
+  /** The trace context of a delivery, for the peer that continues it. */
+  traceOf (origin: Origin | undefined): Record<string, string> | undefined
+}
+
+/**
+ * What this instance has taken from the queue, or from calls, and peers may have the users of. Each peer that has the
+ * user is asked. "Nobody has this user" is said only when no peer has a connection that was welcomed before the delivery
+ * was taken.
+ */
+export class OutgoingRelays {
+  readonly #parts: OutgoingRelaysParts
+  readonly #relays = new OpenRelays()
+  readonly #lines: RelayLines
+  readonly #checks: AbsenceChecks
+  readonly #receipts: RelayReceipts
+  #lastId = 0
+  #isClosed = false
+
+  constructor (parts: OutgoingRelaysParts) {
+    this.#parts = parts
+    this.#checks = new AbsenceChecks({ ...parts, relays: this.#relays })
+    this.#receipts = new RelayReceipts({
+      ...parts,
+      relays: this.#relays,
+      confirmed: relay => this.#confirmed(relay),
+      drop: ask => this.#lines.drop(ask),
+      refused: relay => this.#reconsider(relay)
+    })
+    this.#lines = new RelayLines({
+      ...parts,
+      previous: ask => this.#relays.previous(ask),
+      isGone: ({ relay }) => this.#isGone(relay),
+      confirmed: ({ relay }) => this.#confirmed(relay)
+    })
+  }
+
+  /**
+   * Asks every peer that has the user of a delivery.
+   * @param isHere whether the user has a connection here
+   */
+  deliver (delivery: Delivery, isHere: boolean): void {
+    let relay = this.#relayOf(delivery)
+    if (isHere && relay === undefined && this.#parts.isAlone()) return
+    if (relay === undefined) relay = this.#open(delivery)
+    else if (relay.asks.length > 0) return
+    for (const peer of this.#parts.peersOf(delivery.userId)) this.#lines.ask(relay, peer)
+    this.#checks.add(relay)
+    if (this.#isClosed) queueMicrotask(() => this.#end(relay)) // later, as the caller does not wait for it yet
+  }
+
+  /** A delivery was sent here, and is settled: peers that announce its user before the check get it too. */
+  sentHere (delivery: Delivery): void {
+    if (this.#isClosed) return
+    const relay = this.#open(delivery)
+    delivery.origin = undefined
+    relay.isOver = relay.isSpread = true
+    this.#checks.add(relay)
+  }
+
+  /** Whether the broker has not confirmed yet that it has a delivery for the peers. */
+  isAsking (delivery: Delivery): boolean {
+    return this.#relayOf(delivery)?.isUnconfirmed === true
+  }
+
+  /** A user's deliveries that no connection is known to have, the oldest first. */
+  unanswered (userId: string): Delivery[] {
+    return this.#relays.of(userId).filter(({ isLeft }) => isLeft).map(({ delivery }) => delivery)
+  }
+
+  /** The outcome of a delivery is known. */
+  settled (delivery: Delivery, outcome: Outcome): void {
+    const relay = this.#relayOf(delivery)
+    if (relay === undefined) return
+    this.#receipts.settled(relay, toSettledState(outcome))
+    delivery.origin = undefined // a relay waits for the marker, and needs not keep the body of the message
+    this.#close(relay, outcome === 'sent' || outcome === 'acknowledged')
+  }
+
+  /** A delivery has failed, and its caller has been told. */
+  failed (delivery: Delivery): void {
+    const relay = this.#relayOf(delivery)
+    if (relay !== undefined) this.#close(relay, false)
+  }
+
+  /** A peer announces a user: it is asked for what it may be the first to have. */
+  arrived (userId: string, peer: Peer): void {
+    for (const relay of [...this.#relays.of(userId)]) {
+      if (relay.askOf(peer.instance) !== undefined || relay.delivery.isGivenUp || (relay.isChecked && !relay.isLeft)) continue
+      if (relay.isNobodys) {
+        this.#parts.listener.reconsider(relay.delivery)
+        continue
+      }
+      if (relay.isChecked && relay.isPublished) relay.delivery.redelivered = true // a client of another peer may have seen it
+      this.#lines.ask(relay, peer)
+    }
+  }
+
+  /** A receipt of a peer. */
+  receipt (instance: string, receipt: Receipt): void {
+    this.#receipts.receive(instance, receipt)
+  }
+
+  /** The inbox of a peer is gone: what it was asked for is decided again. */
+  peerGone (peer: Peer): void {
+    const asks = this.#lines.peerGone(peer)
+    for (const { isTaken, relay } of asks) if (isTaken) relay.delivery.redelivered = true
+    for (const { relay } of asks) this.#reconsider(relay)
+  }
+
+  /** A peer has another inbox: asks for everything again that it has not answered. */
+  peerMoved (peer: Peer): void {
+    this.#lines.peerMoved(peer)
+  }
+
+  /**
+   * Frames can be published again.
+   * @param isNewInbox whether receipts may have been lost
+   */
+  resume (isNewInbox: boolean): void {
+    if (isNewInbox) this.#lines.repeatAll()
+    this.#parts.schedule()
+  }
+
+  /** Publishes what this turn has for the peers. */
+  flush (): void {
+    this.#lines.flush()
+    this.#checks.flush()
+  }
+
+  /**
+   * Looks for what has no answer. To be called ten times a second.
+   * @param isOpen whether frames can be published
+   */
+  tick (isOpen: boolean): void {
+    const now = this.#parts.now()
+    this.#receipts.tick()
+    if (!isOpen) for (const waiting of [this.#checks, this.#lines]) waiting.dropSettled()
+    this.#lines.repeatOverdue()
+    for (const relay of [...this.#relays]) {
+      const { delivery, patience, isOver } = relay
+      if (isOver) continue
+      if (delivery.isGone) this.#abandon(relay)
+      else if (patience < now && delivery.origin?.redelivers !== true && relay.isUnconfirmed === (relay.asks.length > 0)) this.#giveUp(relay)
+    }
+    this.#parts.schedule()
+  }
+
+  close (): void {
+    this.#isClosed = true
+    for (const relay of [...this.#relays]) this.#end(relay)
+  }
+
+  #relayOf ({ relay }: Delivery): Relay | undefined {
+    const found = this.#relays.get(relay)
+    return found?.isOver === true ? undefined : found
+  }
+
+  #open (delivery: Delivery): Relay {
+    const { publishTimeout, now, traceOf } = this.#parts
+    const id = delivery.relay = ++this.#lastId
+    const relay = new Relay(id, delivery, traceOf(delivery.origin), delivery.origin?.redelivers === true ? Infinity : now() + publishTimeout)
+    this.#relays.add(relay)
+    return relay
+  }
+
+  /** Whether a relay need not be sent any more, as its source delivers the notification again. */
+  #isGone (relay: Relay): boolean {
+    if (!relay.delivery.isGone || relay.isOver) return false
+    this.#abandon(relay)
+    return true
+  }
+
+  /** The broker has a relay for one more peer. */
+  #confirmed ({ delivery, isUnconfirmed, isOver }: Relay): void {
+    if (delivery.isSentHere && !isUnconfirmed && !isOver) this.#parts.listener.peersAnswered(delivery, true)
+  }
+
+  /** One peer less has it. If nobody is left, it is decided again. */
+  #reconsider (relay: Relay): void {
+    if (relay.isOver) return
+    this.#confirmed(relay)
+    relay.delivery.isTakenElsewhere = relay.asks.some(({ isTaken }) => isTaken)
+    if (!relay.isNobodys) return
+    if (relay.delivery.isGone) this.#abandon(relay)
+    else this.#parts.listener.reconsider(relay.delivery)
+  }
+
+  /** Peers that announce the user before the check get a relay that is spread. */
+  #close (relay: Relay, isSpread: boolean): void {
+    relay.isOver = true
+    relay.isSpread = isSpread
+    this.#lines.forget(relay)
+    if (relay.isChecked || !isSpread) this.#relays.delete(relay)
+  }
+
+  /** The broker will redeliver the message. */
+  #abandon (relay: Relay): void {
+    const { delivery } = relay
+    // A peer may have the delivery. Don't wait for its receipt, or other deliveries that join this one never settle.
+    const isUndecided = delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSettled
+    this.#close(relay, false)
+    if (isUndecided) this.#parts.listener.abandon(delivery)
+  }
+
+  /** The peers can't be reached in time. Settles with what was sent here; otherwise the call of notify() fails. */
+  #giveUp (relay: Relay): void {
+    const { publishTimeout, listener } = this.#parts
+    const { delivery } = relay
+    if (delivery.isSentHere) listener.peersAnswered(delivery, true)
+    else if (relay.isLeft) listener.fail(delivery, new errors.PublishTimeout('the other instances', publishTimeout))
+  }
+
+  /** The same when the application closes and no answer can arrive any more. A message returns to its queue. */
+  #end (relay: Relay): void {
+    const { delivery, isOver } = relay
+    if (!isOver && delivery.origin?.redelivers !== true) {
+      if (delivery.isSentHere) this.#parts.listener.peersAnswered(delivery, true)
+      else this.#parts.listener.fail(delivery, new errors.PublishFailed('the other instances', 'the application is closing'))
+    }
+    this.#close(relay, false)
+  }
+}

@@ -1,0 +1,94 @@
+import type { PeerListener } from '../delivery/peers.js'
+import type { Receipt, ReceiptState, SettledItem, SettledState } from './frames.js'
+import type { OpenRelays } from './open-relays.js'
+import { Recent } from './recent.js'
+import type { Ask, Relay } from './relay.js'
+
+/** Measures how long relays take. */
+export interface RelayTimes {
+  /** @param milliseconds from the publish of the relay to the receipt */
+  receipt (receipt: ReceiptState, milliseconds: number): void
+}
+
+export interface RelayReceiptsParts {
+  relays: OpenRelays
+  /** Whether clients acknowledge. */
+  awaitsAcks: boolean
+  /** How long a peer may take to answer, in milliseconds. */
+  receiptTimeout: number
+  now (): number
+  /** Present with the option `metrics`. */
+  times?: RelayTimes | undefined
+  /** Tells a peer that a relay is settled, so that its clients need not acknowledge it any more. */
+  tell (instance: string, settled: SettledItem): void
+  listener: Pick<PeerListener, 'peerSettled' | 'peerTook' | 'peerOverdue'>
+  /** The broker has a relay for one more peer. */
+  confirmed (relay: Relay): void
+  /** A peer needs not be asked any more. */
+  drop (ask: Ask): void
+  /** A peer has no connection that takes a relay. */
+  refused (relay: Relay): void
+}
+
+/** Takes the receipts of the peers, and tells them what was settled elsewhere. */
+export class RelayReceipts {
+  readonly #parts: RelayReceiptsParts
+  /** Outcomes, for peers that accept late. */
+  readonly #outcomes: Recent<SettledState>
+
+  constructor (parts: RelayReceiptsParts) {
+    this.#parts = parts
+    this.#outcomes = new Recent(2 * parts.receiptTimeout, parts.now())
+  }
+
+  /** The outcome of a relay is known. */
+  settled ({ id, asks }: Relay, state: SettledState): void {
+    const { awaitsAcks, tell } = this.#parts
+    if (awaitsAcks) this.#outcomes.set(id, state)
+    for (const { isTaken, peer } of asks) if (isTaken) tell(peer.instance, [id, state])
+  }
+
+  /** A receipt of a peer. */
+  receive (instance: string, receipt: Receipt): void {
+    const [id, state] = receipt
+    const relay = this.#parts.relays.get(id)
+    const ask = relay?.askOf(instance)
+    if (ask !== undefined && !ask.relay.isOver) return this.#answer(ask, receipt)
+    const outcome = this.#outcomes.get(id)
+    if (state === 'taken' && outcome !== undefined) this.#parts.tell(instance, [id, outcome])
+  }
+
+  /** Forgets old outcomes. To be called now and then. */
+  tick (): void {
+    this.#outcomes.tick(this.#parts.now())
+  }
+
+  #answer (ask: Ask, [, state, connections]: Receipt): void {
+    const { times, now, listener, receiptTimeout, confirmed, drop, refused } = this.#parts
+    const { relay } = ask
+    times?.receipt(state, now() - ask.publishedAt)
+    const isFirst = ask.state !== 'confirmed'
+    ask.state = 'confirmed'
+    if (state === 'nobody') {
+      // If the receipt `taken` was lost, the count of connections shows that clients had the notification.
+      if (ask.isTaken || connections > 0) relay.delivery.redelivered = true
+      drop(ask)
+      return refused(relay)
+    }
+    relay.count(ask, connections)
+    if (state === 'overdue') {
+      drop(ask)
+      return relay.isNobodys ? listener.peerOverdue(relay.delivery) : refused(relay)
+    }
+    if (!ask.isTaken) listener.peerTook(relay.delivery)
+    ask.isTaken = true
+    ask.answeredAt = now()
+    ask.deadline = ask.answeredAt + receiptTimeout
+    if (state !== 'taken') {
+      drop(ask)
+      listener.peerSettled(relay.delivery, state, 0)
+    } else if (isFirst) {
+      confirmed(relay)
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'tap'
+import { startApp } from './support/app.js'
+import { useBroker } from './support/broker.js'
+import { connectClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
+import { startProgram } from './support/process.js'
+import type { StatsSnapshot } from '../src/index.js'
+
+const MiB = 2 ** 20
+
+/** A content of many small objects, which take far more memory than their JSON. */
+const OBJECTS = `[${Array(340_000).fill('{}').join()}]`
+
+test('fault 92: with a heap of 256 MiB, no messages within the limits end the process, and larger ones are dead-lettered one after the other', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const program = startProgram(t, 'test/support/small-heap.ts', [broker.url, queue], {}, ['--max-old-space-size=256'])
+  const [port] = await once(program.stdout!, 'data')
+  const look = async () => {
+    program.send('look')
+    const [seen] = await once(program, 'message')
+    return seen as { peak: number, stats: StatsSnapshot }
+  }
+  await connectClient(t, `ws://127.0.0.1:${String(port).trim()}/notification?userId=here`)
+  await broker.publish(queue, ...Array.from({ length: 60 }, (_, n) => `{"userId":"${n % 2 === 0 ? 'here' : 'nobody'}","content":${OBJECTS}}`))
+  await broker.publish(queue, ...Array.from({ length: 30 }, () => Buffer.alloc(15 * MiB, 'x')))
+  await eventually(async () => (await look()).stats.deadLettered['too-large'] === 30, 'all are dead-lettered')
+  const { stats: { sent, offline }, peak } = await look()
+  t.equal(sent + offline, 60)
+  t.equal((await broker.channel.checkQueue(`${queue}.dead`)).messageCount, 30)
+  t.ok(peak < 250 * MiB, `${Math.round(peak / MiB)} MiB of bodies at once`)
+})
+
+test('fault 92: messages that wait take a bounded amount of memory; the connection stays, and nothing is lost or out of order', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const seen: number[] = []
+  const waiting: Array<() => void> = []
+  let isOpen = false
+  const { app, notifications } = await startApp(t, {
+    amqpUrl: `${broker.url}${broker.url.includes('?') ? '&' : '?'}heartbeat=1`,
+    queue,
+    limits: { unsettledBytes: 16 * MiB },
+    async decode (message) {
+      const { n } = message.json() as { n: number }
+      seen.push(n)
+      if (!isOpen) await new Promise<void>(resolve => waiting.push(resolve))
+      return { userId: '123', content: n }
+    }
+  })
+  const client = await connectClient(t, notifications('123'))
+  const text = 'x'.repeat(100_000)
+  await broker.publish(queue, ...Array.from({ length: 300 }, (_, n) => ({ n, text })))
+  await eventually(() => seen.length > 0, 'the first has come')
+  await delay(5_000) // five heartbeats, two of which may be missed
+  t.ok(seen.length < 20, `${seen.length} of 300 were taken`)
+  t.equal(app.notifier.health().state, 'consuming')
+  isOpen = true
+  for (const resolve of waiting) resolve()
+  t.same((await client.received(300)).map(Number), Array.from({ length: 300 }, (_, n) => n))
+  t.same(seen, Array.from({ length: 300 }, (_, n) => n), 'each came once')
+})

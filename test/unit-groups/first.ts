@@ -1,0 +1,3 @@
+import { runGroup } from '../support/unit-groups.js'
+
+await runGroup(import.meta.url)

@@ -1,0 +1,84 @@
+// What peers relay to this instance: see also cluster-schedules.ts, where several instances relay to each other.
+import { test } from 'tap'
+import type { Receipt, RelayedItem } from '../../src/cluster/frames.js'
+import { IncomingRelays } from '../../src/cluster/incoming-relays.js'
+import type { Result } from '../../src/delivery/doors.js'
+
+const item = (relay: number, userId = '123'): RelayedItem => ({ relay, userId, id: `n${relay}`, json: '"hello"', position: relay })
+
+/** Relays to an instance that has every user, and whose connections of some users wait until the test admits them. */
+function openRelays () {
+  const hosted: string[] = []
+  const receipts: Receipt[] = []
+  const waiting = new Map<string, Array<() => void>>()
+  const relays = new IncomingRelays({
+    malformed () {},
+    log: undefined as never,
+    receiptTimeout: 1_000,
+    now: () => 0,
+    pending: userId => waiting.has(userId) ? new Promise(resolve => { waiting.get(userId)!.push(resolve) }) : undefined,
+    host ({ id, redelivered }): Result {
+      hosted.push(redelivered ? `${id} redelivered` : id)
+      return { outcome: 'sent', connections: 1 }
+    },
+    reply: (_instance, receipt) => { receipts.push(receipt) },
+    settledElsewhere () {}
+  })
+  const wait = (userId: string): void => { waiting.set(userId, []) }
+  function admit (userId: string): void {
+    const resolves = waiting.get(userId)!
+    waiting.delete(userId)
+    for (const resolve of resolves) resolve()
+  }
+  const promises = (userId: string) => waiting.get(userId)!.length
+  return { relays, hosted, receipts, wait, admit, promises }
+}
+
+test('a relay does not overtake those that wait for the admission of a connection, also if it arrives in the turn of the admission', async t => {
+  const { relays, hosted, wait, admit } = openRelays()
+  wait('123')
+  relays.receive('peer', item(1))
+  relays.receive('peer', item(2))
+  admit('123')
+  relays.receive('peer', item(3))
+  relays.receive('peer', item(4, '456'))
+  t.same(hosted, ['n4'], 'other users do not wait')
+  await null
+  t.same(hosted, ['n4', 'n1', 'n2', 'n3'])
+  relays.receive('peer', item(5))
+  t.same(hosted, ['n4', 'n1', 'n2', 'n3', 'n5'], 'nothing waits any more')
+})
+
+test('a relay that a peer repeats while it waits for an admission waits once', async t => {
+  const { relays, hosted, receipts, wait, admit, promises } = openRelays()
+  wait('123')
+  for (let round = 0; round < 100; round++) {
+    relays.receive('peer', item(1))
+    relays.receive('other peer', item(1))
+  }
+  t.equal(promises('123'), 1)
+  admit('123')
+  await null
+  t.equal(hosted.length, 2, 'one of each peer')
+  t.equal(receipts.length, 2)
+})
+
+test('a relay that is repeated as redelivered while it waits is delivered as redelivered', async t => {
+  const { relays, hosted, wait, admit } = openRelays()
+  wait('123')
+  relays.receive('peer', item(1))
+  relays.receive('peer', { ...item(1), redelivered: true })
+  admit('123')
+  await null
+  t.same(hosted, ['n1 redelivered'])
+})
+
+test('what waits for an admission is forgotten when the application closes', async t => {
+  const { relays, hosted, wait, admit } = openRelays()
+  wait('123')
+  relays.receive('peer', item(1))
+  relays.close()
+  admit('123')
+  await null
+  t.same(hosted, [])
+})
