@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chromium, type Browser } from 'playwright-core'
+import { chromium, type Browser, type LaunchOptions } from 'playwright-core'
 import { canInstallDebianPackages, installDebianPackage } from './apt.js'
 
 const candidates = [
@@ -46,10 +46,12 @@ export async function chromiumPath ({ log }: { log?: (line: string) => void } = 
 
 /**
  * Starts one without a window.
+ * @param options further ones of Playwright
  * @throws {ChromiumUnavailableError}
  */
-export async function launchChromium (): Promise<Browser> {
+export async function launchChromium (options: LaunchOptions = {}): Promise<Browser> {
   return await chromium.launch({
+    ...options,
     executablePath: await chromiumPath(),
     args: [
       '--no-sandbox', // Chromium doesn't run as root with its sandbox

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePorts } from './network.mjs'
 import { findRabbitMQ, type RabbitMQSource } from './rabbitmq/install.js'
 import { startSupervised, type PrivateServer } from './supervised.js'
 
@@ -14,6 +15,20 @@ export interface PrivateRabbitMQOptions {
   plugins?: string[]
   /** Lines of rabbitmq.conf. @default {} */
   config?: Record<string, string>
+  /** A listener for TLS, beside the one without. @default there is none */
+  tls?: TlsListener
+}
+
+/** What a node shows to clients that connect by TLS, and what it demands of them. */
+export interface TlsListener {
+  /** The authorities of clients, in PEM. */
+  ca: string
+  /** The certificate of the node, in PEM. */
+  cert: string
+  /** Its key, in PEM. */
+  key: string
+  /** Whether a client has to show a certificate of one of the authorities. @default false */
+  demandsCertificate?: boolean
 }
 
 /**
@@ -23,6 +38,8 @@ export interface PrivateRabbitMQOptions {
 export interface PrivateRabbitMQ extends PrivateServer {
   /** `amqp://guest:guest@127.0.0.1:PORT`, the same for the node's whole life. */
   readonly url: string
+  /** The port of the listener for TLS; undefined if there is none. */
+  readonly tlsPort: number | undefined
   readonly source: RabbitMQSource
   /**
    * Runs `rabbitmqctl --quiet` on this node.
@@ -35,6 +52,7 @@ export interface PrivateRabbitMQ extends PrivateServer {
 
 /** What a node is created with. */
 export interface NodeOptions extends Required<Pick<PrivateRabbitMQOptions, 'plugins' | 'config'>> {
+  tls?: TlsListener & { port: number }
   /** What the nodes of a cluster have in common, and the name by which this one is known to the others. */
   member?: { name: string, cookie: string, epmdPort: number }
 }
@@ -57,13 +75,14 @@ export class PrivateRabbitMQError extends Error {
  * @throws {PrivateRabbitMQError} with the end of the node's log where it doesn't start
  */
 export async function startPrivateRabbitMQ (
-  { log, install = true, plugins = [], config = {} }: PrivateRabbitMQOptions = {}
+  { log, install = true, plugins = [], config = {}, tls }: PrivateRabbitMQOptions = {}
 ): Promise<PrivateRabbitMQ> {
   const source = await findRabbitMQ({ install, log })
   log?.(`starting a private RabbitMQ (${source === 'docker' ? 'in Docker' : 'installed server'})`)
   const startedAt = performance.now()
 
-  const node = await startNode(source, { plugins, config })
+  const [tlsPort] = await freePorts(1)
+  const node = await startNode(source, { plugins, config, ...(tls && { tls: { ...tls, port: tlsPort! } }) })
   log?.(`RabbitMQ answers on port ${node.port} after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`)
   return node
 }
@@ -82,6 +101,7 @@ export async function startNode (source: RabbitMQSource, options: NodeOptions): 
   return {
     ...server,
     url: `amqp://guest:guest@127.0.0.1:${server.port}`,
+    tlsPort: options.tls?.port,
     source,
     async ctl (...args) {
       for (const deadline = performance.now() + STARTUP_TIMEOUT; ; await delay(200)) {

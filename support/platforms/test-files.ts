@@ -5,11 +5,12 @@ import { basename, join, relative } from 'node:path'
 const otherFolders = new Set(['support', 'types', 'soak', 'fixture', 'tools'])
 
 /**
- * Names of test files that don't depend on the broker, Redis or Node: they test documents, the package, or the example.
- * `npm test` runs them, and `npm run test:faults` runs `package`. Any other file, a new one too, runs on every platform.
+ * Names of test files that don't depend on the broker, Redis or Node: they test documents, the package, the example, or
+ * pages in a browser. `npm test` and `npm run test:faults` run them. Any other file, a new one too, runs on every platform.
+ * A platform has no npm, so what starts it must be here.
  */
 export const independentTests = [
-  'asyncapi', 'client-size', 'docs', 'example', 'failure-log', 'github', 'package', 'platforms', 'readme', 'recipes', 'swagger'
+  'asyncapi', 'client-size', 'docs', 'example', 'failure-log', 'github', 'package', 'platforms', 'react-19', 'readme', 'recipes', 'swagger'
 ]
 
 /**

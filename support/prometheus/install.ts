@@ -1,9 +1,15 @@
+import { dirname, join } from 'node:path'
 import { findProgram, type FindProgramOptions } from '../find-program.js'
 
-/** Thrown where there is no promtool and none can be got. */
+/** Thrown where there is no promtool, or no Prometheus, and none can be got. */
 export class PromtoolUnavailableError extends Error {
   readonly code = 'PROMTOOL_UNAVAILABLE'
   override readonly name = 'PromtoolUnavailableError'
+}
+
+/** Finds the server itself, as {@link findPromtool} does. */
+export async function findPrometheus (): Promise<string> {
+  return join(dirname(await findPromtool()), 'prometheus') // the same package has both
 }
 
 /**

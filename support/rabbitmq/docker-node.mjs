@@ -8,15 +8,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePorts } from '../network.mjs'
 import { answersAmqp } from './answers-amqp.mjs'
+import { tlsSettings, writeTlsFiles } from './tls.mjs'
 
 const { RABBITMQ_IMAGE: image = 'rabbitmq:4' } = process.env
 const startTimeout = 120_000
 
 /**
  * A node in a container, with the same operations as the one of an installed server.
- * @param {{ plugins: string[], config: Record<string, string> }} options
+ * @param {{ plugins: string[], config: Record<string, string>, tls?: import('./tls.mjs').Tls }} options
  */
-export function createDockerNode ({ plugins, config }) {
+export function createDockerNode ({ plugins, config, tls }) {
   const folder = mkdtempSync(join(tmpdir(), 'private-rabbitmq-'))
   const name = `private-rabbitmq-${randomUUID()}`
   let port
@@ -26,11 +27,12 @@ export function createDockerNode ({ plugins, config }) {
   async function create () {
     [port] = await freePorts(1)
     await docker('create', '--name', name, '--label', 'fastify-notification=private-rabbitmq',
-      '--publish', `127.0.0.1:${port}:5672`, image)
+      '--publish', `127.0.0.1:${port}:5672`, ...tls ? ['--publish', `127.0.0.1:${tls.port}:5671`] : [], image)
     created = true
-    const lines = Object.entries(config).map(([key, value]) => `${key} = ${value}\n`)
+    const lines = Object.entries({ ...config, ...tls && tlsSettings('/etc/rabbitmq', '5671', tls) }).map(([key, value]) => `${key} = ${value}\n`)
     await writeFile(join(folder, '90-private.conf'), lines.join(''), { mode: 0o644 })
     await writeFile(join(folder, 'enabled_plugins'), `[${plugins.join(',')}].\n`, { mode: 0o644 })
+    for (const file of tls ? await writeTlsFiles(folder, tls) : []) await docker('cp', join(folder, file), `${name}:/etc/rabbitmq/${file}`)
     await docker('cp', join(folder, '90-private.conf'), `${name}:/etc/rabbitmq/conf.d/90-private.conf`)
     await docker('cp', join(folder, 'enabled_plugins'), `${name}:/etc/rabbitmq/enabled_plugins`)
   }

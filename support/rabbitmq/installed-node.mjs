@@ -4,6 +4,7 @@ import { freePorts } from '../network.mjs'
 import { createServer } from '../server.mjs'
 import { answersAmqp } from './answers-amqp.mjs'
 import { epmdStep, withoutBrokerSettings } from './epmd.mjs'
+import { tlsSettings, writeTlsFiles } from './tls.mjs'
 
 // A frozen node is given up by the others of its cluster after 10 s, give or take a quarter; by default it would be a
 // minute. rabbitmq.conf comes too late to say so, and whoever talks to a node has to keep the same time.
@@ -16,14 +17,16 @@ const scripts = '/usr/lib/rabbitmq/bin'
  * @param {{
  *   plugins: string[],
  *   config: Record<string, string>,
+ *   tls?: import('./tls.mjs').Tls,
  *   member?: { name: string, cookie: string, epmdPort: number }
  * }} options
  */
-export function createInstalledNode ({ plugins, config, member }) {
+export function createInstalledNode ({ plugins, config, tls, member }) {
   const server = createServer('RabbitMQ', async (folder) => {
     const [port, dist, ownEpmdPort] = await freePorts(3)
     const { name, cookie, epmdPort } = member ?? { name: `${basename(folder)}@localhost`.toLowerCase(), epmdPort: ownEpmdPort }
-    await writeSettings(folder, { plugins, config, cookie })
+    await writeSettings(folder, { plugins, config: { ...config, ...tls && tlsSettings(folder, `127.0.0.1:${tls.port}`, tls) }, cookie })
+    if (tls !== undefined) await writeTlsFiles(folder, tls)
     const broker = { label: 'the server', command: join(scripts, 'rabbitmq-server'), args: [], answers: () => answersAmqp(port) }
     return {
       port,

@@ -1,11 +1,13 @@
 import { before, t as file, test } from 'tap'
 import { startPrivateRabbitMQCluster, type PrivateRabbitMQCluster } from '../../support/private-rabbitmq-cluster.js'
+import { startApp, type TestApp } from '../support/app.js'
 import { connectTo } from '../support/broker.js'
 import { allSettled, startInstance } from '../support/cluster.js'
 import { eventually } from '../support/eventually.js'
 import { startNumberedPublisher } from '../support/numbered-publisher.js'
 import { createRandom } from '../support/random.js'
 import { usePrivateRedis } from '../support/redis.js'
+import { connectRich } from '../support/rich-client.js'
 import { startRoamers } from '../support/roamers.js'
 
 const QUEUE = 'hello'
@@ -16,6 +18,28 @@ const RATE = 300 // a second
 let cluster: PrivateRabbitMQCluster
 before(async () => { cluster = await startPrivateRabbitMQCluster() })
 file.teardown(() => cluster.remove())
+
+test('each of 2,000 users, right after the welcome, is reached through another instance on another node', { timeout: 600_000 }, async t => {
+  const { nodes } = cluster
+  const users = 2_000
+  const together = 40
+  const broker = await connectTo(t, nodes[0]!.url)
+  await broker.channel.assertQueue('welcomes', { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+  const apps: TestApp[] = []
+  for (const { url } of nodes) apps.push(await startApp(t, { amqpUrl: url, queue: 'welcomes', cluster: true }))
+  const outcomes: Record<string, number> = {}
+  let next = 0
+  async function connectAndNotify (): Promise<void> {
+    for (let user = next++; user < users; user = next++) {
+      const client = await connectRich(t, apps[user % 3]!.notifications(`user-${user}`)) // resolves with the welcome
+      const { outcome } = await apps[(user + 1) % 3]!.app.notifier.notify(`user-${user}`, 'hi')
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1
+      await client.close()
+    }
+  }
+  await Promise.all(Array.from({ length: together }, connectAndNotify))
+  t.same(outcomes, { sent: users })
+})
 
 test('fault 48: nodes of the broker are killed and come back: nothing is lost', { timeout: 600_000 }, async t => {
   const { nodes } = cluster

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Registry } from 'prom-client'
 import { test } from 'tap'
 import { startPrivateRabbitMQ } from '../../support/private-rabbitmq.js'
@@ -152,14 +153,17 @@ test('fault 60: what its user does not acknowledge is moved near the limit, is f
   await client.framesReceived(1)
   await returnOften(proxy, own, 3)
   t.match(await log.line('message dead-lettered'), { level: 40, reason: 'delivery-limit' })
+  await eventually(() => app.notifier.trace({ userId: '123', id: 'm' }).at(-1)?.event === 'dead-lettered', 'it is traced')
   t.match(app.notifier.trace({ userId: '123', id: 'm' }).at(-1), { event: 'dead-lettered', reason: 'delivery-limit', from: 'queue', queue })
   await eventually(() => app.notifier.health().unsettled === 0, 'settled')
 
   const [letter] = await broker.takeAll(`${queue}.dead`)
   t.match(letter?.properties.headers, { 'x-notification-detail': 'returned 3 times, and the broker drops it beyond 4' })
+  client.ack('m') // else what is published again joins the first one, which the client still has
+  client.socket.ping()
+  await once(client.socket, 'pong')
   const { length } = client.frames
   await broker.publishWith({ headers: { ...letter!.properties.headers, 'x-delivery-count': 500 } }, queue, letter!.content)
-  client.ack('m')
   await client.framesReceived(length + 1)
   client.ack('m')
   await eventually(async () => app.notifier.health().unsettled === 0 && app.notifier.stats().acknowledged >= 1, 'acknowledged')
@@ -188,7 +192,7 @@ test('fault 60: while a memory alarm keeps messages from being moved, those near
   await broker.channel.assertQueue('hello', quorum(8))
   const proxy = await startProxy(t, node.url)
   const own = await startApp(t, {
-    amqpUrl: proxy.through(node.url), queue: 'hello', reconnect, settle: 'acknowledged', offline: 'dead-letter', connectTimeout: 60_000
+    amqpUrl: proxy.through(node.url), queue: 'hello', reconnect, settle: 'acknowledged', ackTimeout: 600_000, offline: 'dead-letter', connectTimeout: 60_000
   })
   const { app, log, notifications } = own
   const client = await connectRich(t, notifications('123'))

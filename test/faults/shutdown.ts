@@ -175,6 +175,15 @@ test('clients are told to come back in their own time, though a dead letter cann
   await eventually(async () => (await broker.channel.checkQueue('hello')).messageCount === 1, 'the one without an outcome is back, the other is not')
 })
 
+test('fault 10: close() during a memory alarm does not wait for a broker that reads nothing from the connection', { timeout: 60_000 }, async t => {
+  const node = await startBroker(t)
+  const { app, log } = await startApp(t, { amqpUrl: node.url, queue: 'hello', drainTimeout: 600_000 })
+  await node.ctl('set_vm_memory_high_watermark', '0.00001')
+  await log.line('broker publisher blocked')
+  await app.close()
+  for (const purpose of ['consumer', 'publisher']) await log.line(`broker ${purpose} closed`)
+})
+
 test('fault 80: an error in the middle of the shutdown keeps no other step from being tried, and close() throws the first', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()

@@ -140,7 +140,7 @@ test('while a dead letter is refused, its message stays with the broker, and is 
   await log.line('dead letters cannot be published')
   t.same(await client.received(1), ['good'], 'the others are delivered')
   await eventually(() => app.notifier.health().unsettled === 2, 'both bad ones wait')
-  t.equal(app.notifier.health().state, 'consuming')
+  await eventually(() => app.notifier.health().state === 'dead-letters-failing', 'the state says so')
 
   await broker.publish(queue, ...Array.from({ length: 10 }, (_, n) => `bad ${n + 3}`), { userId: '123', content: 'last' })
   await eventually(() => app.notifier.health().unsettled === 5, 'the window is full')

@@ -1,26 +1,41 @@
-import type { Browser } from 'playwright-core'
+import { readFile } from 'node:fs/promises'
 import { t as file, test } from 'tap'
-import { launchChromium } from '../../support/chromium.js'
+import { healthStates } from '../../src/observability/health.js'
 import { eventually } from '../support/eventually.js'
 import {
-  bell, card, connect, goOffline, item, listed, newUser, notify, offline, openPage, publish, startExample, toast, watchState,
-  type Example
+  bell, card, connect, goOffline, item, listed, newUser, notify, online, openPage, publish, startExample, toast, watchState,
+  startExampleAndBrowser, type Example
 } from '../support/example-page.js'
 
-let browser: Browser
-let example: Example
-
-file.before(async () => {
-  browser = await launchChromium()
-  example = await startExample(file)
-})
-file.teardown(() => browser?.close())
+const { browser, example } = await startExampleAndBrowser(file)
 
 /** How many messages of the queue have been held so far. */
 async function heldFromQueue ({ url }: Example): Promise<number> {
   const metrics = await (await fetch(`${url}/metrics`)).text()
   return Number(/^fastify_notification_delivery_since_consumption_seconds_count\{.*outcome="held".*\} (\d+)/m.exec(metrics)?.[1] ?? 0)
 }
+
+test('what is published for a group is shown to those in it, and what is for everybody to everybody', async t => {
+  const page = await openPage(t, browser, example)
+  const [member, other] = [newUser(), newUser()]
+  await connect(page, member, { group: 'team:7' })
+  await connect(page, other)
+  await card(page, member).getByText('team:7').waitFor()
+  const form = page.getByRole('form', { name: 'Send' })
+  const send = async (content: string) => {
+    await form.getByLabel('Content', { exact: true }).fill(content)
+    await form.getByRole('button', { name: 'Publish' }).click()
+  }
+  await form.getByLabel('To').selectOption('a group')
+  await form.getByLabel('Group').fill('team:7')
+  await send('for the team')
+  await item(page, member, 'for the team').waitFor()
+  await form.getByLabel('To').selectOption('everybody')
+  t.equal(await form.getByLabel('Group').isVisible(), false)
+  await send('for everybody')
+  for (const user of [member, other]) await item(page, user, 'for everybody').waitFor()
+  t.same(await listed(page, other), ['for everybody'])
+})
 
 test('what is published for one user is shown to that user, in each tab, and to nobody else', async t => {
   const page = await openPage(t, browser, example)
@@ -30,7 +45,7 @@ test('what is published for one user is shown to that user, in each tab, and to 
   await connect(page, user)
   await connect(page, other)
 
-  t.equal(await publish(page, user, 'hello world'), `published to the queue “${page.example.queue}”`)
+  t.equal(await publish(page, user, 'hello world'), `published It is in the queue “${page.example.queue}”.`)
   await publish(page, other, 'for another user')
 
   for (const tab of [0, 1]) {
@@ -56,22 +71,22 @@ test('a content is shown as text, never as HTML, and JSON as its text', async t 
   await publish(page, user, '{ "order": 7 }', { json: true })
   await item(page, user, '{"order":7}').waitFor()
 
-  const form = page.getByRole('form', { name: 'Publish to the queue' })
+  const form = page.getByRole('form', { name: 'Send' })
   await form.getByLabel('Content', { exact: true }).fill('{ order')
-  await form.getByRole('button').click()
+  await form.getByRole('button', { name: 'Publish' }).click()
   await form.getByText('The content is not JSON').waitFor()
 })
 
 test('notify() answers with its outcome', async t => {
   const page = await openPage(t, browser, example)
   const user = newUser()
-  t.match(await notify(page, user, 'early'), 'outcome: held, kept until the user connects\n0 connections · id ')
+  t.match(await notify(page, user, 'early'), 'held Kept until the user connects.\n0 connections · id ')
   await connect(page, user)
-  t.match(await notify(page, user, 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
+  t.match(await notify(page, user, 'hello world'), 'acknowledged A client has it.\n1 connection · id ')
   await connect(page, user)
-  t.match(await notify(page, user, '[1]', { json: true }), 'outcome: acknowledged, a client has it\n2 connections · id ')
+  t.match(await notify(page, user, '[1]', { json: true }), 'acknowledged A client has it.\n2 connections · id ')
   t.same(await listed(page, user), ['early', 'hello world', '[1]'])
-  t.match(await notify(page, 'x'.repeat(200) + '🙂'.repeat(25), 'hi'), '400 Bad Request: userId must be 1 to 255 bytes')
+  t.match(await notify(page, 'a\tb', 'hi'), 'failed 400 Bad Request: userId must be a string of 1 to 255 bytes')
 })
 
 test('the bell counts what nobody has read; opened, it lists it', async t => {
@@ -85,7 +100,7 @@ test('the bell counts what nobody has read; opened, it lists it', async t => {
   await toast(page, user, 'two').getByRole('button', { name: 'Mark as read' }).press('Enter')
   await bell(page, user, 2).waitFor()
   t.equal(await toast(page, user, 'two').count(), 0)
-  t.equal(await toast(page, user, 'one').getByRole('button').evaluate(button => button === button.ownerDocument.activeElement), true,
+  t.equal(await toast(page, user, 'one').getByRole('button').evaluate(button => button === (button as unknown as { ownerDocument: { activeElement: unknown } }).ownerDocument.activeElement), true,
     'the focus is where one can go on')
 
   await bell(page, user, 2).press('Enter')
@@ -95,7 +110,7 @@ test('the bell counts what nobody has read; opened, it lists it', async t => {
   t.equal(await card(page, user).locator('.toast').count(), 0)
   t.equal(await card(page, user).locator('.count').isVisible(), false)
 
-  t.match(await notify(page, user, 'four'), 'outcome: acknowledged')
+  t.match(await notify(page, user, 'four'), 'acknowledged')
   await item(page, user, 'four').waitFor()
   t.equal(await card(page, user).locator('.toast').count(), 0, 'where the list is open there is no toast')
 })
@@ -120,22 +135,67 @@ test('what is sent to a page that is offline is held, and arrives in order when 
   await connect(page, user, { isListOpen: false })
   await connect(page, other)
   await goOffline(page, user)
-  t.match(await notify(page, user, 'one'), 'outcome: held, kept until the user connects\n0 connections · id ')
+  t.match(await notify(page, user, 'one'), 'held Kept until the user connects.\n0 connections · id ')
   const heldBefore = await heldFromQueue(example)
   await publish(page, user, 'two')
   await eventually(async () => await heldFromQueue(example) > heldBefore, 'held, from the queue')
-  t.match(await notify(page, user, 'three'), 'outcome: held')
-  t.match(await notify(page, other, 'still here'), 'outcome: acknowledged')
+  t.match(await notify(page, user, 'three'), 'held')
+  t.match(await notify(page, other, 'still here'), 'acknowledged')
   t.same(await listed(page, user), [])
 
-  await offline(page, user).press('Space')
+  await online(page, user).press('Space')
   await card(page, user).getByText('connected at').waitFor()
   await bell(page, user, 3).waitFor()
   for (const content of ['one', 'two', 'three']) await toast(page, user, content).getByText(/^waited \d+ s$/).waitFor()
   await bell(page, user, 3).click()
   t.same(await listed(page, user), ['one', 'two', 'three'])
-  t.match(await notify(page, user, 'four'), 'outcome: acknowledged')
+  t.match(await notify(page, user, 'four'), 'acknowledged')
   t.equal(await item(page, user, 'four').locator('.mark').count(), 0, 'what has not waited is not marked')
+})
+
+test('a tab that is offline says that what is sent waits, unless another tab of its user gets it', async t => {
+  const page = await openPage(t, browser, example)
+  const user = newUser()
+  const waits = (tab: number) => card(page, user, tab).getByText('What is sent to this user now waits').isVisible()
+  await connect(page, user)
+  await connect(page, user)
+  await goOffline(page, user)
+  t.match(await notify(page, user, 'one'), 'acknowledged')
+  t.equal(await waits(0), false)
+  await online(page, user, 1).uncheck()
+  await card(page, user, 1).getByText('offline since').waitFor()
+  t.same([await waits(0), await waits(1)], [true, true])
+  t.match(await notify(page, user, 'two'), 'held')
+})
+
+test('where the browser restores a choice, notify() waits for a user to be chosen', async t => {
+  const page = await openPage(t, browser, example)
+  // As a browser does that restores forms: before the script runs.
+  await page.route('**/recipient.js', async route => {
+    await page.locator('#send-to').evaluate(select => { (select as unknown as { value: string }).value = 'group' })
+    await route.continue()
+  })
+  await page.reload()
+  await page.getByRole('button', { name: 'Publish' }).and(page.locator(':enabled')).waitFor()
+  const call = page.getByRole('button', { name: 'Call notify()', exact: true })
+  t.equal(await call.isDisabled(), true)
+  await page.getByLabel('To').selectOption('a user')
+  t.equal(await call.isEnabled(), true)
+})
+
+test('the page works where the browser blocks the data of sites', async t => {
+  const page = await openPage(t, browser, example)
+  await page.addInitScript("Object.defineProperty(window, 'localStorage', { get () { throw new DOMException('blocked', 'SecurityError') } })")
+  await page.reload()
+  const user = newUser()
+  await connect(page, user)
+  t.match(await notify(page, user, 'hello world'), 'acknowledged')
+})
+
+test('what becomes of a message is announced: its live region is there before anything is in it', async t => {
+  const page = await openPage(t, browser, example)
+  t.match(await page.getByRole('form', { name: 'Send' }).ariaSnapshot(), '- status')
+  t.equal(await page.locator('#connect output').evaluate(element => (globalThis as unknown as { getComputedStyle (of: unknown): { display: string } }).getComputedStyle(element).display), 'block')
 })
 
 test('what a user has read in one tab leaves the other tab', async t => {
@@ -171,11 +231,11 @@ test('a plain WebSocket is enough to receive', async t => {
   const page = await openPage(t, browser, example)
   const user = newUser()
   await connect(page, user, { isPlain: true })
-  t.match(await notify(page, user, '{ "order": 7 }', { json: true }), 'outcome: sent, handed to a WebSocket\n1 connection · id ')
+  t.match(await notify(page, user, '{ "order": 7 }', { json: true }), 'sent Handed to a WebSocket.\n1 connection · id ')
   await item(page, user, '{"order":7}').waitFor()
   await goOffline(page, user)
-  t.match(await notify(page, user, 'missed'), 'outcome: held')
-  await offline(page, user).uncheck()
+  t.match(await notify(page, user, 'missed'), 'held')
+  await online(page, user).check()
   await item(page, user, 'missed').waitFor()
 })
 
@@ -183,15 +243,15 @@ test('a lost connection says so, with its code, and comes back by itself, with w
   const page = await openPage(t, browser, await startExample(t))
   await connect(page, '123')
   await connect(page, '456', { isPlain: true })
-  t.match(await notify(page, '789', 'hello world'), 'outcome: held')
+  t.match(await notify(page, '789', 'hello world'), 'held')
   const wasInState = await watchState(page, '123')
   await page.example.stop()
   await wasInState('closed with code 1001: server shutting down. Connects again in')
   await wasInState('closed with code 1006: the connection broke or was refused. Connects again in')
   await page.getByRole('status').getByText('does not answer').waitFor()
-  t.equal(await offline(page, '123').isChecked(), false)
+  t.equal(await online(page, '123').isChecked(), true)
   await card(page, '456').getByText('with code 1001: server shutting down').waitFor()
-  t.equal(await offline(page, '456').isChecked(), true, 'a plain one stays closed')
+  t.equal(await online(page, '456').isChecked(), false, 'a plain one stays closed')
   await card(page, '456').getByRole('button', { name: 'Remove' }).press('Enter')
 
   await page.example.start()
@@ -208,12 +268,14 @@ test('the page says how the server is', async t => {
 
   const without = await openPage(t, browser, await startExample(t, { AMQP_URL: 'none' }))
   await without.getByRole('status').getByText('no RabbitMQ').waitFor()
-  t.match(await publish(without, '123', 'hello world'), '503 Service Unavailable: could not publish: the example runs without a RabbitMQ')
+  t.match(await publish(without, '123', 'hello world'), 'failed 503 Service Unavailable: could not publish: the example runs without a RabbitMQ')
   await connect(without, '123')
-  t.match(await notify(without, '123', 'hello world'), 'outcome: acknowledged')
+  t.match(await notify(without, '123', 'hello world'), 'acknowledged')
 
   await without.route('**/ready', route => route.fulfill({ json: { state: 'hold-failing', ready: true } }))
   await without.getByRole('status').getByText('cannot reach what it holds').waitFor()
+  const source = await readFile(new URL('../../example/public/health.js', import.meta.url), 'utf8')
+  for (const state of healthStates) t.match(source, new RegExp(`^  '?${state}'?: '`, 'm'), `the page has words for ${state}`)
 })
 
 test('several instances: users on each of them get theirs, once, whichever takes it', async t => {
@@ -233,10 +295,10 @@ test('several instances: users on each of them get theirs, once, whichever takes
     await item(page, userId, 'number 8', tab).waitFor()
     t.same(await listed(page, userId, tab), contents)
   }
-  t.match(await notify(page, '456', 'hello world'), 'outcome: acknowledged, a client has it\n1 connection · id ')
+  t.match(await notify(page, '456', 'hello world'), 'acknowledged A client has it.\n1 connection · id ')
   // The first ack is the outcome: another instance may not have said by then that it has handed the notification over.
-  t.match(await notify(page, '123', 'hello world'), /^outcome: acknowledged, a client has it\n(1 connection|2 connections) · id /)
-  t.match(await notify(page, 'nobody', 'hello world'), 'outcome: offline')
+  t.match(await notify(page, '123', 'hello world'), /^acknowledged A client has it\.\n(1 connection|2 connections) · id /)
+  t.match(await notify(page, 'nobody', 'hello world'), 'offline')
 })
 
 test('nothing can be sent before the page is ready to send it', async t => {
@@ -245,12 +307,12 @@ test('nothing can be sent before the page is ready to send it', async t => {
   const loaded: Array<() => Promise<void>> = []
   await page.route('**/page.js', route => { loaded.push(() => route.continue()) })
   await page.reload({ waitUntil: 'commit' })
-  for (const name of ['Connect', 'Publish', 'Notify']) {
+  for (const name of ['Connect', 'Publish', 'Call notify()']) {
     t.equal(await page.getByRole('button', { name, exact: true }).isDisabled(), true, `${name} waits for the script`)
   }
   await loaded[0]!()
   await connect(page, user)
-  t.match(await notify(page, user, 'hello world'), 'outcome: acknowledged')
+  t.match(await notify(page, user, 'hello world'), 'acknowledged')
 })
 
 test('the page offers the instances as soon as the server answers, however late that is', async t => {
