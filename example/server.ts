@@ -9,8 +9,10 @@ import { findBroker } from './broker.js'
 import { buildClient } from './client.js'
 import { isInstance, joinInstances, urlOf } from './instances.js'
 import { publish } from './publish.js'
+import { serveReactPage } from './react.js'
+import { addSessions } from './sessions.js'
 
-const { PORT = '8080', QUEUE: queue = 'hello', REDIS_URL: redis } = process.env
+const { PORT = '8080', QUEUE: queue = 'hello', REDIS_URL: redis, SESSION_SECONDS = '3600' } = process.env
 
 const broker = await findBroker()
 const { amqpUrl } = broker
@@ -27,6 +29,9 @@ collectDefaultMetrics({ register: metrics })
 
 const instances = isInstance ? joinInstances(app) : undefined
 
+// Who has signed in on the page with React.
+const sessions = await addSessions(app, Number(SESSION_SECONDS))
+
 // GET /notification?userId=… is now a WebSocket, and what comes from the queue goes to its user's.
 app.register(notificationPlugin, {
   ...(amqpUrl !== undefined && { amqpUrl, queue }),
@@ -35,6 +40,14 @@ app.register(notificationPlugin, {
   hold: redis ? { redis } : {}, // there, or in memory, where other instances would not find it
   dismiss: true, // what one tab of a user has taken over, the others are told of
   metrics,
+  // The first page is believed: on it anybody can be anybody. The page with React says `session`, and has one.
+  // An application looks up the groups of a user: whoever is in a group gets what is sent to it.
+  authenticate (request) {
+    const { session, userId = '', group } = request.query as { session?: string, userId?: string, group?: string }
+    if (session !== undefined) return sessions.find(request) ?? ''
+    if (userId === 'mallory') throw Object.assign(new Error('mallory may not connect'), { statusCode: 403 })
+    return { userId, groups: group === undefined ? [] : [group] }
+  },
   // Several instances share the queue, and a page of one of them may connect to another.
   ...(instances && { cluster: true, allowedOrigins: origin => instances.urls.includes(origin) })
 })
@@ -45,7 +58,8 @@ app.post<{ Params: { userId: string } }>('/notify/:userId', async ({ params, bod
 })
 
 // Through the queue: what another program would do.
-const Message = Type.Object({ userId: Type.String(), content: Type.Unknown(), id: Type.Optional(Type.String()) })
+const Recipient = Type.Partial(Type.Object({ userId: Type.String(), group: Type.String(), everybody: Type.Boolean() }))
+const Message = Type.Composite([Recipient, Type.Object({ content: Type.Unknown(), id: Type.Optional(Type.String()) })])
 app.post<{ Body: Static<typeof Message> }>('/publish', { schema: { body: Message } }, async ({ body }, reply) => {
   await publish(amqpUrl, queue, body)
   return reply.code(202).send({ queue })
@@ -67,6 +81,7 @@ app.get('/instances', async () => {
 })
 const client = buildClient()
 app.get('/notification-client.js', async (_request, reply) => reply.type('text/javascript').send(client))
+serveReactPage(app)
 app.register(staticFiles, { root: fileURLToPath(new URL('public', import.meta.url)) })
 
 async function stop (signal: NodeJS.Signals) {

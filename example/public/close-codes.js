@@ -16,7 +16,9 @@ const closeCodes = {
   4001: 'did not answer a ping',
   4002: 'did not acknowledge in time',
   4500: 'the credentials have expired',
-  4502: 'disconnected by the application'
+  4501: 'not authenticated',
+  4502: 'disconnected by the application',
+  4503: 'not allowed'
 }
 
 /** A close code in words. */

@@ -6,6 +6,7 @@ const words = {
   consuming: 'consuming from RabbitMQ',
   standby: 'another instance consumes from RabbitMQ',
   blocked: 'RabbitMQ takes no messages now',
+  'dead-letters-failing': 'RabbitMQ takes no dead letters',
   'hold-failing': 'cannot reach what it holds',
   draining: 'closing',
   stopped: 'stopped'

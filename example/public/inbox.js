@@ -1,3 +1,4 @@
+import { bringIntoView } from './follow.js'
 import { addMark, fill } from './notification.js'
 import { showToast } from './toast.js'
 
@@ -6,8 +7,11 @@ const MOST_TOASTS = 3
 
 const template = document.querySelector('#item')
 
-/** The bell of a card, with what has arrived: in toasts, and in the list that the bell opens. */
-export function createInbox (card, userId) {
+/**
+ * The bell of a card, with what has arrived: in toasts, and in the list that the bell opens.
+ * @param name whose they are
+ */
+export function createInbox (card, name) {
   const bell = card.querySelector('.bell')
   const count = card.querySelector('.count')
   const panel = card.querySelector('.notifications')
@@ -16,14 +20,14 @@ export function createInbox (card, userId) {
   const shown = new Map()
   let unread = 0
 
-  panel.setAttribute('aria-label', `Notifications of user ${userId}`)
+  panel.setAttribute('aria-label', `Notifications of ${name}`)
   showCount(0)
 
   function showCount (now) {
     unread = now
     count.textContent = unread > 99 ? '99+' : String(unread)
     count.hidden = unread === 0
-    bell.setAttribute('aria-label', `Notifications of user ${userId}: ${unread} unread`)
+    bell.setAttribute('aria-label', `Notifications of ${name}: ${unread} unread`)
   }
 
   function addItem (notification) {
@@ -56,11 +60,12 @@ export function createInbox (card, userId) {
     async add (notification) {
       const { id = Symbol('plain') } = notification
       const item = addItem(notification)
-      if (!panel.hidden) return
+      if (!panel.hidden) return bringIntoView(item)
       item.classList.add('new')
       showCount(unread + 1)
       const toast = showToast(card.querySelector('.toasts'), notification)
       shown.set(id, { toast, item })
+      bringIntoView(toast.element)
       if (shown.size > MOST_TOASTS) shown.values().next().value.toast.close(false)
       const isSeen = await toast.closed
       shown.delete(id)

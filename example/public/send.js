@@ -1,42 +1,44 @@
+import { bringIntoView, follow } from './follow.js'
+import { showOutcome } from './output.js'
+
 /**
  * Sends what a form holds, and shows what became of it.
- * @param form has the fields `userId`, `content` and `json`, and an `<output>`
- * @param send makes the path and the JSON body of a message
- * @param waiting is said until there is an answer
- * @param describe puts the answer into words
+ * @param form has the fields `content` and `json`, an `<output>`, and a button for each way to send
+ * @param ways by the values of the buttons: `request()` makes the path and the JSON body for a content, `waiting` is said
+ *   until there is an answer, and `describe()` puts the answer into words
  */
-export function handleForm (form, { send, waiting, describe }) {
-  const { userId, content, json } = form.elements
+export function handleSending (form, ways) {
+  const { content, json } = form.elements
   const output = form.querySelector('output')
   let last
 
-  function show (state, text) {
-    output.dataset.state = state
-    output.textContent = text
+  for (const [field, type] of [[json, 'change'], [content, 'input']]) {
+    field.addEventListener(type, () => content.removeAttribute('aria-invalid'))
   }
-
-  json.addEventListener('change', () => content.removeAttribute('aria-invalid'))
-  content.addEventListener('input', () => content.removeAttribute('aria-invalid'))
 
   form.addEventListener('submit', async event => {
     event.preventDefault()
-    let message
+    const { request, waiting, describe } = ways[event.submitter.value]
+    let value
     try {
-      message = { userId: userId.value, content: json.checked ? JSON.parse(content.value) : content.value }
+      value = json.checked ? JSON.parse(content.value) : content.value
     } catch (error) {
       content.setAttribute('aria-invalid', 'true')
       content.focus()
-      return show('failed', `The content is not JSON: ${error.message}`)
+      return showOutcome(output, 'failed', 'not sent', `The content is not JSON: ${error.message}`)
     }
-    last = message
-    show('waiting', waiting)
+    last = event
+    follow()
+    showOutcome(output, 'waiting', 'waiting', waiting)
     let result
     try {
-      result = ['done', describe(await post(...send(message)))]
+      result = ['done', ...describe(await post(...request(value)))]
     } catch (error) {
-      result = ['failed', error.message]
+      result = ['failed', 'failed', error.message]
     }
-    if (last === message) show(...result) // an answer may come after the next message was sent
+    if (last !== event) return // an answer may come after the next message was sent
+    showOutcome(output, ...result)
+    bringIntoView()
   })
 }
 

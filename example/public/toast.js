@@ -7,7 +7,7 @@ const template = document.querySelector('#toast')
 
 /**
  * Shows a notification until somebody closes it, or its time is over.
- * @returns `close()`, and `closed`, which resolves to whether somebody has seen it
+ * @returns its element, `close()`, and `closed`, which resolves to whether somebody has seen it
  */
 export function showToast (container, notification) {
   const toast = template.content.firstElementChild.cloneNode(true)
@@ -23,5 +23,5 @@ export function showToast (container, notification) {
     if (hadFocus) (container.querySelector('button') ?? container.closest('.card').querySelector('.bell')).focus()
   })
   container.append(toast)
-  return { close, closed }
+  return { element: toast, close, closed }
 }
