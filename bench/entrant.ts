@@ -24,7 +24,11 @@ export interface EntrantOptions {
   readonly addressed?: number
   /** Characters of a content. */
   readonly length?: number
+  /** Whether messages have the properties that applications and tracing add. */
+  readonly hasProperties?: boolean
   readonly queueType?: 'classic' | 'quorum'
+  /** Whether the queue has a single active consumer, as one has that the plugin creates with `cluster: true`. */
+  readonly isSingleActive?: boolean
   /** A folder for profiles of the processor time. */
   readonly profile?: string | undefined
   /** What else its server is told. */
@@ -48,20 +52,20 @@ let entrants = 0
 
 /** Declares a queue, and starts a contender that consumes it. */
 export async function enter (options: EntrantOptions): Promise<Entrant> {
-  const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, queueType = 'classic', heartbeat = HEARTBEAT, profile, env } = options
+  const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, hasProperties = false, queueType = 'classic', isSingleActive = false, heartbeat = HEARTBEAT, profile, env } = options
   const { nodes = [amqpUrl], instances = 1, hosts = instances } = options
-  const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType } })
+  const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType, ...(isSingleActive && { 'x-single-active-consumer': true }) } })
   const server = together(await Promise.all(Array.from({ length: instances }, (_, n) => {
     return startServer(contender.name, { AMQP_URL: nodes[n % nodes.length]!, QUEUE: queue, HEARTBEAT: String(heartbeat), ...env }, profile)
   })))
   const userIds = Array.from({ length: connections }, (_, user) => `user-${user}`)
-  const ledger = createLedger(connections, instances === 1) // who shares a queue may overtake
+  const ledger = createLedger(connections, instances === 1 || isSingleActive) // who shares a queue may overtake
   let disconnect = async () => {}
 
   return {
     server,
     ledger,
-    traffic: { channel, queue, ledger, length, userIds: userIds.slice(0, addressed) },
+    traffic: { channel, queue, ledger, length, hasProperties, userIds: userIds.slice(0, addressed) },
     async connect () {
       const clients = await connectClients(server.urls.slice(0, hosts), userIds, contender.dialect, ledger.check)
       disconnect = clients.close

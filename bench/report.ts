@@ -1,14 +1,7 @@
+import { description } from './chart.js'
 import { everybody } from './contenders.js'
-import { quantities, type Quantity, type Row } from './results.js'
+import { quantities, type Measurement, type Quantity, type Row } from './results.js'
 import { targets } from './targets.js'
-
-/** What was measured, where, and when. */
-export interface Measurement {
-  readonly date: string
-  readonly machine: string
-  readonly versions: Record<string, string>
-  readonly rows: Row[]
-}
 
 /** Every figure with its range and its ratio to the last entrant, as Markdown: a table for each workload. */
 export function table (rows: Row[]): string {
@@ -51,44 +44,50 @@ export function verdicts (rows: Row[]): string {
 /** Where and with what it was measured. */
 function provenance ({ date, machine, versions, rows }: Measurement): string {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
-  return `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds (minimum–maximum)`
+  return `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds`
 }
+
+/** What people run. On a classic queue, what is acked on delivery is never stored. */
+const LEADING = 'many users, quorum queue'
 
 /** Those workloads that everybody takes part in. */
 function shared (rows: Row[]): string[] {
-  const all = [...new Set(rows.map(({ workload }) => workload))]
+  const all = [LEADING, ...new Set(rows.map(({ workload }) => workload).filter(workload => workload !== LEADING))]
   return all.filter(workload => everybody.every(({ title }) => rows.some(row => row.workload === workload && row.entrant === title)))
 }
 
-/** What the README shows, of the workloads that everybody takes part in. */
-const HEADLINES: Array<[workload: string, quantity: Quantity]> = [['many users', 'cpu'], ['many users, fixed rate', 'p99'], ['bursts', 'cpu']]
-
 /** The contenders side by side, in the workloads that all of them take part in. */
-function sideBySide (rows: Row[], isShown = (_workload: string, _quantity: Quantity) => true): string {
+function sideBySide (rows: Row[]): string {
   const lines = shared(rows).flatMap(workload => {
     const entrants = everybody.map(({ title }) => rows.find(row => row.workload === workload && row.entrant === title)!)
-    const names = (Object.keys(entrants[0]!.quantities) as Quantity[]).filter(name => isShown(workload, name))
+    const names = Object.keys(entrants[0]!.quantities) as Quantity[]
     return names.map(name => `| ${workload}: ${quantities[name]} | ${entrants.map(row => cell(row, entrants.at(-1)!, name)).join(' | ')} |`)
   })
   return [`| | ${everybody.map(({ title }) => title).join(' | ')} |`, `| --- |${' --- |'.repeat(everybody.length)}`, ...lines].join('\n')
 }
 
-/** The few lines for the README. */
+/** The chart for the README. Less is better. */
 export function headlines (measured: Measurement): string {
-  const isShown = (workload: string, quantity: Quantity) => HEADLINES.some(headline => headline[0] === workload && headline[1] === quantity)
-  return [`${provenance(measured)} · ratio to ours.`, sideBySide(measured.rows, isShown)].join('\n\n')
+  return [
+    '<picture>',
+    '  <source media="(prefers-color-scheme: dark)" srcset="docs/speed-dark.svg">',
+    `  <img src="docs/speed-light.svg" alt="${description(measured)}">`,
+    '</picture>',
+    '',
+    `Less is better. ${provenance(measured)}.`
+  ].join('\n')
 }
 
 /** The contenders side by side; then the aims. */
 export function summary (measured: Measurement): string {
-  return [`${provenance(measured)} · ratio to ours.`, sideBySide(measured.rows), verdicts(measured.rows)].join('\n\n')
+  return [`${provenance(measured)} (minimum–maximum) · ratio to ours.`, sideBySide(measured.rows), verdicts(measured.rows)].join('\n\n')
 }
 
 /** The other workloads. */
 export function details (measured: Measurement): string {
   const { rows } = measured
   const inSummary = shared(rows)
-  return `${provenance(measured)} · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
+  return `${provenance(measured)} (minimum–maximum) · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
 }
 
 /** The parts of the documents that the bench writes. */

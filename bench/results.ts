@@ -14,6 +14,7 @@ export const quantities = {
   upgradeCpu: 'µs of processor time per upgrade',
   binds: 'users a second that can be reached',
   rebound: 'seconds until all can be reached again',
+  peerUser: 'bytes for each user of another instance',
   memory: 'bytes per connection',
   idleCpu: 'µs of processor time per connection and minute'
 } as const
@@ -28,6 +29,16 @@ export interface Row {
   /** How many rounds count. */
   readonly rounds: number
   readonly quantities: Partial<Record<Quantity, Summary>>
+}
+
+/** What was measured, where, and when. */
+export interface Measurement {
+  readonly date: string
+  readonly machine: string
+  readonly versions: Record<string, string>
+  /** How long each workload took for each round, in seconds. */
+  readonly secondsPerRound?: Record<string, number>
+  readonly rows: Row[]
 }
 
 /** Gathers what each round measured. */

@@ -7,8 +7,10 @@ import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
-import { fill, table, verdicts, type Measurement } from './report.js'
-import { createResults, type Row } from './results.js'
+import { chart, themes, type Theme } from './chart.js'
+import { Progress } from './progress.js'
+import { fill, table, verdicts } from './report.js'
+import { createResults, type Measurement } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
 
@@ -25,12 +27,16 @@ const { values: { only, rounds, json, profile } } = parseArgs({
   }
 })
 
-async function earlier (file: string): Promise<Row[]> {
-  const text = await readFile(file, 'utf8').catch(() => '{"rows":[]}') // there is none yet
-  return (JSON.parse(text) as Measurement).rows
+async function read (file: string): Promise<Partial<Measurement>> {
+  return JSON.parse(await readFile(file, 'utf8').catch(() => '{}')) as Partial<Measurement> // there is none yet
 }
 
 const log = (line: string) => console.error(line)
+const earlier = await read(json)
+const selected = only.split(';')
+const unknown = selected.filter(name => workloads[name] === undefined)
+if (unknown.length > 0) throw new Error(`no workload ${unknown.join(', ')}; there are: ${Object.keys(workloads).join('; ')}`)
+const progress = new Progress(selected, Number(rounds), { ...(await read(KEPT)).secondsPerRound, ...earlier.secondsPerRound }, log)
 const rabbitmq = await startPrivateRabbitMQ({ log })
 const redis = await startPrivateRedis({ log })
 try {
@@ -38,10 +44,10 @@ try {
   connection.on('error', () => {}) // where a workload fails, the broker goes first, and would hide why
   const channel = await connection.createChannel()
   const results = createResults()
-  for (const name of only.split(';')) {
-    const workload = workloads[name]
-    if (workload === undefined) throw new Error(`no workload ${name}; there are: ${Object.keys(workloads).join('; ')}`)
-    await workload({ common: { amqpUrl: rabbitmq.url, channel, profile }, ctl: rabbitmq.ctl, redisUrl: redis.url, rounds: Number(rounds), results, log })
+  for (const name of selected) {
+    progress.begin(name)
+    await workloads[name]!({ common: { amqpUrl: rabbitmq.url, channel, profile }, ctl: rabbitmq.ctl, redisUrl: redis.url, rounds: Number(rounds), results, log })
+    progress.end(name)
   }
   await connection.close()
 
@@ -49,15 +55,17 @@ try {
   console.log(`${table(fresh)}\n\n${verdicts(fresh)}`)
   // What was measured before and not now stays.
   const names = new Set(fresh.map(({ workload }) => workload))
-  const rows = [...await earlier(json), ...fresh].filter(row => fresh.includes(row) || !names.has(row.workload))
+  const rows = [...earlier.rows ?? [], ...fresh].filter(row => fresh.includes(row) || !names.has(row.workload))
   const measured: Measurement = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${cpus().length} × ${cpus()[0]!.model}`,
     versions: { node: process.versions.node, rabbitmq: (await rabbitmq.ctl('version')).trim(), ...versions() },
+    secondsPerRound: progress.secondsPerRound,
     rows
   }
   await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
   if (json === KEPT) {
+    for (const theme of Object.keys(themes) as Theme[]) await writeFile(`docs/speed-${theme}.svg`, chart(measured, theme))
     for (const path of ['README.md', 'docs/speed.md']) await writeFile(path, fill(await readFile(path, 'utf8'), measured))
   }
 } finally {

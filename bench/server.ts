@@ -12,6 +12,10 @@ export interface Server {
   cpu (): Promise<number>
   /** Resident memory after a garbage collection, in bytes. */
   memory (): Promise<number>
+  /** Memory of JavaScript objects after a garbage collection, in bytes. */
+  heap (): Promise<number>
+  /** The ids of the processes. */
+  readonly pids: number[]
   end (): Promise<void>
 }
 
@@ -34,7 +38,7 @@ export async function startServer (name: string, env: Record<string, string>, pr
   const died = ended.then(([code, signal]) => { throw new Error(`${name} ended with ${signal ?? code}`) })
   died.catch(() => {})
 
-  async function ask<T> (what: 'cpu' | 'memory'): Promise<T> {
+  async function ask<T> (what: 'cpu' | 'memory' | 'heap'): Promise<T> {
     child.send(what)
     return (await Promise.race([once(child, 'message'), died]))[0] as T
   }
@@ -49,6 +53,8 @@ export async function startServer (name: string, env: Record<string, string>, pr
       return user + system
     },
     memory: () => ask<number>('memory'),
+    heap: () => ask<number>('heap'),
+    pids: [child.pid!],
     async end () {
       child.send('end')
       await ended
@@ -64,6 +70,8 @@ export function together (servers: Server[]): Server {
     url: servers[0]!.url,
     cpu: () => sum(servers.map(server => server.cpu())),
     memory: () => sum(servers.map(server => server.memory())),
+    heap: () => sum(servers.map(server => server.heap())),
+    pids: servers.flatMap(({ pids }) => pids),
     async end () {
       await Promise.all(servers.map(server => server.end()))
     }

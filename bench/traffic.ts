@@ -1,5 +1,5 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
-import type { Channel } from 'amqplib'
+import type { Channel, Options } from 'amqplib'
 import type { Ledger } from './ledger.js'
 
 /** So many messages may be under way: enough to keep every contender busy, and no backlog to work off. */
@@ -12,15 +12,43 @@ export interface Traffic {
   readonly ledger: Ledger
   /** Characters of a content. */
   readonly length: number
+  /** Whether a message has the properties that applications and tracing add. */
+  readonly hasProperties: boolean
+}
+
+/** What a framework and OpenTelemetry add to a message: ten headers, `traceparent` among them. */
+const PROPERTIES: Options.Publish = {
+  persistent: true,
+  contentType: 'application/json',
+  contentEncoding: 'utf-8',
+  messageId: '0190d6a4-7a3c-7e1b-9f7e-5a2d8c3b1f60',
+  correlationId: '0190d6a4-7a3c-7e1b-9f7e-5a2d8c3b1f61',
+  timestamp: 1_764_000_000,
+  type: 'order.shipped',
+  appId: 'shop',
+  headers: {
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    tracestate: 'vendor=t61rcWkgMzE',
+    baggage: 'tenant=42,region=eu',
+    'x-tenant': '42',
+    'x-source': 'orders',
+    'x-schema': 'order-shipped/3',
+    'x-attempt': 1,
+    'x-priority': 'normal',
+    'x-published-at': '2026-11-26T12:00:00.000Z',
+    'x-is-test': false
+  }
 }
 
 /** A message for each user in turn. */
-function createPublish ({ channel, queue, userIds, ledger, length }: Traffic): () => void {
+function createPublish ({ channel, queue, userIds, ledger, length, hasProperties }: Traffic): () => void {
+  // An id that several messages have would make them one.
+  const propertiesOf = (number: number) => hasProperties ? { ...PROPERTIES, messageId: `${PROPERTIES.messageId}-${number}` } : { persistent: true }
   let next = 0
   return () => {
     const user = next++ % userIds.length
     const message = JSON.stringify({ userId: userIds[user], content: ledger.write(user, length) })
-    channel.publish('', queue, Buffer.from(message), { persistent: true })
+    channel.publish('', queue, Buffer.from(message), propertiesOf(next))
   }
 }
 

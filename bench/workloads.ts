@@ -1,10 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { acknowledged, autoAck, cluster, clusterWelcoming, everybody, floor, hold, ours, welcoming, type Contender } from './contenders.js'
+import { ackBridge, acknowledged, autoAck, cluster, clusterWelcoming, everybody, floor, groups, hold, ours, rooms, welcoming, type Contender } from './contenders.js'
 import { enter, type Entrant, type EntrantOptions } from './entrant.js'
-import { onThreeNodes } from './nodes.js'
-import type { Measured, Results } from './results.js'
-import { quantile } from './statistics.js'
-import { flood, pace, publish } from './traffic.js'
+import { crowded, fannedOut, fanOuts, flooded, heldAndReleased, idled, paced, reconnected, remembered, stormed, welcomed, type Measure } from './measures.js'
+import { onThreeNodes, overTls } from './nodes.js'
+import type { Results } from './results.js'
 
 export interface Bench {
   /** What all entrants have in common. */
@@ -21,19 +19,12 @@ export interface Bench {
 const USERS = 1_000
 const MANY_USERS = 10_000
 const FEW_USERS = 10
-const MESSAGES = 40_000
-const PACED_SECONDS = 4
-const FAN_OUTS = 10
-const HELD_PER_USER = 20
-const IDLE_SECONDS = 10
+const CROWD = 51_000 // of three processes: one may open 20,000 files here
 /** So that 10 s see each connection pinged twice; milliseconds. */
 const IDLE_HEARTBEAT = 5_000
 
 /** One who takes part. */
 type Participant = { readonly title: string } & Omit<EntrantOptions, keyof Bench['common']>
-
-/** What is done to each in a round. */
-type Measure = (entrant: Entrant) => Promise<Measured>
 
 const all = (contenders: Contender[], options: Omit<Participant, 'title' | 'contender'>): Participant[] =>
   contenders.map(contender => ({ title: contender.title, contender, ...options }))
@@ -41,13 +32,21 @@ const all = (contenders: Contender[], options: Omit<Participant, 'title' | 'cont
 /** Every workload by its name, in the order in which they run. */
 export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   'many users': async bench => {
-    await alternate(bench, all(everybody, { connections: USERS }), { 'many users': flooded, 'many users, fixed rate': pacedAtHalf(bench) })
+    await alternate(bench, all(everybody, { connections: USERS }), {
+      'many users': flooded, 'many users, fixed rate': paced(bench, 0.5), 'many users, 80 % of the lowest rate': paced(bench, 0.8)
+    })
   },
   'many users, quorum queue': async bench => {
     await alternate(bench, all(everybody, { connections: USERS, queueType: 'quorum' }), { 'many users, quorum queue': flooded })
   },
+  'many users, headers': async bench => {
+    await alternate(bench, all(everybody, { connections: USERS, hasProperties: true }), { 'many users, headers': flooded })
+  },
+  'many users, TLS': async bench => {
+    await overTls(bench, async (bench, env) => { await alternate(bench, all(everybody, { connections: USERS, env }), { 'many users, TLS': flooded }) })
+  },
   acknowledged: async bench => {
-    await alternate(bench, all([acknowledged, ours], { connections: USERS }), { acknowledged: flooded })
+    await alternate(bench, all([ackBridge, ours, acknowledged], { connections: USERS }), { acknowledged: flooded })
   },
   hold: async bench => {
     await afresh(bench, 'hold', [
@@ -71,14 +70,18 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   },
   'fan-out': async bench => {
     // One after the other, as a process can't hold the sockets of several.
-    const fanOuts = [
-      { title: 'by hand, a loop of send', contender: autoAck, path: '/broadcast' },
-      { title: `${floor.title}, the floor`, contender: floor, path: '/broadcast' },
-      { title: 'broadcast()', contender: ours, path: '/broadcast' },
-      { title: 'notifyMany()', contender: ours, path: '/notify-many' }
+    const ways = [
+      { title: 'by hand, a loop of send', contender: autoAck, fanOut: fanOuts.broadcast },
+      { title: 'Socket.IO, a room', contender: rooms, fanOut: fanOuts.broadcast },
+      { title: `${floor.title}, the floor`, contender: floor, fanOut: fanOuts.broadcast },
+      { title: 'a message for everybody', contender: ours, fanOut: fanOuts.everybody },
+      { title: 'a message for a group', contender: groups, fanOut: fanOuts.group },
+      { title: 'notifyGroup()', contender: groups, fanOut: fanOuts['notify-group'] },
+      { title: 'notifyMany()', contender: ours, fanOut: fanOuts['notify-many'] },
+      { title: 'broadcast()', contender: ours, fanOut: fanOuts.broadcast }
     ]
-    await afresh(bench, 'fan-out', fanOuts.map(({ path, ...participant }) => ({
-      ...participant, connections: MANY_USERS, measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await fannedOut(entrant, path) })
+    await afresh(bench, 'fan-out', ways.map(({ fanOut, ...participant }) => ({
+      ...participant, connections: MANY_USERS, measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await fannedOut(entrant, fanOut) })
     })))
   },
   'storm, then idle': async bench => {
@@ -87,7 +90,12 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
       contender,
       connections: MANY_USERS,
       heartbeat: IDLE_HEARTBEAT,
-      measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await idled(entrant) })
+      measure: async (entrant: Entrant) => ({ ...await stormed(entrant, MANY_USERS), ...await idled(entrant, MANY_USERS) })
+    })))
+  },
+  '51,000 idle connections': async bench => {
+    await afresh(bench, '51,000 idle connections', [autoAck, ours].map(contender => ({
+      title: contender.title, contender, connections: 0, instances: 3, heartbeat: IDLE_HEARTBEAT, measure: crowded(CROWD)
     })))
   },
   cluster: async bench => {
@@ -96,33 +104,42 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
   'cluster, three nodes': async bench => {
     await onThreeNodes(bench, async bench => { await alternate(bench, instances, { 'cluster, three nodes': flooded }) })
   },
-  bindings: async bench => {
-    const measured = { connections: MANY_USERS, measure: bound }
-    await afresh(bench, 'bindings', [
-      { title: 'cluster: false', contender: welcoming, ...measured },
-      { title: 'cluster: true, one node', contender: clusterWelcoming, ...measured }
-    ])
-    await onThreeNodes(bench, async bench => {
-      await afresh(bench, 'bindings', [{ title: 'cluster: true, three nodes', contender: clusterWelcoming, ...measured }])
-    })
+  connecting: async bench => {
+    await afresh(bench, 'connecting', connecting)
   },
-  'instance restart': async bench => {
-    // The second asks whether the users of the first are there.
-    const restarted = (bench: Bench, title: string) => afresh(bench, 'instance restart', [
-      { title, contender: clusterWelcoming, connections: MANY_USERS, instances: 2, hosts: 1, measure: rebound(bench) }
+  'connecting, three nodes': async bench => {
+    await onThreeNodes(bench, async bench => { await afresh(bench, 'connecting, three nodes', connecting) })
+  },
+  'connection lost': async bench => {
+    const lost = (bench: Bench, title: string) => afresh(bench, 'connection lost', [
+      { title, contender: clusterWelcoming, connections: MANY_USERS, instances: 2, hosts: 1, isSingleActive: true, measure: reconnected(bench) }
     ])
-    await restarted(bench, 'one node')
-    await onThreeNodes(bench, bench => restarted(bench, 'three nodes'))
+    await lost(bench, 'one node')
+    await onThreeNodes(bench, bench => lost(bench, 'three nodes'))
+  },
+  'users of other instances': async bench => {
+    await afresh(bench, 'users of other instances', [
+      { title: '50,000 users', contender: cluster, connections: 0, measure: remembered }
+    ])
   }
 }
 
-/** All on a quorum queue, as the plugin declares it. */
-const instances: Participant[] = [
-  { title: 'cluster: false', contender: ours, connections: USERS, queueType: 'quorum' },
-  ...[1, 2, 3].map(count => ({
-    title: `cluster: true, instances: ${count}`, contender: cluster, connections: USERS, queueType: 'quorum' as const, instances: count
-  }))
+const connecting = [
+  ...[1, 3].map(count => ({ title: instancesTitle(count), contender: clusterWelcoming, connections: MANY_USERS, instances: count, isSingleActive: true, measure: welcomed })),
+  { title: 'cluster: false', contender: welcoming, connections: MANY_USERS, measure: welcomed }
 ]
+
+const onQuorumQueue = { connections: USERS, queueType: 'quorum' } as const
+
+/** As the plugin declares its queue: with `cluster: true` it has a single active consumer. */
+const instances: Participant[] = [
+  ...[1, 2, 3].map(count => ({ title: instancesTitle(count), contender: cluster, ...onQuorumQueue, instances: count, isSingleActive: true })),
+  { title: 'cluster: false', contender: ours, ...onQuorumQueue }
+]
+
+function instancesTitle (count: number): string {
+  return `cluster: true, ${count} ${count === 1 ? 'instance' : 'instances'}`
+}
 
 /** Starts all, and measures them in turn, A B C A B C …, for each of several workloads. */
 async function alternate (bench: Bench, participants: Participant[], measures: Record<string, Measure>): Promise<void> {
@@ -163,109 +180,4 @@ async function afresh (bench: Bench, workload: string, participants: Array<Parti
     }
     bench.log(`${workload}: round ${round} of ${bench.rounds}`)
   }
-}
-
-async function flooded ({ server, traffic }: Entrant): Promise<Measured> {
-  const cpu = await server.cpu()
-  const begin = performance.now()
-  await flood(traffic, MESSAGES)
-  const seconds = (performance.now() - begin) / 1_000
-  return { cpu: (await server.cpu() - cpu) / MESSAGES, rate: MESSAGES / seconds }
-}
-
-/** The same rate for everybody: half of what the slowest reached. */
-function pacedAtHalf ({ results }: Bench): Measure {
-  return async ({ server, traffic, ledger }) => {
-    const reached = results.rows().filter(({ workload }) => workload === 'many users').map(({ quantities }) => quantities.rate!.median)
-    const rate = Math.min(...reached) / 2
-    const latencies = ledger.measureLatency()
-    const cpu = await server.cpu()
-    await pace(traffic, rate, PACED_SECONDS)
-    const sorted = latencies.sort((a, b) => a - b)
-    return { cpu: (await server.cpu() - cpu) / sorted.length, rate, p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99) }
-  }
-}
-
-async function stormed (entrant: Entrant, connections: number): Promise<Measured> {
-  const { server } = entrant
-  const memory = await server.memory()
-  const cpu = await server.cpu()
-  const begin = performance.now()
-  await entrant.connect()
-  const seconds = (performance.now() - begin) / 1_000
-  const upgradeCpu = (await server.cpu() - cpu) / connections
-  return { upgrades: connections / seconds, upgradeCpu, memory: (await server.memory() - memory) / connections }
-}
-
-/** All connect at once, until each can be reached; then each is. */
-async function bound ({ server, traffic, connect }: Entrant): Promise<Measured> {
-  const users = traffic.userIds.length
-  const cpu = await server.cpu()
-  const begin = performance.now()
-  await connect()
-  const seconds = (performance.now() - begin) / 1_000
-  const upgradeCpu = (await server.cpu() - cpu) / users
-  await flood(traffic, users)
-  return { binds: users / seconds, upgradeCpu }
-}
-
-/** The broker closes the connection of an instance that has bound its users; then all are bound again, and each is reached. */
-function rebound ({ ctl }: Bench): Measure {
-  return async ({ server, traffic, connect }) => {
-    const users = traffic.userIds.length
-    const close = `[rabbit_networking:close_connection(Pid, "bench") ||
-      [{pid, Pid}, {recv_oct, Received}, {client_properties, Properties}] <- rabbit_networking:connection_info_all([pid, recv_oct, client_properties]),
-      {<<"connection_name">>, _, <<"fastify-notification relay", _/binary>>} <- Properties, Received > ${users * 20}]`
-    await connect()
-    const [response] = await Promise.all([fetch(`${server.urls[1]}/reached/${users}`, { signal: AbortSignal.timeout(60_000) }), ctl('eval', `${close}.`)])
-    if (!response.ok) throw new Error(`/reached: ${response.status}`)
-    const { seconds } = await response.json() as { seconds: number }
-    await flood(traffic, users)
-    return { rebound: seconds, binds: users / seconds }
-  }
-}
-
-/** Published while nobody is connected, then everybody connects. */
-async function heldAndReleased ({ server, traffic, ledger, connect }: Entrant): Promise<Measured> {
-  const count = HELD_PER_USER * traffic.userIds.length
-  async function measure (act: () => Promise<unknown>): Promise<{ rate: number, cpu: number }> {
-    const cpu = await server.cpu()
-    const begin = performance.now()
-    await act()
-    const rate = count / (performance.now() - begin) * 1_000
-    return { rate, cpu: (await server.cpu() - cpu) / count }
-  }
-  const held = await measure(async () => {
-    await publish(traffic, count)
-    await (await fetch(`${server.url}/held/${count}`)).arrayBuffer()
-  })
-  const released = await measure(async () => {
-    const arrived = ledger.arrival(count)
-    await connect()
-    await arrived
-  })
-  return { heldRate: held.rate, heldCpu: held.cpu, releasedRate: released.rate, releasedCpu: released.cpu }
-}
-
-async function idled ({ server, traffic: { userIds } }: Entrant): Promise<Measured> {
-  const cpu = await server.cpu()
-  await delay(IDLE_SECONDS * 1_000)
-  return { idleCpu: (await server.cpu() - cpu) / userIds.length * 60 / IDLE_SECONDS }
-}
-
-async function fannedOut ({ server, ledger, traffic: { userIds, length } }: Entrant, path: string): Promise<Measured> {
-  const users = userIds.length
-  async function fanOut (): Promise<void> {
-    const arrived = ledger.arrival(ledger.received + users)
-    const response = await fetch(server.url + path, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: ledger.writeToAll(length) })
-    if (!response.ok) throw new Error(`${path}: ${response.status}`)
-    await response.arrayBuffer()
-    await arrived
-  }
-  await fanOut() // to warm up
-  const cpu = await server.cpu()
-  const begin = performance.now()
-  for (let i = 0; i < FAN_OUTS; i++) await fanOut()
-  const seconds = (performance.now() - begin) / 1_000
-  return { cpu: (await server.cpu() - cpu) / FAN_OUTS / users, rate: FAN_OUTS * users / seconds }
 }

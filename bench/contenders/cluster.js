@@ -1,30 +1,30 @@
 // This plugin, as one of several instances on one queue.
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import Fastify from 'fastify'
 import notificationPlugin from 'fastify-notification'
+import { WebSocket } from 'ws'
 
 const { AMQP_URL, QUEUE } = process.env
 
 const app = Fastify()
 await app.register(notificationPlugin, { amqpUrl: AMQP_URL, queue: QUEUE, cluster: true })
 
-// A question that an instance takes along when it goes has no answer.
-const isReached = user => Promise.race([app.notifier.isOnline(`user-${user}`).catch(() => false), delay(500, false)])
+// Waits until the connections to the broker are lost, then until a new user is welcomed: that is, until the other
+// instances know all users of this one again. Tells how long that took.
+app.get('/again', async () => {
+  while (['consuming', 'standby'].includes(app.notifier.health().state)) await delay(1)
+  const lost = performance.now()
+  const socket = new WebSocket(`ws://127.0.0.1:${app.server.address().port}/notification?userId=new`, 'notification.v1')
+  await once(socket, 'message')
+  const seconds = (performance.now() - lost) / 1_000
+  socket.terminate()
+  return { seconds }
+})
 
-// Waits for the loss of another instance's bindings, then until all its users are reached again; tells how long that took.
-app.get('/reached/:users', async ({ params: { users } }) => {
-  let lost, reached
-  do {
-    await delay(5)
-    lost = performance.now()
-  } while (await isReached(users - 1))
-  for (let user = users - 1; user >= 0; user--) { // the last comes last, so hardly another is asked twice
-    while (!await isReached(user)) {
-      await delay(10)
-      reached = performance.now()
-    }
-  }
-  return { seconds: (reached - lost) / 1_000 }
+app.get('/peer-users/:count', async ({ params: { count } }) => {
+  while (!await app.notifier.isOnline(`user-${count - 1}`).catch(() => false)) await delay(10)
+  return {}
 })
 
 console.log(await app.listen({ port: 0, host: '127.0.0.1' }))
