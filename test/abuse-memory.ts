@@ -6,6 +6,8 @@ import { useBroker } from './support/broker.js'
 import { connectClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { startProgram } from './support/process.js'
+import { connectRich } from './support/rich-client.js'
+import type { MemoryOfUnsettled } from './support/memory-of-unsettled.js'
 import type { StatsSnapshot } from '../src/index.js'
 
 const MiB = 2 ** 20
@@ -61,4 +63,42 @@ test('fault 92: messages that wait take a bounded amount of memory; the connecti
   for (const resolve of waiting) resolve()
   t.same((await client.received(300)).map(Number), Array.from({ length: 300 }, (_, n) => n))
   t.same(seen, Array.from({ length: 300 }, (_, n) => n), 'each came once')
+})
+
+test('fault 92: what is counted for messages that wait is what they take', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  const program = startProgram(t, 'test/support/memory-of-unsettled.ts', [broker.url, queue], {}, ['--expose-gc'])
+  const [port] = await once(program.stdout!, 'data')
+  const look = async () => {
+    program.send('look')
+    const [seen] = await once(program, 'message')
+    return seen as MemoryOfUnsettled
+  }
+  const client = await connectRich(t, `ws://127.0.0.1:${String(port).trim()}/notification?userId=123`)
+  let received = 0
+  for (const [what, count, content] of [
+    ['the first ones, which make what is made once for any number', 8_000, 'x'],
+    ['short', 8_000, 'x'.repeat(100)],
+    ['short with wide characters', 8_000, 'あ'.repeat(100)],
+    ['of 4 KB', 1_000, 'x'.repeat(4_000)],
+    ['of 4 KB with wide characters', 1_000, 'あ'.repeat(4_000)],
+    ['of 100 KiB', 100, 'x'.repeat(100 * 1_024)],
+    ['of 100 KiB with wide characters', 50, 'あ'.repeat(100 * 1_024)],
+    ['of 1 MiB', 20, 'x'.repeat(MiB)],
+    ['an object of 1 MiB', 20, { text: 'x'.repeat(MiB) }]
+  ] as const) {
+    const before = await look()
+    // The encoded form of the last one is kept, whatever waits.
+    await broker.publish(queue, ...Array.from({ length: count }, () => ({ userId: '123', content })), { userId: '123', content: 'last' })
+    const frames = (await client.framesReceived(received + count + 1)).slice(received)
+    const after = await look()
+    t.equal(after.unsettled, count + 1)
+    const taken = Math.round((after.used - before.used) / count)
+    const counted = Math.round((after.counted - before.counted) / count)
+    if (received > 0) t.ok(counted >= 0.95 * taken && counted <= 1.2 * taken, `${what}: each takes ${taken} bytes, and counts ${counted}`)
+    for (const { id } of frames) client.ack(id!)
+    received += frames.length
+    await eventually(async () => (await look()).unsettled === 0, 'all are acknowledged')
+  }
 })

@@ -53,7 +53,7 @@ export class InFlight {
       delivered(delivery, 'sent')
       return true
     }
-    delivery.holders = holders
+    delivery.holders = holders.slice() // an array that has grown keeps room for 16 more
     delivery.deadline = performance.now() + ackTimeout
     if (delivery.lastDeadline === Infinity) delivery.lastDeadline = delivery.deadline
     else this.#handedOutAgain.add(delivery)

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { textBytes } from '../text-bytes.js'
+import { WeakText } from './weak-text.js'
 
 /** The content of a notification, and its id. All users who get the same content share one payload. */
 export class Payload {
+  #text: string | WeakText
   #bytes: number | undefined
 
   /**
@@ -10,7 +12,14 @@ export class Payload {
    * @param isString whether the content is a string
    * @param ownId the id; if omitted, the first read of `id` creates a fresh UUID
    */
-  constructor (readonly text: string, readonly isString: boolean, private ownId?: string) {}
+  constructor (text: string, readonly isString: boolean, private ownId?: string) {
+    this.#text = text
+  }
+
+  /** The content as a plain client receives it. */
+  get text (): string {
+    return typeof this.#text === 'string' ? this.#text : this.#text.read()
+  }
 
   /** Identifies the notification in logs and dead letters. Clients use it to detect a notification they have seen. */
   get id (): string {
@@ -25,5 +34,13 @@ export class Payload {
   /** The content as JSON. */
   get json (): string {
     return this.isString ? JSON.stringify(this.text) : this.text
+  }
+
+  /**
+   * From now on keeps the text only until the memory is needed.
+   * @param make makes the same text again
+   */
+  weaken (make: () => string): void {
+    if (typeof this.#text === 'string') this.#text = new WeakText(this.#text, make)
   }
 }

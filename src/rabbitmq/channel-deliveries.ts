@@ -3,7 +3,6 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { AckBatcher } from './ack-batcher.js'
 import type { DeadLetters } from './dead-letters.js'
-import { DeliveredMessage } from './delivered-message.js'
 import { treatmentOf, type DeliveryLimitWatch, type ReturnCounts } from './delivery-limit.js'
 import { QueueMessage, type NearLimit } from './queue-message.js'
 import type { Standby } from './standby.js'
@@ -78,8 +77,7 @@ export class ChannelDeliveries {
       const outcome = handlers.handle(arrived)
       // Most outcomes are known at once. A promise for each message would cost more than the delivery itself.
       if (outcome instanceof Promise) {
-        arrived.occupy()
-        if (message instanceof DeliveredMessage) message.detach()
+        arrived.beginToWait()
         outcome.then(() => this.#settle(arrived), (error: unknown) => this.#fail(arrived, error))
       } else {
         this.#settle(arrived)

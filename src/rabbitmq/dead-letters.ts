@@ -62,6 +62,8 @@ interface Delivered {
   readonly queue: string
   /** Aborts when the broker will deliver the message again. */
   readonly gone: AbortSignal
+  /** Counts the memory of so many more copies of the body, or of fewer if it is negative. */
+  addCopies? (count: number): void
 }
 
 /** Publishes messages to the dead-letter queue, with the reason and the origin in headers. */
@@ -127,7 +129,16 @@ export class DeadLetters {
   }
 
   /** @param body of the plugin's own form; if it is not given, the body of the message */
-  async #addOnce ({ message, queue, gone }: Delivered, { reason, detail, loggedDetail = detail, id }: Rejection, body?: Buffer): Promise<void> {
+  async #addOnce (delivered: Delivered, rejection: Rejection, body?: Buffer): Promise<void> {
+    delivered.addCopies?.(1)
+    try {
+      await this.#publishCopy(delivered, rejection, body)
+    } finally {
+      delivered.addCopies?.(-1)
+    }
+  }
+
+  async #publishCopy ({ message, queue, gone }: Delivered, { reason, detail, loggedDetail = detail, id }: Rejection, body: Buffer | undefined): Promise<void> {
     const { options: { deadLetterQueue, reconnect }, publisher, log } = this.#parts
     const { exchange, routingKey } = message.fields
     const headers: DeadLetterHeaders = {

@@ -50,10 +50,16 @@ export class DeliveredMessage implements ConsumeMessage {
     return (this.#properties ??= this.#header === undefined ? NONE : this.#decode(this.#header))
   }
 
-  /** Copies what it needs of the chunk that it arrived in. Else a short message that waits would keep the whole chunk in memory. */
+  /** Bytes that its properties take while they are not decoded. */
+  get headerBytes (): number {
+    return this.#header?.length ?? 0
+  }
+
+  /** Copies what it needs of the chunk that it arrived in, and forgets the decoded properties, which may take far more memory. */
   detach (): void {
     this.#content = Buffer.from(this.#content)
     if (this.#header !== undefined) this.#header = Buffer.from(this.#header)
+    this.#properties = undefined
   }
 
   /** The same as `properties.contentEncoding`, without decoding the others. */
@@ -81,6 +87,12 @@ export class DeliveredMessage implements ConsumeMessage {
     }
     return header.toString('utf8', at + 1, at + 1 + header[at]!)
   }
+}
+
+/** Makes a message keep no more than its own bytes. Else a short message that waits would keep the whole chunk that it arrived in. */
+export function detach (message: ConsumeMessage): void {
+  if (message instanceof DeliveredMessage) message.detach()
+  else if (message.content.length < message.content.buffer.byteLength) message.content = Buffer.from(message.content)
 }
 
 /** The properties that the path of each message reads. */

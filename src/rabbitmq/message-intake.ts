@@ -1,3 +1,4 @@
+import type { ConsumeMessage } from 'amqplib'
 import type { Dispatcher } from '../delivery/dispatcher.js'
 import type { Observer, Outcome, Result } from '../delivery/doors.js'
 import type { FanOut } from '../delivery/fan-out.js'
@@ -51,8 +52,14 @@ export class MessageIntake {
     if (this.#decoder !== undefined) return this.#decodeInOrder(message, this.#decoder)
     const { observer } = this.#parts
     const decoded = decodeMessage(message.message, this.#maxBytes)
+    message.decodeText = this.#decodeText
     observer.received(message, decoded instanceof InvalidMessage ? undefined : decoded)
     return observer.run === undefined ? this.#take(message, decoded) : observer.run(message, () => this.#take(message, decoded))
+  }
+
+  /** The text of a message that was decoded to a payload before. */
+  readonly #decodeText = (message: ConsumeMessage): string => {
+    return (decodeMessage(message, this.#maxBytes) as Notification | Multicast).payload.text
   }
 
   /** A client may have got the message before the error. A copy in the dead-letter queue is better than a lost message. */

@@ -6,11 +6,20 @@ import type { Payload } from '../delivery/payload.js'
 import { isId } from '../ids.js'
 import { timesBefore } from './age-headers.js'
 import { details, type DeadLetters } from './dead-letters.js'
-import { commonProperties } from './delivered-message.js'
+import { commonProperties, DeliveredMessage, detach } from './delivered-message.js'
 import type { ChannelBytes } from './unsettled-bytes.js'
 
-/** Approximate bytes of memory of a message, besides its body and its content. */
-const OVERHEAD = 1_024
+/**
+ * Bytes of memory of a message that waits for a client, besides its body, its properties and its content: objects, promises
+ * and ids. `test/abuse-memory.ts` measures them.
+ */
+const OVERHEAD = 1_900
+
+/**
+ * From how many bytes on a content is kept weakly while its message waits: the body has the same. A shorter one takes about
+ * as much as the rest of the message, and would have to be decoded again each time that it is delivered.
+ */
+const LARGE_CONTENT = 4_096
 
 /** How many bytes of memory a byte of JSON takes at most when it is parsed, as in `[[],[],…]` and `[{},{},…]`. */
 const PARSED = 32
@@ -33,8 +42,12 @@ export class QueueMessage implements Origin {
   receivedAt = 0
   /** What it was decoded to, once it is. */
   payload: Payload | undefined
+  /** Decodes the text of the payload again; undefined if that can't be repeated. */
+  decodeText: ((message: ConsumeMessage) => string) | undefined
   /** Whether the option `decode` has it, and may have parsed its body. */
   isDecoding = false
+  /** How many copies of its body are being published as dead letters. */
+  private copies = 0
   /** How many users' outcomes it waits for, if it is for several. */
   private users = 0
   /** Bytes that it counts for in `memory`. */
@@ -53,10 +66,25 @@ export class QueueMessage implements Origin {
     private readonly memory: ChannelBytes
   ) {}
 
+  /** Bytes of memory that it takes while it waits. */
   get bytes (): number {
-    const { length } = this.message.content
-    // The body twice: it is copied where it is dead-lettered.
-    return OVERHEAD + (this.isDecoding ? PARSED * length : 2 * length) + (this.payload?.bytes ?? 0)
+    const { message, isDecoding, copies, payload, isContentWeak } = this
+    const properties = message instanceof DeliveredMessage ? message.headerBytes : 0
+    const body = message.content.length * ((isDecoding ? PARSED : 1) + copies)
+    return OVERHEAD + properties + body + (isContentWeak ? 0 : payload?.bytes ?? 0)
+  }
+
+  /** Whether the content is kept only in the body while the message waits. */
+  private get isContentWeak (): boolean {
+    return this.decodeText !== undefined && this.payload !== undefined && this.payload.bytes >= LARGE_CONTENT
+  }
+
+  /** Its outcome is not known at once: keeps no more than it needs, and counts that. */
+  beginToWait (): void {
+    const { message, payload, decodeText } = this
+    detach(message)
+    if (this.isContentWeak) payload!.weaken(() => decodeText!(message))
+    this.occupy()
   }
 
   /** Counts the memory that it takes for as long as it is unsettled. To be called again when that changes. */
@@ -66,6 +94,12 @@ export class QueueMessage implements Origin {
 
   addUsers (count: number): void {
     this.users += count
+    if (this.isCounted) this.occupy()
+  }
+
+  /** So many more copies of its body are being published as dead letters, or fewer if `count` is negative. */
+  addCopies (count: number): void {
+    this.copies += count
     if (this.isCounted) this.occupy()
   }
 
