@@ -2,7 +2,8 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 
 /**
  * How long the oldest message may keep the broker waiting before the others are acked singly, in milliseconds. Clients
- * acknowledge nearly in order: the oldest message mostly follows in a moment, and then one ack settles them all.
+ * acknowledge nearly in order, and so do other instances: the oldest message mostly follows in a moment, and then one ack
+ * settles them all. A single ack costs this process and the broker as much as the message itself.
  */
 const STALL_TIMEOUT = 5
 
@@ -41,6 +42,8 @@ export class AckBatcher {
   readonly #settledAhead = new Set<number>()
   /** Settled tags behind an unsettled one, each with an ack of its own. */
   readonly #ackedAhead = new Set<number>()
+  /** The oldest tag when its time was up. As long as it is the oldest, the others don't wait for it. */
+  #stalledTag = 0
   #isAlive = true
   #nextFlush: NodeJS.Immediate | undefined
   #delayedFlush: NodeJS.Timeout | undefined
@@ -128,22 +131,28 @@ export class AckBatcher {
     return 2 * this.#settledAhead.size >= this.#prefetch
   }
 
-  /** If the broker is stalled, sends single acks: at once if there are many, else after the oldest message's time is up. */
+  /** If the broker is stalled, sends single acks, once the time of the oldest message is up. */
   #watchStall (): void {
     if (!this.#isStalled()) return
-    if (this.#isFarAhead()) this.#flushSoon()
+    if (this.#isOverdue() && this.#isFarAhead()) this.#flushSoon()
     else this.#stallTimer ??= setTimeout(oldest => this.#endStall(oldest), STALL_TIMEOUT, this.#oldest)
   }
 
   /** @param oldest the oldest unsettled tag when the wait began */
   #endStall (oldest: number): void {
     this.#stallTimer = undefined
-    if (this.#oldest === oldest) this.#flush(this.#isStalled())
-    else this.#watchStall()
+    if (this.#oldest !== oldest) return this.#watchStall()
+    this.#stalledTag = oldest
+    this.#flush(this.#isStalled())
+  }
+
+  /** Whether the time of the oldest message is up. */
+  #isOverdue (): boolean {
+    return this.#stalledTag === this.#oldest
   }
 
   #flushSoon (): void {
-    this.#nextFlush ??= setImmediate(() => this.#flush(this.#isStalled() && this.#isFarAhead()))
+    this.#nextFlush ??= setImmediate(() => this.#flush(this.#isOverdue() && this.#isStalled() && this.#isFarAhead()))
   }
 
   /** @param withSingles whether to ack singly the messages that are settled behind an unsettled one */

@@ -4,6 +4,8 @@ import type { ChannelModel, ConsumeMessage } from 'amqplib'
 /** Members of amqplib's connection that its types leave out. */
 export interface ConnectionInternals {
   readonly stream: Socket
+  /** Writes the frames of all channels to the stream. */
+  readonly muxer: { _readIncoming: () => void }
   /** The largest frame to accept, in bytes of its payload; 0 for any. */
   readonly maxFrameSize: number
   /** Whether anything has come since the last check of the heartbeat. */

@@ -3,6 +3,7 @@ import type { Channel, ChannelModel } from 'amqplib'
 import type { FastifyBaseLogger } from 'fastify'
 import { closeChannel, closeModel, destroyAfterLinger, isRefusal, loseModel, toStartError } from './amqplib.js'
 import { ConnectionStatus, type BrokerError, type BrokerState } from './connection-status.js'
+import { gatherWrites } from './gather-writes.js'
 import { readDeliveries } from './delivery-reader.js'
 import { Dialer } from './dialer.js'
 import { queuesOf, type BrokerOptions } from '../options/schema.js'
@@ -186,7 +187,8 @@ export class BrokerConnection<C extends Channel> {
   }
 
   #watch (model: ChannelModel): void {
-    if (!readDeliveries(model)) this.#parts.log.warn('this version of amqplib is unknown: messages are read more slowly')
+    const isKnown = [readDeliveries(model), gatherWrites(model)].every(Boolean)
+    if (!isKnown) this.#parts.log.warn('this version of amqplib is unknown: messages take more time')
     model.on('error', error => this.#status.fail(error))
     model.on('handler-error', error => this.#status.fail(error)) // without a listener it would be thrown
     this.#status.watchBlocking(model)

@@ -12,7 +12,8 @@ const CONTENT_ENCODING = 1 << 14
 const HEADERS = 1 << 13
 const DELIVERY_MODE = 1 << 12
 const PRIORITY = 1 << 11
-// Correlation id, reply to and expiration are short strings too.
+// Correlation id and reply to are short strings too.
+const EXPIRATION = 1 << 8
 const MESSAGE_ID = 1 << 7
 
 const NONE: MessageProperties = Object.freeze({}) as MessageProperties
@@ -67,6 +68,16 @@ export class DeliveredMessage implements ConsumeMessage {
     return this.#shortString(CONTENT_ENCODING)
   }
 
+  /** The same as `properties.headers`. Nothing is decoded where there are none. */
+  get headers (): MessageProperties['headers'] {
+    return this.#header === undefined || (uint16(this.#header, FLAGS_AT) & HEADERS) === 0 ? undefined : this.properties.headers
+  }
+
+  /** The same as `properties.expiration`, without decoding the others. */
+  get expiration (): string | undefined {
+    return this.#shortString(EXPIRATION)
+  }
+
   /** The same as `properties.messageId`, without decoding the others. */
   get messageId (): string | undefined {
     return this.#shortString(MESSAGE_ID)
@@ -96,6 +107,6 @@ export function detach (message: ConsumeMessage): void {
 }
 
 /** The properties that the path of each message reads. */
-export function commonProperties (message: ConsumeMessage): Readonly<{ contentEncoding?: unknown, messageId?: unknown }> {
+export function commonProperties (message: ConsumeMessage): Readonly<{ contentEncoding?: unknown, expiration?: unknown, messageId?: unknown, headers?: Readonly<Record<string, unknown>> | undefined }> {
   return message instanceof DeliveredMessage ? message : message.properties
 }

@@ -128,12 +128,12 @@ export class QueueMessage implements Origin {
 
   /** AMQP 0-9-1 basic.expiration: milliseconds, as a number in a string. */
   get timeToLive (): number {
-    const expiration: unknown = this.message.properties.expiration
+    const { expiration } = commonProperties(this.message)
     return typeof expiration === 'string' && /^\d+$/.test(expiration) ? Number(expiration) : Infinity
   }
 
   timesBefore (fresh: HeldTimes, now: () => number, maxAge: number): HeldTimes | undefined {
-    return timesBefore(this.message.properties.headers, fresh, now, maxAge)
+    return timesBefore(commonProperties(this.message).headers, fresh, now, maxAge)
   }
 
   /** The property `messageId`, if it can be the id of a notification. */

@@ -25,6 +25,8 @@ export interface ScriptedConnection {
   readonly events: unknown[]
   /** What was written to the broker since the set-up. */
   readonly written: () => Buffer
+  /** In how many writes. */
+  readonly writeCount: () => number
   /** Gives a chunk to amqplib, and waits until it was read. */
   receive (chunk: Buffer): Promise<void>
 }
@@ -39,8 +41,12 @@ export const CONSUMER_TAG = 'amq.ctag-é'
 export async function openScripted (
   channelCount: number, install: (model: ChannelModel) => unknown, onMessage: (message: ConsumeMessage) => unknown, { keepsEvents = true } = {}
 ): Promise<ScriptedConnection> {
-  let written: Buffer[] = []
-  const wire = new Duplex({ read () {}, write (chunk: Buffer, _encoding, done) { written.push(chunk); done() } })
+  let writes: Buffer[][] = []
+  const wire = new Duplex({
+    read () {},
+    write (chunk: Buffer, _encoding, done) { writes.push([chunk]); done() },
+    writev (chunks: Array<{ chunk: Buffer }>, done) { writes.push(chunks.map(({ chunk }) => chunk)); done() }
+  })
   const connection = new (lib('connection.js').Connection)(wire)
   const events: unknown[] = []
   const opened = new Promise<void>((resolve, reject) => connection.open(
@@ -69,12 +75,13 @@ export async function openScripted (
     await consuming
     channels.push(channel)
   }
-  written = []
+  writes = []
   return {
     model,
     channels,
     events,
-    written: () => Buffer.concat(written),
+    written: () => Buffer.concat(writes.flat()),
+    writeCount: () => writes.length,
     async receive (chunk) {
       const readable = once(wire, 'readable')
       wire.push(chunk)

@@ -114,8 +114,9 @@ test('the common properties of a message are those of all its properties', async
   const { receive } = await openScripted(1, readDeliveries, message => seen.push(message))
   for (let count = 0; count < 500; count++) await receive(Buffer.concat(message(random, 1)))
   for (const message of seen) {
-    const { contentEncoding, messageId } = commonProperties(message)
-    t.same([contentEncoding, messageId], [message.properties.contentEncoding, message.properties.messageId])
+    const { contentEncoding, expiration, messageId, headers } = commonProperties(message)
+    const { properties } = message
+    t.same([contentEncoding, expiration, messageId, headers], [properties.contentEncoding, properties.expiration, properties.messageId, properties.headers])
   }
   t.ok(seen.filter(message => message instanceof DeliveredMessage).length > 100)
 })
