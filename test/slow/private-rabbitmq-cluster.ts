@@ -123,6 +123,11 @@ test('the nodes of a private cluster that were killed and started together have 
   await writtenDown(queue)
   await Promise.all(cluster.nodes.map((node) => node.kill()))
   await Promise.all(cluster.nodes.map((node) => node.start()))
+  // Until its members have elected a leader, RabbitMQ closes the channel of whoever wants the queue's messages.
+  await eventually(async () => {
+    const { leader: current, online } = await queueState(leader, queue)
+    return current !== '' && online.length === 3
+  }, 'its members are back')
   t.same(await takeAll(t, leader.url, queue), ['confirmed'])
 })
 
