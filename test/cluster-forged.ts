@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'amqplib'
 import { test } from 'tap'
+import type { FrameKind } from '../src/cluster/frames.js'
 import type { TestBroker } from './support/broker.js'
 import { eventually } from './support/eventually.js'
 import { connectTo, startInstances } from './support/instances.js'
@@ -26,38 +27,59 @@ async function identify (broker: TestBroker, queue: string, count: number): Prom
 
 const numbers = Array.from({ length: 200 }, (_, n) => n + 1)
 
-/** The worst of each kind, as if it came from a peer. */
-const worst: ReadonlyArray<readonly [kind: string, way: 'all' | 'one', body: unknown, envelope?: object]> = [
-  ['receipts', 'one', numbers.map(id => [id, 'acknowledged', 1])],
-  ['receipts', 'one', numbers.map(id => [id, 'nobody', 0])],
-  ['settled', 'one', numbers.map(id => [id, 'acknowledged'])],
-  ['relay', 'one', [{ relay: 1_000, userId: '123', id: 'forged', json: '"forged"', position: 1 }]],
-  ['relay', 'one', [{ relay: 1_001, userId: '123', id: 'forged', json: '"broken', position: 1 }]],
-  ['broadcast', 'all', { id: 'forged', json: '"forged"' }],
-  ['broadcast', 'all', { id: 'forged', json: '"broken' }],
-  ['disconnect', 'all', { userId: '123', code: 4502, reason: 'forged' }],
-  ['presence', 'all', { here: [], gone: ['123'] }, { seq: 2 }],
-  ['presence', 'all', { here: [], gone: [], more: 0 }, { term: 1_000, seq: 1 }],
-  ['state', 'one', { answers: 1, users: [], part: 0, more: 0 }, { term: 1_000 }],
-  ['leave', 'all', null],
-  ['beat', 'all', null, { seq: Number.MAX_SAFE_INTEGER }],
-  ['hello', 'all', 1],
-  ['synced', 'one', 1],
-  ['mark', 'one', 1],
-  ['wake', 'one', ['123']]
-]
+/** A body, and what is different in the envelope. */
+type Forged = readonly [body: unknown, envelope?: object]
+
+/** The worst of each kind, as if it came from a peer. No kind is left out: the type would be wrong. */
+const worst: { readonly [Kind in FrameKind]: { readonly way: 'all' | 'one', readonly frames: readonly Forged[] } } = {
+  receipts: { way: 'one', frames: [[numbers.map(id => [id, 'acknowledged', 1])], [numbers.map(id => [id, 'nobody', 0])]] },
+  settled: { way: 'one', frames: [[numbers.map(id => [id, 'acknowledged'])]] },
+  relay: {
+    way: 'one',
+    frames: [
+      [[{ relay: 1_000, userId: '123', id: 'forged', json: '"forged"', position: 1 }]],
+      [[{ relay: 1_001, userId: '123', id: 'forged', json: '"broken', position: 1 }]]
+    ]
+  },
+  multicast: {
+    way: 'one',
+    frames: [
+      [[{ relay: 1_000, id: 'forged', json: '"forged"' }, { relay: 1_001, id: 'forged', json: '"forged"', group: 'team' }]],
+      [[{ relay: 1_002, id: 'forged', json: '"broken' }]]
+    ]
+  },
+  stop: { way: 'one', frames: [[numbers.map(id => [id, 'stop'])]] },
+  counted: { way: 'one', frames: [[numbers.map(id => [id, 'counted', 1, 1, { acknowledged: 1 }])]] },
+  broadcast: { way: 'all', frames: [[{ id: 'forged', json: '"forged"' }], [{ id: 'forged', json: '"broken' }]] },
+  membership: { way: 'all', frames: [[{ userId: '123', group: 'forged', joins: true }], [{ userId: '123', group: 'team', joins: false }]] },
+  disconnect: { way: 'all', frames: [[{ userId: '123', code: 4502, reason: 'forged' }]] },
+  signout: { way: 'all', frames: [[{ userId: '123', sessionId: 'phone', code: 4502, reason: 'forged' }]] },
+  presence: { way: 'all', frames: [[{ here: [], gone: ['123'] }, { seq: 2 }], [{ here: [], gone: [], more: 0 }, { term: 1_000, seq: 1 }]] },
+  state: { way: 'one', frames: [[{ answers: 1, users: [], part: 0, more: 0 }, { term: 1_000 }]] },
+  leave: { way: 'all', frames: [[null]] },
+  beat: { way: 'all', frames: [[null, { seq: Number.MAX_SAFE_INTEGER }]] },
+  hello: { way: 'all', frames: [[1]] },
+  synced: { way: 'one', frames: [[1]] },
+  mark: { way: 'one', frames: [[1]] },
+  wake: { way: 'one', frames: [[['123']]] }
+}
 
 test('who does not have the login of the instances can make them do nothing', { timeout: 240_000 }, async t => {
-  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged' })
+  const authenticate = () => ({ userId: '123', sessionId: 'phone', groups: ['team'] })
+  const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', authenticate })
   const client = await connectRich(t, two!.notifications('123'))
-  const outcome = one!.app.notifier.notify('123', 'genuine')
-  const [frame] = await client.framesReceived(1)
+  const settled: string[] = []
+  const outcome = one!.app.notifier.notify('123', 'genuine').finally(() => settled.push('genuine'))
+  const ofTeam = one!.app.notifier.notifyGroup('team', 'for the team').finally(() => settled.push('for the team'))
+  const frames = await client.framesReceived(2)
   const identities = await identify(broker, queue, 2)
   for (const { inbox } of identities) {
     for (const peer of identities) {
-      for (const [kind, way, body, envelope] of worst) {
-        const content = JSON.stringify({ v: 1, ...peer, kind, ...envelope, body })
-        broker.channel.publish(`${queue}.relay`, way === 'all' ? '' : inbox, Buffer.from(content))
+      for (const [kind, { way, frames }] of Object.entries(worst)) {
+        for (const [body, envelope] of frames) {
+          const content = JSON.stringify({ v: 1, ...peer, kind, ...envelope, body })
+          broker.channel.publish(`${queue}.relay`, way === 'all' ? '' : inbox, Buffer.from(content))
+        }
       }
     }
   }
@@ -65,10 +87,16 @@ test('who does not have the login of the instances can make them do nothing', { 
   for (const { app } of [one!, two!]) t.equal(await app.notifier.isOnline('nobody'), false) // a marker comes behind all of these
   t.equal(await one!.app.notifier.isOnline('123'), true)
   t.equal(two!.app.notifier.connections('123'), 1)
-  client.ack(frame!.id!)
+  t.same(settled, [])
+  client.ack(...frames.map(({ id }) => id!))
   t.match(await outcome, { outcome: 'acknowledged', connections: 1 })
+  t.match(await ofTeam, { users: 1, connections: 1, outcomes: { acknowledged: 1 } })
   t.match(await one!.app.notifier.notify('nobody', 'x'), { outcome: 'offline' })
-  t.match(client.frames, [{ content: 'genuine' }], 'nothing else has come')
+  t.match(await one!.app.notifier.notifyGroup('forged', 'x'), { users: 0, connections: 0 })
+  const again = one!.app.notifier.notifyGroup('team', 'again')
+  client.ack((await client.framesReceived(3))[2]!.id!)
+  t.match(await again, { users: 1, connections: 1, outcomes: { acknowledged: 1 } })
+  t.same(client.frames.map(({ content }) => content), ['genuine', 'for the team', 'again'], 'nothing else has come')
   for (const { log } of [one!, two!]) t.same(log.lines.filter(({ msg }) => String(msg).startsWith('frame')).map(({ fault }) => fault), ['foreign'])
 })
 

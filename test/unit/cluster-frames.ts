@@ -1,12 +1,12 @@
 import { test } from 'tap'
-import { decodeFrame, encodeFrame, MAX_BODY_BYTES } from '../../src/cluster/frames.js'
+import { decodeFrame, encodeFrame, MAX_BODY_BYTES, type FrameKind } from '../../src/cluster/frames.js'
 import { Relay } from '../../src/cluster/relay.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
 
 const envelope = { from: 'one', inbox: 'amq.gen-1', term: 2, seq: 3 }
 const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(6)}]`
-const toAll = ['presence', 'beat', 'leave', 'disconnect', 'signout', 'broadcast']
+const toAll = ['presence', 'beat', 'leave', 'membership', 'disconnect', 'signout', 'broadcast']
 
 /** Decodes a frame that came the way that its kind goes, or the other way. */
 function decode (frame: unknown, isRightWay = true): unknown {
@@ -72,10 +72,27 @@ test('a frame of another version is told from a malformed one', async t => {
   for (const v of [0, 2, 3]) t.equal(decode({ v, anything: 'else' }), 'other-version')
 })
 
-for (const [kind, body] of [
-  ['presence', { here: [], gone: [] }], ['beat', null], ['leave', null], ['disconnect', { userId: '123', code: 4502, reason: '' }], ['signout', { userId: '123', sessionId: 'a', code: 4502, reason: '' }], ['broadcast', { id: 'a', json: '1' }],
-  ['state', { answers: 1, users: [], part: 0, more: 0 }], ['synced', 1], ['mark', 1], ['relay', [relay]], ['receipts', [[1, 'taken', 1]]], ['settled', [[1, 'sent']]], ['wake', ['123']]
-] as const) {
+/** A body of each kind. `hello` goes either way. */
+const bodies: { readonly [Kind in Exclude<FrameKind, 'hello'>]: unknown } = {
+  presence: { here: [], gone: [] },
+  beat: null,
+  leave: null,
+  membership: { userId: '123', group: 'team', joins: true },
+  disconnect: { userId: '123', code: 4502, reason: '' },
+  signout: { userId: '123', sessionId: 'a', code: 4502, reason: '' },
+  broadcast: { id: 'a', json: '1' },
+  state: { answers: 1, users: [], part: 0, more: 0 },
+  synced: 1,
+  mark: 1,
+  relay: [relay],
+  receipts: [[1, 'taken', 1]],
+  settled: [[1, 'sent']],
+  wake: ['123'],
+  multicast: [{ relay: 1, id: 'a', json: '1' }],
+  stop: [[1, 'stop']],
+  counted: [[1, 'counted', 1, 1, { sent: 1 }]]
+}
+for (const [kind, body] of Object.entries(bodies)) {
   test(`a frame of the kind ${kind} is malformed if it does not come ${toAll.includes(kind) ? 'to all' : 'to one'}`, async t => {
     const frame = { v: 1, ...envelope, kind, body }
     t.match(decode(frame), { kind })
