@@ -84,8 +84,8 @@ export const errors = {
   TooManyConnectionsOfUser: createError('FST_NOTIFICATION_TOO_MANY_CONNECTIONS_OF_USER', 'too many connections of this user: %s is reached', 429),
 
   /**
-   * `limits.pendingUpgrades` calls of `authenticate` or `allowedOrigins` are running, or hooks of the application keep
-   * twice as many upgrades waiting. The answer has a `Retry-After`.
+   * `limits.pendingUpgrades` calls of `authenticate` or `allowedOrigins` are running; or hooks of the application keep
+   * twice as many upgrades waiting, and no other address has more of them. The answer has a `Retry-After`.
    */
   TooManyUpgrades: createError('FST_NOTIFICATION_TOO_MANY_UPGRADES', 'too many connections are being opened: limits.pendingUpgrades is reached', 503),
 

@@ -124,7 +124,8 @@ export const LimitsOptions = Type.Object({
   groupsPerConnection: count(100),
   /**
    * Maximum number of calls of `authenticate` and of an `allowedOrigins` function that run at a time. One more upgrade
-   * is refused with 503.
+   * is refused with 503. Twice as many upgrades may wait in all, for hooks of the application too. Beyond that the newest
+   * of the address that has most is refused.
    * @default 1000
    */
   pendingUpgrades: count(1_000),

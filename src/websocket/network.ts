@@ -6,9 +6,10 @@ const MAX_LENGTH = 45
 /**
  * The network of a client's address. An IPv4 address is a network of its own. An IPv6 client has all addresses of a /64
  * (RFC 4291 §2.5.4), so that it could come from another one each time.
- * @param address any text
+ * @param address any text; undefined if it is not known, as on a Unix socket
  */
-export function networkOf (address: string): string {
+export function networkOf (address: string | undefined): string | undefined {
+  if (address === undefined) return undefined
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
   if (mapped !== null) return mapped[1]!
   if (isIP(address) !== 6) return address.slice(0, MAX_LENGTH)

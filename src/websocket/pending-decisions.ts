@@ -6,6 +6,7 @@ import type { UpgradeContext } from '../options/values.js'
 import type { Options } from '../options/schema.js'
 import { withTimeout } from '../with-timeout.js'
 import { networkOf } from './network.js'
+import { hasGone } from './upgrade.js'
 
 /** How long the answers may take when the application closes, in milliseconds. */
 const CLOSE_GRACE = 1_000
@@ -37,7 +38,10 @@ export class PendingDecisions {
    * @throws FST_NOTIFICATION_TOO_MANY_UPGRADES, FST_NOTIFICATION_TOO_MANY_UPGRADES_OF_ADDRESS,
    *   FST_NOTIFICATION_UPGRADE_TIMEOUT, FST_NOTIFICATION_CLIENT_GONE, FST_NOTIFICATION_CLOSING, or what the decision throws
    */
-  async run<T> ({ ip, raw: { socket } }: FastifyRequest, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
+  async run<T> ({ ip, raw }: FastifyRequest, decide: (context: UpgradeContext) => Promise<T>): Promise<T> {
+    const socket: Socket | undefined = raw.socket // `injectWS` has none
+    // The client may have gone, or been refused, while a hook of the application ran. Its socket has no more events then.
+    if (socket !== undefined && hasGone(socket)) throw new errors.ClientGone()
     const network = networkOf(ip)
     this.#assertRoom(network)
     const controller = new AbortController()
@@ -45,10 +49,10 @@ export class PendingDecisions {
     const onGone = () => controller.abort(new errors.ClientGone())
     const timer = setTimeout(() => controller.abort(new errors.UpgradeTimeout()), this.#limits.upgradeTimeout)
     // The event is 'end' if the client has closed its end, and 'close' if the connection was cut off.
-    socket.once('end', onGone).once('close', onGone)
+    socket?.once('end', onGone).once('close', onGone)
     this.#running.add(controller)
     this.#count(network, 1)
-    this.#waiting.add(socket)
+    if (socket !== undefined) this.#waiting.add(socket)
     const onEnd = () => this.#end(controller, network)
     const decided = decide({ signal })
     decided.then(onEnd, onEnd)
@@ -60,8 +64,8 @@ export class PendingDecisions {
       throw signal.aborted ? signal.reason : error // not the error that the call made of the abort
     } finally {
       clearTimeout(timer)
-      this.#waiting.delete(socket)
-      socket.off('end', onGone).off('close', onGone)
+      if (socket !== undefined) this.#waiting.delete(socket)
+      socket?.off('end', onGone).off('close', onGone)
     }
   }
 
@@ -77,23 +81,24 @@ export class PendingDecisions {
   }
 
   /** @throws FST_NOTIFICATION_TOO_MANY_UPGRADES, FST_NOTIFICATION_TOO_MANY_UPGRADES_OF_ADDRESS, FST_NOTIFICATION_CLOSING */
-  #assertRoom (network: string): void {
+  #assertRoom (network: string | undefined): void {
     const { pendingUpgrades, pendingUpgradesPerAddress } = this.#limits
     if (this.#isClosing) throw new errors.Closing()
-    if ((this.#countByNetwork.get(network) ?? 0) >= pendingUpgradesPerAddress) throw new errors.TooManyUpgradesOfAddress()
+    if (network !== undefined && (this.#countByNetwork.get(network) ?? 0) >= pendingUpgradesPerAddress) throw new errors.TooManyUpgradesOfAddress()
     if (this.#running.size < pendingUpgrades) return
     this.#warn()
     throw new errors.TooManyUpgrades()
   }
 
   /** A call has ended. */
-  #end (controller: AbortController, network: string): void {
+  #end (controller: AbortController, network: string | undefined): void {
     this.#running.delete(controller)
     this.#count(network, -1)
     if (this.#hasWarned && this.#countOverdue() === 0) this.#hasWarned = false
   }
 
-  #count (network: string, change: 1 | -1): void {
+  #count (network: string | undefined, change: 1 | -1): void {
+    if (network === undefined) return
     const count = (this.#countByNetwork.get(network) ?? 0) + change
     if (count === 0) this.#countByNetwork.delete(network)
     else this.#countByNetwork.set(network, count)

@@ -1,4 +1,5 @@
 import type { Static } from '@sinclair/typebox'
+import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { ConnectRate } from './connect-rate.js'
@@ -80,7 +81,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   async function checkOrigin (request: Request, reply: FastifyReply): Promise<void> {
     const { headers: { origin } } = request
     if (origin === undefined) return
-    const host = { name: request.host, localAddress: request.socket.localAddress, isForwarded: isForwarded(request.headers), allowed: allowedHosts }
+    const host = { name: request.host, localAddress: (request.socket as Socket | undefined)?.localAddress, isForwarded: isForwarded(request.headers), allowed: allowedHosts }
     const isAllowed = typeof allowedOrigins === 'function'
       ? await limited(request, reply, async context => await allowedOrigins(origin, request, context) === true)
       : isOriginAllowed(origin, host, allowedOrigins)

@@ -11,6 +11,8 @@ export interface Upgrade {
   readonly head: Buffer
   /** How many bytes had been written to the socket when the upgrade came. */
   readonly written: number
+  /** The network of the client; undefined if it can't be known, or if the upgrade does not count. */
+  readonly network: string | undefined
   /** Whether the upgrade is on the path of the plugin's route. */
   isOurs: boolean
   /**
@@ -32,6 +34,11 @@ export function isRead (socket: UpgradeSocket): boolean {
 /** Whether a response is assigned to a socket: to the upgrade, or to an earlier request on the socket. */
 export function hasResponse ({ _httpMessage: response }: UpgradeSocket): boolean {
   return response !== undefined && response !== null
+}
+
+/** Whether the client has closed its end, or the connection was cut off. */
+export function hasGone (socket: Socket): boolean {
+  return socket.readableEnded || socket.destroyed
 }
 
 /** Whether anything has been written to the socket since the upgrade came. */

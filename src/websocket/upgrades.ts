@@ -2,7 +2,9 @@ import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { errors } from '../errors.js'
 import type { Options } from '../options/schema.js'
+import { createAddressOf, type AddressOf } from './client-address.js'
 import { createRation } from './log-ration.js'
+import { networkOf } from './network.js'
 import { routePattern, routerRules } from './route-path.js'
 import { endSoon, refuse, type Refusal } from './refuse.js'
 import { hasResponse, isAnswered, isFree, isRead, type Upgrade, type UpgradeSocket } from './upgrade.js'
@@ -50,6 +52,7 @@ export class Upgrades {
   readonly #app: FastifyInstance
   readonly #path: string
   readonly #ownPath: RegExp
+  readonly #addressOf: AddressOf
   readonly #ration = createRation(NO_ROUTE_LOGGED, 60_000)
   /** Maximum number of upgrades that wait, of those that count and of the others. */
   readonly #maxWaiting: number
@@ -61,6 +64,7 @@ export class Upgrades {
 
   constructor (app: FastifyInstance, { options: { path, limits }, gate, refused }: UpgradesParts) {
     this.#app = app
+    this.#addressOf = createAddressOf(app)
     this.gate = gate
     // Twice the limit of undecided upgrades: the others have been answered, but their sockets are still open.
     this.#maxWaiting = 2 * limits.pendingUpgrades
@@ -84,23 +88,27 @@ export class Upgrades {
    * @returns undefined if too many wait: then the upgrade was ended
    */
   watch (request: IncomingMessage, socket: UpgradeSocket, head: Buffer, isOurs: boolean): Upgrade | undefined {
+    const isCounted = isOurs && !hasResponse(socket)
     const upgrade: Upgrade = {
       request,
       socket,
       head,
       written: socket.bytesWritten,
+      network: isCounted ? networkOf(this.#addressOf(request)) : undefined,
       isOurs,
-      isCounted: isOurs && !hasResponse(socket),
+      isCounted,
       isGiven: false,
       until: 0,
       onClose: () => this.#waiting.delete(upgrade)
     }
     if (upgrade.isCounted) {
       if (this.#waiting.countedSize >= this.#maxWaiting) {
-        // Who was answered, and does not read the answer, gives way to who comes.
-        const answered = this.#waiting.oldestAnswered
-        this.#end(answered ?? upgrade, 'too many at a time', TOO_MANY)
-        if (answered === undefined) return undefined
+        // Whoever has gone, or does not read the answer, gives way to who comes. Then whichever address has most.
+        const done = this.#waiting.oldestDone
+        const other = done ?? this.#waiting.giveWayTo(upgrade.network)
+        this.#end(other ?? upgrade, 'too many at a time', done === undefined ? TOO_MANY : undefined)
+        if (other === undefined) return undefined
+        this.#waiting.discount(other)
       }
     } else if (this.#waiting.uncountedSize >= this.#maxWaiting) {
       this.#makeRoom(this.#waiting.oldestUncounted!)

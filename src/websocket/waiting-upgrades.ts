@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isAnswered, type Upgrade, type UpgradeSocket } from './upgrade.js'
+import { hasGone, isAnswered, isRead, type Upgrade, type UpgradeSocket } from './upgrade.js'
 
 /**
  * The upgrades that wait for an answer, each for a limited time. One timer serves all: a timer for each would add 3 µs to
@@ -10,6 +10,8 @@ export class WaitingUpgrades {
   readonly #byRequest = new Map<IncomingMessage, Upgrade>()
   readonly #timeout: number
   readonly #overdue: (upgrade: Upgrade) => void
+  /** Those that count, by the networks of their clients; the oldest first. */
+  readonly #byNetwork = new Map<string, Set<Upgrade>>()
   #countedSize = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -36,10 +38,23 @@ export class WaitingUpgrades {
     return this.#byRequest.get(request)
   }
 
-  /** Finds the oldest upgrade that counts and was answered: its client has not read all of the answer. */
-  get oldestAnswered (): Upgrade | undefined {
-    for (const upgrade of this.#byRequest.values()) if (upgrade.isCounted && isAnswered(upgrade)) return upgrade
+  /** Finds the oldest upgrade that counts and was answered, or whose client has gone: nobody waits for its place. */
+  get oldestDone (): Upgrade | undefined {
+    for (const upgrade of this.#byRequest.values()) if (upgrade.isCounted && (isAnswered(upgrade) || hasGone(upgrade.socket))) return upgrade
     return undefined
+  }
+
+  /**
+   * Finds the upgrade that makes room for one more of a network: the newest one of the network that has most. It has cost
+   * the least so far, and those before it go on.
+   * @returns undefined if the network would then have as many as the one that has most, or if it is not known
+   */
+  giveWayTo (network: string | undefined): Upgrade | undefined {
+    if (network === undefined) return undefined
+    let largest = new Set<Upgrade>()
+    for (const upgrades of this.#byNetwork.values()) if (upgrades.size > largest.size) largest = upgrades
+    const size = this.#byNetwork.get(network)?.size ?? 0
+    return size + 1 < largest.size ? [...largest].findLast(({ socket }) => !isRead(socket)) : undefined
   }
 
   /** Finds the oldest upgrade to which the limit of waiting upgrades does not apply. */
@@ -53,7 +68,7 @@ export class WaitingUpgrades {
     const { request, socket } = upgrade
     upgrade.until = performance.now() + this.#timeout
     this.#byRequest.set(request, upgrade)
-    if (upgrade.isCounted) this.#countedSize++
+    this.#count(upgrade)
     socket.on('close', upgrade.onClose)
     // Node removes its own listener from the socket of an upgrade. Without a listener, a reset connection would end the process.
     if (!socket.listeners('error').includes(destroy)) socket.on('error', destroy)
@@ -64,9 +79,15 @@ export class WaitingUpgrades {
   delete (upgrade: Upgrade): void {
     const { request, socket } = upgrade
     if (!this.#byRequest.delete(request)) return
-    if (upgrade.isCounted) this.#countedSize--
+    this.#uncount(upgrade)
     socket.off('close', upgrade.onClose) // it would keep the request in memory as long as its WebSocket
     if (socket.listenerCount('error') > 1) socket.off('error', destroy) // somebody else uses the socket now
+  }
+
+  /** Takes an upgrade out of those to which the limit applies. It waits no longer for an answer, only for its end. */
+  discount (upgrade: Upgrade): void {
+    this.#uncount(upgrade)
+    upgrade.isCounted = false
   }
 
   /** Stops the timer. */
@@ -76,6 +97,26 @@ export class WaitingUpgrades {
 
   [Symbol.iterator] (): IterableIterator<Upgrade> {
     return this.#byRequest.values()
+  }
+
+  #count (upgrade: Upgrade): void {
+    const { isCounted, network } = upgrade
+    if (!isCounted) return
+    this.#countedSize++
+    if (network === undefined) return
+    const upgrades = this.#byNetwork.get(network)
+    if (upgrades === undefined) this.#byNetwork.set(network, new Set([upgrade]))
+    else upgrades.add(upgrade)
+  }
+
+  #uncount (upgrade: Upgrade): void {
+    const { isCounted, network } = upgrade
+    if (!isCounted) return
+    this.#countedSize--
+    if (network === undefined) return
+    const upgrades = this.#byNetwork.get(network)
+    upgrades?.delete(upgrade)
+    if (upgrades?.size === 0) this.#byNetwork.delete(network)
   }
 
   #arm (wait: number): void {
