@@ -1,4 +1,5 @@
 import { MAX_DISMISSED, SharedDismissals } from './dismissals.js'
+import { DISMISSAL_KEYS } from './dismissals-scripts.js'
 import { CrossSlotError, isFull, type RedisConnection, type Reply } from './redis-connection.js'
 import type { scripts } from './scripts.js'
 import { expiryOf, sizeOf, type Held, type HoldHooks, type ManagedHoldStore, type TotalBounds } from './store.js'
@@ -10,6 +11,13 @@ import { ENTRY_BYTES, TOTAL_KEYS, USER_BYTES } from './totals-script.js'
  * the notifications that are added later go on.
  */
 const MAX_TRIMS = 10
+
+/**
+ * There is one dismissed id for each so many bytes of `totalBytes`, over all users. Measured with Redis 7: UUIDs take 55
+ * bytes each if a user has 100, and 513 if each user has one, so together a quarter of `totalBytes` at most. The longest
+ * user ids and ids take 2,435.
+ */
+const BYTES_PER_DISMISSED = 2_048
 
 /**
  * Keeps notifications in Redis, where every instance finds them, also after a restart.
@@ -131,16 +139,23 @@ export class RedisHold implements ManagedHoldStore {
 
   /** Runs a script of the hold for a user. */
   async #call<T> (script: keyof typeof scripts, userId: string, args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
-    const keys = this.#keysOf(userId)
+    return await this.#callWithTotals(script, this.#keysOf(userId, 'order', 'expiry', 'data'), TOTAL_KEYS, args, handle)
+  }
+
+  /**
+   * Runs a script with the keys of a user and those of all users together; in a Redis cluster with the first key in place of
+   * each of the latter.
+   */
+  async #callWithTotals<T> (script: keyof typeof scripts, keys: string[], totals: readonly string[], args: Array<string | number>, handle: (reply: Reply) => T): Promise<T> {
     if (!this.#isSpread) {
       try {
-        return await this.#connection.call(script, [...keys, ...TOTAL_KEYS.map(name => this.#keyPrefix + name)], args, handle)
+        return await this.#connection.call(script, [...keys, ...totals.map(name => this.#keyPrefix + name)], args, handle)
       } catch (error) {
         if (!(error instanceof CrossSlotError)) throw error
         this.#spread() // not every cluster has a client that knows it
       }
     }
-    return await this.#connection.call(script, [...keys, keys[0]!, keys[0]!], args, handle)
+    return await this.#connection.call(script, [...keys, ...totals.map(() => keys[0]!)], args, handle)
   }
 
   #spread (): void {
@@ -153,17 +168,20 @@ export class RedisHold implements ManagedHoldStore {
    * The keys of a user. Redis Cluster keeps keys with the same text in braces together. It doesn't accept an empty
    * text, so the text begins with a colon.
    */
-  #keysOf (userId: string): string[] {
-    return ['order', 'expiry', 'data'].map(name => `${this.#keyPrefix}{:${userId}}:${name}`)
+  #keysOf (userId: string, ...names: string[]): string[] {
+    return names.map(name => `${this.#keyPrefix}{:${userId}}:${name}`)
   }
 
   #createDismissals (): SharedDismissals {
-    const connection = this.#connection
-    const { maxAge } = this.#bounds
-    const keyOf = (userId: string) => [`${this.#keyPrefix}{:${userId}}:dismissed`]
+    const { maxAge, totalBytes } = this.#bounds
+    const maxTotal = Math.max(MAX_DISMISSED, Math.floor(totalBytes / BYTES_PER_DISMISSED))
     return new SharedDismissals({
-      add: async (userId, ids) => await connection.call('notificationDismissalsAdd', keyOf(userId), [this.#now(), maxAge, MAX_DISMISSED, ...ids], reply => reply),
-      read: async userId => await connection.call('notificationDismissalsRead', keyOf(userId), [this.#now(), maxAge], reply => reply as string[])
+      add: async (userId, ids) => await this.#callWithTotals(
+        'notificationDismissalsAdd', this.#keysOf(userId, 'dismissed'), DISMISSAL_KEYS, [this.#now(), maxAge, MAX_DISMISSED, maxTotal, ...ids], () => {}
+      ),
+      read: async userId => await this.#connection.call(
+        'notificationDismissalsRead', this.#keysOf(userId, 'dismissed'), [this.#now(), maxAge], reply => reply as string[]
+      )
     })
   }
 

@@ -1,3 +1,4 @@
+import { addDismissals, readDismissals } from './dismissals-scripts.js'
 import { totals } from './totals-script.js'
 
 /**
@@ -202,26 +203,12 @@ tidy()
 return removed
 `
 
-/** Adds ids to the sorted set `dismissed` of a user, by the time of their acknowledgement, and removes the oldest. */
-const addDismissals = `
-local now, maxAge, maxCount = unpack(ARGV)
-for index = 4, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[index]) end
-redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - maxCount)
-redis.call('PEXPIRE', KEYS[1], maxAge)
-`
-
-/** Reads the ids of the sorted set `dismissed` that are not too old. */
-const readDismissals = `
-local now, maxAge = unpack(ARGV)
-return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (now - maxAge), '+inf')
-`
-
 /** The scripts by the names of their commands on the client. */
 export const scripts = {
   notificationHoldAdd: { lua: add, numberOfKeys: 5 },
   notificationHoldTrim: { lua: trim, numberOfKeys: 5 },
   notificationHoldRead: { lua: read, numberOfKeys: 5 },
   notificationHoldRemove: { lua: remove, numberOfKeys: 5 },
-  notificationDismissalsAdd: { lua: addDismissals, numberOfKeys: 1 },
+  notificationDismissalsAdd: { lua: addDismissals, numberOfKeys: 3 },
   notificationDismissalsRead: { lua: readDismissals, numberOfKeys: 1 }
 }
