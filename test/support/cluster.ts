@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { NotificationPluginOptions } from '../../src/index.js'
+import type { TestApp } from './app.js'
 import { connectRich, type RichClient } from './rich-client.js'
 import { eventually } from './eventually.js'
 import { startRestartableApp, type RestartableApp } from './restartable-app.js'
@@ -35,6 +36,22 @@ export async function connectAcking (t: Test, url: string): Promise<RichClient> 
   const client = await connectRich(t, url)
   client.onFrame(({ type, id }) => { if (type === 'notification') client.ack(id!) })
   return client
+}
+
+/**
+ * Notifies a client, which acknowledges, until it is handed a notification at once. By then what is held for its user has
+ * been looked into: what comes before that goes through the hold.
+ * @returns how many notifications it was sent
+ */
+export async function handAtOnce ({ app: { notifier } }: TestApp, userId: string, client: RichClient): Promise<number> {
+  for (let n = 1; ; n++) {
+    const id = `before-${n}`
+    await notifier.notify('somebody else', 'hi') // time to look into the hold
+    const result = notifier.notify(userId, 'before', { id })
+    await client.framesReceived(n)
+    client.ack(id)
+    if ((await result).outcome === 'acknowledged') return n
+  }
 }
 
 /** What clients were sent, by content, in order. */
