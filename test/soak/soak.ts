@@ -1,4 +1,4 @@
-// A mixed load for a given time, with faults in between: npm run soak -- [minutes]
+// A mixed load for a given time, with abusive clients and faults in between: npm run soak -- [minutes]
 // Prints what must stay flat and what must be zero, over time, and ends with 1 where it isn't.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'

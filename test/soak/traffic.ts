@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type ConfirmChannel } from 'amqplib'
 import { WebSocket } from 'ws'
+import { abuse, abuser } from './abuse.js'
 import { Ledger } from './ledger.js'
 
 const USERS = 50
@@ -22,7 +23,10 @@ export interface Account {
   strays: number
 }
 
-/** Publishers, clients and a reader of the dead letters, that keep count of every message. */
+/** The id of what the abusers are sent, so that it piles up at those that read nothing. It is not counted. */
+const BALLAST = 'ballast'
+
+/** Publishers, clients, some of which mean harm, and a reader of the dead letters, that keep count of every message. */
 export function createTraffic (amqpUrl: string, queue: string, port: number) {
   const publishing = new AbortController()
   const reading = new AbortController()
@@ -88,6 +92,7 @@ export function createTraffic (amqpUrl: string, queue: string, port: number) {
           missing.push(number)
         })
       }
+      channel.sendToQueue(queue, Buffer.from(JSON.stringify({ userId: abuser(published), content: 'x'.repeat(10_000) })), { messageId: BALLAST })
       await delay(TICK)
     }
     await channel.waitForConfirms()
@@ -102,7 +107,7 @@ export function createTraffic (amqpUrl: string, queue: string, port: number) {
   async function readDeadLetters (channel: ConfirmChannel, inUse: () => boolean): Promise<void> {
     await channel.consume(`${queue}.dead`, message => {
       if (message === null) return
-      seen.add(Number(message.properties.messageId))
+      if (message.properties.messageId !== BALLAST) seen.add(Number(message.properties.messageId))
       channel.ack(message)
     })
     while (inUse()) await delay(TICK)
@@ -111,7 +116,7 @@ export function createTraffic (amqpUrl: string, queue: string, port: number) {
   return {
     async start (): Promise<void> {
       for (let user = 0; user < USERS; user++) await stay(user)
-      running.push(comeAndGo(), withChannel(publishing.signal, publish), withChannel(reading.signal, readDeadLetters))
+      running.push(comeAndGo(), abuse(port, publishing.signal), withChannel(publishing.signal, publish), withChannel(reading.signal, readDeadLetters))
     },
 
     account (): Account {
