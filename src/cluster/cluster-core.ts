@@ -83,6 +83,8 @@ export class ClusterCore {
       ...parts,
       now,
       pending: userId => presence.pending(userId),
+      defer: run => wire.defer(run),
+      isHere: userId => listener.isHere(userId),
       host: guest => listener.host(guest),
       reply: (instance, receipt) => this.#receipts.add(instance, receipt),
       settledElsewhere: (guest, outcome) => listener.peerSettled(guest, outcome, 0)

@@ -48,8 +48,12 @@ export interface IncomingRelaysParts {
   /** How long a receipt may take, in milliseconds. */
   receiptTimeout: number
   now (): number
-  /** Resolves when a user's connection here is admitted, or has left; undefined if none waits. */
+  /** Resolves when a user's connection here is announced, or has left; undefined if none waits. */
   pending (userId: string): Promise<void> | undefined
+  /** Runs a function at the end of this turn: who is announced in it is admitted by then. */
+  defer (run: () => void): void
+  /** Whether a user has a connection here that is admitted. */
+  isHere (userId: string): boolean
   /** Hands a delivery to the user's connections. The outcome is `offline` if there are none. */
   host (delivery: Delivery): Result | Promise<Result>
   /** Sends a receipt to an instance. */
@@ -76,9 +80,11 @@ export class IncomingRelays {
     let waiting = this.#waiting.get(userId)
     if (waiting === undefined) {
       // The peer may know of a user before the broker has confirmed the announcement. Held notifications come first.
-      const admitted = this.#parts.pending(userId)
-      if (admitted === undefined) return this.#receive(instance, item)
+      // The user's other connections need not wait: what is held reaches them too, and must not overtake the relay.
+      const announced = this.#parts.isHere(userId) ? undefined : this.#parts.pending(userId)
+      if (announced === undefined) return this.#receive(instance, item)
       this.#waiting.set(userId, waiting = new Map())
+      const admitted = announced.then(async () => await new Promise<void>(resolve => this.#parts.defer(resolve)))
       admitted.then(() => this.#receiveWaiting(userId)).catch((err: unknown) => this.#parts.log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly'))
     }
     waiting.set(`${relay} ${instance}`, { instance, item }) // a peer may repeat it, as redelivered too

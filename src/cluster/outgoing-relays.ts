@@ -140,7 +140,7 @@ export class OutgoingRelays {
    * @param isNewInbox whether receipts may have been lost
    */
   resume (isNewInbox: boolean): void {
-    if (isNewInbox) this.#lines.repeatAll()
+    this.#lines.repeat(isNewInbox)
     this.#parts.schedule()
   }
 
@@ -188,9 +188,7 @@ export class OutgoingRelays {
 
   /** Whether a relay need not be sent any more, as its source delivers the notification again. */
   #isGone (relay: Relay): boolean {
-    if (!relay.delivery.isGone || relay.isOver) return false
-    this.#abandon(relay)
-    return true
+    return relay.delivery.isGone && !relay.isOver && this.#abandon(relay)
   }
 
   /** The broker has a relay for one more peer. */
@@ -216,13 +214,18 @@ export class OutgoingRelays {
     if (relay.isChecked || !isSpread) this.#relays.delete(relay)
   }
 
-  /** The broker will redeliver the message. */
-  #abandon (relay: Relay): void {
+  /**
+   * The broker will redeliver the message. A peer may have the delivery. Don't wait for its receipt, or other deliveries that
+   * join this one never settle. But while the delivery has connections here, the message joins it, and nobody asks the peers
+   * again.
+   * @returns whether the peers need not be asked any more
+   */
+  #abandon (relay: Relay): boolean {
     const { delivery } = relay
-    // A peer may have the delivery. Don't wait for its receipt, or other deliveries that join this one never settle.
-    const isUndecided = delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSettled
+    if (delivery.holders.length > 0 || delivery.isWaiting) return false
     this.#close(relay, false)
-    if (isUndecided) this.#parts.listener.abandon(delivery)
+    if (!delivery.isSettled) this.#parts.listener.abandon(delivery)
+    return true
   }
 
   /** The peers can't be reached in time. Settles with what was sent here; otherwise the call of notify() fails. */

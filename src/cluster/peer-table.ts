@@ -1,4 +1,4 @@
-import { MAX_PARTS, type Frame, type FrameOf, type Presence } from './frames.js'
+import { MAX_PARTS, type Frame, type FrameKind, type FrameOf, type Presence } from './frames.js'
 import { KnownUsers } from './known-users.js'
 import { Peer } from './peer.js'
 
@@ -10,6 +10,12 @@ const SILENCE = 2_000
 
 /** Maximum peers: whoever has our login could announce any number. */
 const MAX_PEERS = 1_000
+
+/**
+ * What holds whichever term it is from: nothing of it is sent again when another term begins. After an alarm, the first
+ * announcement of the next term may overtake it.
+ */
+const TIMELESS: ReadonlySet<FrameKind> = new Set(['settled', 'wake', 'multicast', 'stop', 'counted', 'membership', 'disconnect', 'signout', 'broadcast'])
 
 export interface PeerTableHooks {
   now (): number
@@ -71,7 +77,7 @@ export class PeerTable {
 
   /**
    * Takes note of a frame's sender, and of what it says about its users.
-   * @returns false if the frame is of a former term, so that it must be ignored
+   * @returns false if the frame must be ignored, because it is of a former term
    */
   receive (frame: Frame): boolean {
     const peer = this.#peerOf(frame)
@@ -80,7 +86,7 @@ export class PeerTable {
       return true
     }
     // Who answers a question was asked in this term or an earlier one. A later term that we know of was never theirs.
-    if (frame.term < peer.term && !isAnswer(frame, peer)) return false
+    if (frame.term < peer.term && !isAnswer(frame, peer)) return TIMELESS.has(frame.kind)
     if (frame.term !== peer.term) this.#begin(peer, frame)
     peer.heardAt = this.#hooks.now()
     if (frame.kind !== 'state') peer.newest = Math.max(peer.newest, frame.seq)

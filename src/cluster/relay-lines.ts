@@ -70,9 +70,12 @@ export class RelayLines {
     return this.#byPeer.size
   }
 
-  /** Asks again, as answers may have been lost. */
-  repeatAll (): void {
-    for (const line of this.#byPeer.values()) line.repeat(() => true)
+  /**
+   * Asks again in a new term: a peer may have ignored what was sent in the former one.
+   * @param isNewInbox whether answers may have been lost too
+   */
+  repeat (isNewInbox: boolean): void {
+    for (const line of this.#byPeer.values()) line.repeat(({ isTaken }) => isNewInbox || !isTaken)
   }
 
   /** A peer has another inbox: what was in the old one is lost. */

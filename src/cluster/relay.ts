@@ -62,6 +62,12 @@ export class Relay {
     return true
   }
 
+  /** Whether a connection here has it, or had it. */
+  get isHere (): boolean {
+    const { holders, isSentHere } = this.delivery
+    return this.isSpread || isSentHere || holders.length > 0
+  }
+
   /** Whether no connection is known to have it, and no peer is asked. */
   get isNobodys (): boolean {
     return this.asks.length === 0 && this.isLeft

@@ -21,7 +21,7 @@ export class Wakes {
   #users = new Set<string>()
   /** How many markers each user waits for. */
   readonly #waiting = new Map<string, number>()
-  /** Users whose peers may not have been told, because the publish was lost. */
+  /** Users whose peers may not have been told, because the publish was lost, or came back. */
   #again = new Set<string>()
 
   constructor (parts: WakesParts) {
@@ -73,7 +73,8 @@ export class Wakes {
     for (let start = 0; start < userIds.length; start += MAX_USERS) {
       const part = userIds.slice(start, start + MAX_USERS)
       this.#parts.publish(instance, JSON.stringify(part), published => {
-        if (published === 'unknown') for (const userId of part) this.#again.add(userId)
+        // A peer that had lost its inbox has another one by now, or its users are not known any more.
+        if (published !== 'routed') for (const userId of part) this.#again.add(userId)
       })
     }
   }

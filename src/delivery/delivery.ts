@@ -17,7 +17,7 @@ export class Delivery {
   readonly bytes: number
   /** Whether a peer has said that clients there have it, or that it waits for room at them. */
   isTakenElsewhere = false
-  /** A guest: whether no client here has acknowledged it in time. */
+  /** Whether no client here has acknowledged it in time. A guest: nor what it has joined. */
   isOverdue = false
   /** Whether it waits for clients, in the {@link AckWindow}, and since when. */
   isInWindow = false
@@ -118,6 +118,11 @@ export class Delivery {
   waitFor (cause: Delivery['waitsFor']): void {
     this.waitsFor = cause
     this.causeSince = Date.now()
+  }
+
+  /** Notes whether its time is over. */
+  checkDeadline (): void {
+    this.isOverdue = this.lastDeadline <= performance.now()
   }
 
   /** Nobody is waited for any more to acknowledge it. */

@@ -167,12 +167,13 @@ export class Dispatcher {
     let isInHold = this.#mailboxes.get(userId)?.holdTransit !== undefined
     for (const delivery of this.#inFlight.ended(subscriber)) {
       delivery.redelivered = true
+      delivery.checkDeadline()
       this.#outcomes.settleGuests(delivery, delivery.kind === 'held' ? 'held' : 'offline') // for the latter, their instances decide
       if (delivery.kind === 'held') {
         isInHold = true
         delivery.settle('held') // for whoever has joined it
         this.#hold!.returned(delivery)
-      } else if (delivery.lastDeadline <= performance.now()) {
+      } else if (delivery.isOverdue) {
         this.#placement.stopWaiting(delivery)
       } else {
         this.#placement.place(delivery)

@@ -37,6 +37,7 @@ export class Outcomes {
     const isRefused = outcome === 'dead-lettered' && circumstance !== 'rejected'
     for (const guest of guests) {
       guest.connections = connections
+      guest.isOverdue = delivery.isOverdue && (isRefused || outcome === 'offline')
       guest.settle(isRefused ? 'offline' : outcome)
     }
   }

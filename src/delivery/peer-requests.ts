@@ -26,6 +26,10 @@ export class PeerRequests implements PeerListener {
     this.#parts = parts
   }
 
+  isHere (userId: string): boolean {
+    return this.#parts.placement.isHere(userId)
+  }
+
   host (guest: Delivery): Result | Promise<Result> {
     const { observer } = this.#parts
     observer.hosted(guest.notification)
@@ -49,11 +53,18 @@ export class PeerRequests implements PeerListener {
   }
 
   #join (same: Delivery, guest: Delivery): Result | Promise<Result> {
-    if (same.kind === 'guest') return same.result // another instance has it too: the broker delivered it again
+    if (same.kind === 'guest') return this.#follow(same, guest) // another instance has it too: the broker delivered it again
     if (same.holders.length > 0 || same.isWaiting || same.isSentHere) (same.guests ??= []).push(guest)
     // What waits for peers itself must not be waited for: two instances would wait for each other.
     else guest.settle('offline')
     return guest.result
+  }
+
+  /** A guest has the outcome of another one, and its deadline. */
+  async #follow (same: Delivery, guest: Delivery): Promise<Result> {
+    const result = await same.result
+    guest.isOverdue = same.isOverdue
+    return result
   }
 
   peerTook (delivery: Delivery): void {

@@ -58,6 +58,8 @@ export interface MulticastElsewhere {
 
 /** Is told what peers ask and answer. */
 export interface PeerListener {
+  /** Whether a user has a connection here. */
+  isHere (userId: string): boolean
   /** A peer asks whether somebody here takes a notification. Its outcome is `offline` if nobody does. */
   host (guest: Delivery): Result | Promise<Result>
   /** Every peer that has the user has a delivery, or none has the user. */

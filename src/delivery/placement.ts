@@ -80,13 +80,16 @@ export class Placement {
    * offline. For a guest, the instance that has asked decides.
    */
   stopWaiting (delivery: Delivery): void {
-    if (delivery.isGone) return // its source hands it over again
+    if (delivery.isGone) { // its source hands it over again
+      if (delivery.holders.length === 0) this.#parts.outcomes.abandon(delivery)
+      return
+    }
     const isGuest = delivery.kind === 'guest'
     const isRefused = isGuest || delivery.members !== undefined
     if (this.#parts.hold !== undefined && !isRefused) return this.#take('hold', delivery) // connections that have it may still acknowledge it
     this.#parts.inFlight.takeBack(delivery)
     this.#parts.mailboxes.get(delivery.userId)?.stopWaitingForRoom(delivery)
-    delivery.isOverdue = isGuest
+    delivery.checkDeadline()
     this.#take(isRefused ? 'refuse' : 'give-up', delivery)
   }
 

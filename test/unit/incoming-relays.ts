@@ -3,6 +3,7 @@ import { test } from 'tap'
 import type { Receipt, RelayedItem } from '../../src/cluster/frames.js'
 import { IncomingRelays } from '../../src/cluster/incoming-relays.js'
 import type { Result } from '../../src/delivery/doors.js'
+import { settleDown } from '../support/core.js'
 
 const item = (relay: number, userId = '123'): RelayedItem => ({ relay, userId, id: `n${relay}`, json: '"hello"', position: relay })
 
@@ -11,11 +12,15 @@ function openRelays () {
   const hosted: string[] = []
   const receipts: Receipt[] = []
   const waiting = new Map<string, Array<() => void>>()
+  const here = new Set<string>()
+  const deferred: Array<() => void> = []
   const relays = new IncomingRelays({
     malformed () {},
     log: undefined as never,
     receiptTimeout: 1_000,
     now: () => 0,
+    defer: run => { deferred.push(run) },
+    isHere: userId => here.has(userId),
     pending: userId => waiting.has(userId) ? new Promise(resolve => { waiting.get(userId)!.push(resolve) }) : undefined,
     host ({ id, redelivered }): Result {
       hosted.push(redelivered ? `${id} redelivered` : id)
@@ -30,12 +35,18 @@ function openRelays () {
     waiting.delete(userId)
     for (const resolve of resolves) resolve()
   }
+  /** The turn in which connections were admitted ends. */
+  async function endTurn (): Promise<void> {
+    await settleDown()
+    for (const run of deferred.splice(0)) run()
+    await settleDown()
+  }
   const promises = (userId: string) => waiting.get(userId)!.length
-  return { relays, hosted, receipts, wait, admit, promises }
+  return { relays, hosted, receipts, here, wait, admit, endTurn, promises }
 }
 
 test('a relay does not overtake those that wait for the admission of a connection, also if it arrives in the turn of the admission', async t => {
-  const { relays, hosted, wait, admit } = openRelays()
+  const { relays, hosted, wait, admit, endTurn } = openRelays()
   wait('123')
   relays.receive('peer', item(1))
   relays.receive('peer', item(2))
@@ -44,13 +55,15 @@ test('a relay does not overtake those that wait for the admission of a connectio
   relays.receive('peer', item(4, '456'))
   t.same(hosted, ['n4'], 'other users do not wait')
   await null
+  t.same(hosted, ['n4'], 'the connection is not admitted yet')
+  await endTurn()
   t.same(hosted, ['n4', 'n1', 'n2', 'n3'])
   relays.receive('peer', item(5))
   t.same(hosted, ['n4', 'n1', 'n2', 'n3', 'n5'], 'nothing waits any more')
 })
 
 test('a relay that a peer repeats while it waits for an admission waits once', async t => {
-  const { relays, hosted, receipts, wait, admit, promises } = openRelays()
+  const { relays, hosted, receipts, wait, admit, endTurn, promises } = openRelays()
   wait('123')
   for (let round = 0; round < 100; round++) {
     relays.receive('peer', item(1))
@@ -58,27 +71,35 @@ test('a relay that a peer repeats while it waits for an admission waits once', a
   }
   t.equal(promises('123'), 1)
   admit('123')
-  await null
+  await endTurn()
   t.equal(hosted.length, 2, 'one of each peer')
   t.equal(receipts.length, 2)
 })
 
 test('a relay that is repeated as redelivered while it waits is delivered as redelivered', async t => {
-  const { relays, hosted, wait, admit } = openRelays()
+  const { relays, hosted, wait, admit, endTurn } = openRelays()
   wait('123')
   relays.receive('peer', item(1))
   relays.receive('peer', { ...item(1), redelivered: true })
   admit('123')
-  await null
+  await endTurn()
   t.same(hosted, ['n1 redelivered'])
 })
 
 test('what waits for an admission is forgotten when the application closes', async t => {
-  const { relays, hosted, wait, admit } = openRelays()
+  const { relays, hosted, wait, admit, endTurn } = openRelays()
   wait('123')
   relays.receive('peer', item(1))
   relays.close()
   admit('123')
-  await null
+  await endTurn()
   t.same(hosted, [])
+})
+
+test('a relay of a user who has a connection here does not wait for another one', async t => {
+  const { relays, hosted, here, wait } = openRelays()
+  wait('123')
+  here.add('123')
+  relays.receive('peer', item(1))
+  t.same(hosted, ['n1'])
 })

@@ -4,6 +4,8 @@ import { test } from 'tap'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
 import { call, connectOutbox, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
+import { eventually } from '../support/eventually.js'
+import { moveClock } from '../support/move-clock.js'
 
 /** Longer than the outbox takes to look again. */
 const LOOK = 700
@@ -105,4 +107,35 @@ test('each of two messages of one id, and a call of that id, has its end told', 
   t.same((await Promise.all(all)).map(({ outcome }) => outcome), ['acknowledged', 'acknowledged', 'acknowledged'])
   await settleDown()
   t.same(ends, Array.from({ length: 3 }, () => ['own', 'acknowledged']))
+})
+
+test('a peer is asked although the channel has died, while a connection here has the notification: the message joins it', async t => {
+  const { close, connect, deliver, outbox, relays } = startWithOutbox()
+  t.teardown(close)
+  connect('123')
+  const first = new MemoryMessage()
+  deliver('x', '123', first).catch(() => {})
+  await settleDown()
+  t.equal(relays.length, 1)
+  first.lose()
+  outbox.tick(true)
+  relays.shift()!.answered(undefined)
+  await eventually(() => relays.length === 1, 'the peer is asked again')
+  deliver('x', '123', new MemoryMessage(true))
+  await settleDown()
+  t.equal(relays.length, 1)
+})
+
+test('what waits for a message whose channel has died does not wait for ever when its connection is closed for it', async t => {
+  const pass = moveClock(t)
+  const { connect, disconnect, dispatcher, subscribers } = startInstance({ ackTimeout: 30_000 })
+  const client = connect('123')
+  const message = new MemoryMessage()
+  const own = dispatcher.deliverLive(compose('123', 'hi', 'x'), subscribers, message, false)
+  const forPeer = dispatcher.deliverLive(compose('123', 'hi', 'x'), subscribers, undefined, true)
+  message.lose()
+  pass(31_000)
+  disconnect(client)
+  await t.rejects(Promise.resolve(own), { name: 'AbortError' })
+  t.match(await forPeer, { outcome: 'offline' })
 })

@@ -41,6 +41,15 @@ test('the previous relay of a user is the newest older one that was sent to the 
   t.end()
 })
 
+test('what a connection here has is behind nothing that a peer may refuse', t => {
+  const relays = new OpenRelays()
+  openRelay(relays, 1)
+  const second = openRelay(relays, 2)
+  second.relay.delivery.isSentHere = true
+  t.equal(relays.previous(second), undefined)
+  t.end()
+})
+
 test(`the previous one of each of ${COUNT} relays of one user is found in time, and each is deleted in time`, t => {
   const begun = performance.now()
   const relays = new OpenRelays()

@@ -136,3 +136,15 @@ test('there is a limit to what waits for an earlier announcement', async t => {
   peer.applied = 1_000
   t.equal(peer.takeDeferred().length, 100)
 })
+
+test('of a former term, only what makes no difference in the next one is handled', t => {
+  const { table, receive, announce } = openTable()
+  receive({ kind: 'presence', term: 2, seq: 1, body: { here: ['a'], gone: [], more: 0 } })
+  t.notOk(announce(2, 'b'))
+  t.notOk(receive({ kind: 'relay', body: [] }), 'it is sent again')
+  t.notOk(receive({ kind: 'receipts', body: [] }))
+  t.ok(receive({ kind: 'settled', body: [[1, 'sent']] }))
+  t.ok(receive({ kind: 'wake', body: ['a'] }))
+  t.same([table.of('a').length, table.of('b').length], [1, 0])
+  t.end()
+})

@@ -111,3 +111,17 @@ test('a peer that has left is forgotten when it has told all outcomes', t => {
   }
   t.end()
 })
+
+test('in a new term a peer is asked again, in order, for what it has not answered, and with a new inbox for everything', t => {
+  const { lines, sent, flush, ask } = openLines()
+  const peer = newPeer()
+  const relays = [1, 2, 3].map(id => ask(id, peer))
+  flush()
+  relays[1]!.askOf('peer')!.isTaken = true
+  lines.repeat(false)
+  flush()
+  lines.repeat(true)
+  flush()
+  t.same(sent, [1, 2, 3, 1, 3, 1, 2, 3])
+  t.end()
+})

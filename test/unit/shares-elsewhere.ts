@@ -111,6 +111,32 @@ test('fault 91: a guest whose only connection was closed for it is overdue; one 
   }
 })
 
+for (const isGuest of [true, false]) {
+  test(`fault 91: a guest that joins ${isGuest ? 'another guest' : 'a message of the queue'} has no more time than that one`, async t => {
+    const pass = moveClock(t)
+    const guest = () => new Delivery(compose('123', 'hi', 'a'), undefined, 0, Infinity, 'guest')
+    for (const isClosed of [true, false]) {
+      const { connect, deliver, disconnect, dispatcher } = startInstance({ ackTimeout: 30_000 }, { windowSize })
+      let client = connect('123')
+      const first = isGuest ? dispatcher.peerListener.host(guest()) : deliver('a')
+      if (!isClosed) {
+        pass(7_000)
+        const next = connect('123')
+        disconnect(client)
+        client = next
+      }
+      const joining = guest()
+      const result = dispatcher.peerListener.host(joining)
+      pass(isClosed ? 31_000 : 24_000)
+      if (isClosed) disconnect(client)
+      else dispatcher.tick()
+      t.match(await result, { outcome: 'offline' })
+      t.match(await first, { outcome: 'offline' })
+      t.ok(joining.isOverdue, 'its instance does not ask again')
+    }
+  })
+}
+
 test('fault 90: a message to many has its place in the window while clients on other instances have it, and they give way too', async t => {
   const pass = moveClock(t)
   const { dispatcher, subscribers } = startInstance({}, { windowSize: { count: 4, bytes: Infinity } })
