@@ -120,7 +120,7 @@ export class MemoryStore implements HoldStore {
   async read (userId: string, after: Pick<Held, 'position' | 'id'> | undefined, limit: number): Promise<Held[]> {
     await this.delay?.()
     const all = this.#byUser.get(userId) ?? []
-    const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after.id) + 1
+    const from = after === undefined ? 0 : all.findIndex(({ id, position }) => id === after.id && position === after.position) + 1
     const rest = from > 0 || after === undefined ? all.slice(from) : all.filter(({ position }) => position >= after.position)
     return rest.slice(0, limit)
   }
@@ -197,7 +197,7 @@ const silent = { debug () {}, info () {}, warn () {}, error (fields: unknown) { 
 
 /** Starts an instance, alone or on an exchange. */
 export function startInstance (
-  { dismiss = false, ...options }: Partial<DispatcherOptions> & { dismiss?: boolean } = {}, { windowSize, store, exchange, observed }: { windowSize?: WindowSize, store?: HoldStore | undefined, exchange?: MemoryExchange, observed?: (kind: string, outcome: Outcome) => void } = {}
+  { dismiss = false, ...options }: Partial<DispatcherOptions> & { dismiss?: boolean } = {}, { windowSize, store, exchange, observed, overdue }: { windowSize?: WindowSize | undefined, store?: HoldStore | undefined, exchange?: MemoryExchange, observed?: (kind: string, outcome: Outcome) => void, overdue?: (subscriber: MemorySubscriber) => void } = {}
 ): MemoryInstance {
   const subscribers = new Registry()
   const outcomes = new Map<string, Outcome[]>()
@@ -227,7 +227,7 @@ export function startInstance (
     observer,
     ownOrigin: call,
     log: silent,
-    overdue: subscriber => instance.disconnect(subscriber as MemorySubscriber)
+    overdue: subscriber => (overdue ?? instance.disconnect)(subscriber as MemorySubscriber)
   })
   const instance: MemoryInstance = {
     dispatcher,

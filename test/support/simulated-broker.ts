@@ -48,6 +48,8 @@ class Channel {
 
 export class SimulatedBroker {
   now = 0
+  /** Whether it takes no publishes, because of an alarm. */
+  isBlocked = false
   readonly inboxes = new Map<string, Inbox>()
   readonly #channels = new Map<number, Channel>()
   readonly #paths = new Map<string, Path>()
@@ -92,7 +94,7 @@ export class SimulatedBroker {
 
   publish (owner: number, to: string, frame: string, done: (published: Published) => void): void {
     const channel = this.#channels.get(owner)
-    if (channel === undefined) return done('unknown')
+    if (channel === undefined || this.isBlocked) return done('unknown')
     const publish: Publish = { channel, to, frame, done, missing: 0 }
     channel.unconfirmed.add(publish)
     channel.unrouted.push(publish)
@@ -102,7 +104,7 @@ export class SimulatedBroker {
   steps (isAwake: (owner: number) => boolean): Array<() => void> {
     const steps: Array<() => void> = []
     for (const channel of this.#channels.values()) {
-      if (channel.unrouted.length > 0) steps.push(() => this.#route(channel.unrouted.shift()!))
+      if (channel.unrouted.length > 0 && !this.isBlocked) steps.push(() => this.#route(channel.unrouted.shift()!))
       if (channel.answers.length > 0 && isAwake(channel.owner)) steps.push(() => channel.answers.shift()!())
     }
     for (const [key, path] of this.#paths) steps.push(() => this.#arrive(key, path))

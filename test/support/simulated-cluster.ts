@@ -1,23 +1,26 @@
 // Several instances with the real delivery and the real cluster core, on a simulated broker. A random schedule decides
-// what happens when: users come and go, and join and leave groups; channels and inboxes are lost; instances freeze, end,
-// leave and join.
+// what happens when: users come and go, and join and leave groups; channels and inboxes are lost; the broker has an alarm;
+// instances freeze, end, leave and join. simulated-checks.ts says what must hold.
 import { ClusterCore } from '../../src/cluster/cluster-core.js'
 import { groupEntry } from '../../src/cluster/entries.js'
 import { decodeFrame, type Membership } from '../../src/cluster/frames.js'
+import type { Peer } from '../../src/cluster/peer.js'
 import { EVERYBODY } from '../../src/cluster/wire.js'
 import type { Outcome } from '../../src/delivery/doors.js'
 import { FanOut } from '../../src/delivery/fan-out.js'
 import { Groups } from '../../src/delivery/groups.js'
-import { Multicast, outcomeOf, type Audience, type Connected, type Summary } from '../../src/delivery/multicast.js'
+import { Multicast, outcomeOf, type Audience, type Summary } from '../../src/delivery/multicast.js'
 import { composePayload } from '../../src/delivery/notification.js'
 import type { Payload } from '../../src/delivery/payload.js'
 import type { Registry } from '../../src/delivery/registry.js'
 import { Admission } from '../../src/websocket/admission.js'
 import type { Connection } from '../../src/websocket/connection.js'
 import { Memberships } from '../../src/websocket/memberships.js'
-import { MemoryMessage, MemorySubscriber, startInstance, type MemoryInstance } from './core.js'
+import { MemoryMessage, MemoryStore, MemorySubscriber, startInstance } from './core.js'
 import { generator, type Random } from './random.js'
-import { SimulatedBroker, type Inbox } from './simulated-broker.js'
+import { SimulatedBroker } from './simulated-broker.js'
+import { ANYBODY, checkEnd, checkOffline, checkReached, checkReleased, isFor, type Member, type Message, type SimulationOptions, type Tab, type World } from './simulated-checks.js'
+import { HoldConnection } from './simulated-hold.js'
 
 const USERS = ['a', 'b', 'c']
 /** One has the name of a user. */
@@ -27,55 +30,15 @@ const MAX_INSTANCES = 5
 /** How much arrives in a turn of the event loops while nothing else happens. */
 const MOVES_PER_TURN = 4
 
+/** How much arrives at most before the next thing happens. An announcement to five instances takes twelve moves. */
+const MAX_MOVES = 40
+
 /** How many instances start together. */
 const FIRST_INSTANCES = 3
 
-/** A message of the queue, which one instance takes at a time. */
-interface Message {
-  readonly id: string
-  readonly number: number
-  readonly audience: Audience
-  origin: MemoryMessage | undefined
-  outcome: ReturnType<typeof outcomeOf> | undefined
-  /** When it was taken first and last, in steps; 0 before. */
-  takenFirst: number
-  takenAt: number
-  /** Who has taken it last. If that one gets it again, it goes on with the delivery that it has. */
-  taker: Member | undefined
-}
-
-/** A connection, and what may be expected for it. */
-interface Tab {
-  readonly subscriber: MemorySubscriber
-  readonly member: Member
-  /** By the name of the group that it is in. */
-  readonly groups: Map<string, { /** When its instance has announced the group, in steps; Infinity before. */ since: number }>
-  /** When it was welcomed, in steps; Infinity before. */
-  welcomedAt: number
-  isOpen: boolean
-  /** When its instance was last without an inbox or a channel. In steps; Infinity while it is. */
-  troubledAt: number
-}
-
-interface Member {
-  readonly number: number
-  readonly instance: MemoryInstance
-  readonly core: ClusterCore
-  readonly fanOut: FanOut
-  readonly admission: Admission
-  inbox: Inbox | undefined
-  readonly deferred: Array<() => void>
-  isFrozen: boolean
-  isGone: boolean
-}
-
-export interface SimulationOptions {
-  /** How many random steps. */
-  steps: number
-  settle: 'sent' | 'acknowledged'
-  /** Whether one instance takes all messages, or several take some: then their order is not kept. */
-  takers: 'one' | 'several'
-}
+/** The room, the window and the time of slow clients, in milliseconds. */
+const SLOW = { maxUnacked: 2, ackTimeout: 300, windowSize: { count: 6, bytes: Infinity } }
+const QUICK = { maxUnacked: 1_000, ackTimeout: 600_000, windowSize: undefined }
 
 export class Simulation {
   readonly story: string[] = []
@@ -86,6 +49,7 @@ export class Simulation {
   readonly #members: Member[] = []
   readonly #messages = new Map<string, Message>()
   readonly #tabs: Tab[] = []
+  readonly #store = new MemoryStore()
   /** The deliveries of messages to many that have an outcome. */
   readonly #fannedOut = new Set<unknown>()
   #step = 0
@@ -96,38 +60,60 @@ export class Simulation {
     this.#broker = new SimulatedBroker(this.#random)
   }
 
-  /** Runs the schedule to its end, and returns what went wrong, in words. */
+  /** Runs the schedule to its end, by clocks of its own, and returns what went wrong, in words. */
   async run (): Promise<string[]> {
+    const [steady, wall] = [performance.now, Date.now]
+    performance.now = () => this.#broker.now
+    Date.now = () => this.#broker.now + this.#step // no two takers take something at the same time
+    try {
+      await this.#run()
+    } finally {
+      performance.now = steady
+      Date.now = wall
+    }
+    return this.violations
+  }
+
+  async #run (): Promise<void> {
     for (let n = 0; n < FIRST_INSTANCES; n++) this.#join()
     if (this.#random.between(0, 3) > 0) await this.#rest()
     for (let n = 0; n < this.#options.steps; n++) {
       this.#step++
-      this.#takeStep()
+      await this.#takeStep()
       this.#endTurns()
-      await microtasks()
+      await this.#settleDown()
     }
     await this.#finish()
-    this.#check()
-    return this.violations
+    this.#check(checkEnd)
+  }
+
+  get #isSlow (): boolean {
+    return this.#options.clients === 'slow'
+  }
+
+  #check (check: (world: World) => Iterable<string>): void {
+    this.violations.push(...check(this.#world))
+  }
+
+  get #world (): World {
+    return { options: this.#options, messages: [...this.#messages.values()], tabs: this.#tabs, members: this.#members, store: this.#store }
   }
 
   #alive (): Member[] {
     return this.#members.filter(({ isGone }) => !isGone)
   }
 
-  #takeStep (): void {
+  #takeStep (): void | Promise<void> {
     const random = this.#random
+    if (random.between(0, 199) === 0) return this.#startAlarm()
     const choice = random.between(0, 99)
-    if (choice < 45) {
-      this.#move()
-      return
-    }
+    if (choice < 45) return this.#moveOn(random.between(1, MAX_MOVES))
     if (choice < 57) return this.#publish()
     if (choice < 68) return this.#connect()
     if (choice < 73) return this.#disconnect()
     if (choice < 76) return this.#changeGroup()
     if (choice < 81) return this.#acknowledge()
-    if (choice < 88) return this.#passTime(random.between(1, 4) * 50)
+    if (choice < 88) return this.#passTime(random.between(1, 4) * (this.#isSlow ? 100 : 50))
     if (choice < 90) return this.#loseChannel()
     if (choice < 92) return this.#loseInbox()
     if (choice < 94) return this.#heal()
@@ -138,11 +124,23 @@ export class Simulation {
     this.#loseQueueChannel()
   }
 
+  /** So many frames, confirms and messages move on. */
+  async #moveOn (moves: number): Promise<void> {
+    for (let n = 1; n <= moves && this.#move(); n++) {
+      if (n % MOVES_PER_TURN !== 0) continue
+      this.#step++
+      this.#endTurns()
+      await this.#settleDown()
+    }
+  }
+
   /** One frame, confirm or message moves on: one of those that can. */
   #move (): boolean {
     const steps = this.#broker.steps(owner => this.#members[owner]!.isFrozen === false)
     for (const member of this.#alive()) {
-      if (!member.isFrozen && member.inbox !== undefined && member.inbox.frames.length > 0) steps.push(() => this.#receive(member))
+      if (member.isFrozen) continue
+      if (member.inbox !== undefined && member.inbox.frames.length > 0) steps.push(() => this.#receive(member))
+      if (member.hold !== undefined) steps.push(...member.hold.steps())
     }
     const taker = this.#taker()
     if (taker !== undefined && this.#nextMessage() !== undefined) steps.push(() => this.#take(taker))
@@ -182,7 +180,10 @@ export class Simulation {
     const message = this.#nextMessage()!
     const origin = message.origin = new MemoryMessage(message.takenAt > 0)
     if (message.taker !== member) message.takenAt = this.#step
+    message.deliveries++
+    message.knownTo = peersOf(member, message.audience)
     message.taker = member
+    message.takers.push(member)
     message.takenFirst ||= this.#step
     this.#tell(`${member.number} takes ${message.id}`)
     const result = this.#deliver(member, message, origin)
@@ -193,8 +194,10 @@ export class Simulation {
   #settle (message: Message, origin: MemoryMessage, summary: Summary): void {
     if (message.origin !== origin || origin.gone.aborted) return
     message.outcome = outcomeOf(summary)
-    this.#checkOffline(message, summary)
-    if (!('userIds' in message.audience)) this.#checkReached(message, message.audience)
+    message.summary = summary
+    message.settledAt = this.#step
+    this.#check(world => checkOffline(message, world))
+    this.#check(world => checkReached(message, world))
   }
 
   #deliver ({ instance: { dispatcher }, fanOut }: Member, { id, audience }: Message, origin: MemoryMessage): Summary | Promise<Summary> {
@@ -205,26 +208,12 @@ export class Simulation {
     return result instanceof Promise ? result.then(toSummary) : toSummary(result)
   }
 
-  /** Nobody who was welcomed before the message was taken may be called offline. */
-  #checkOffline ({ id, audience, takenAt }: Message, { outcomes: { offline = 0 } }: Summary): void {
-    if (!('userIds' in audience)) return // whoever leaves is
-    const reachable = [...audience.userIds].filter(userId => this.#tabs.some(tab => tab.isOpen && tab.subscriber.userId === userId && tab.welcomedAt < takenAt && tab.troubledAt < takenAt))
-    if (offline > audience.userIds.size - reachable.length) this.violations.push(`${id} has the outcome offline for ${offline}, though ${reachable} were welcomed`)
-  }
-
-  /** When a message for a group, or for everybody, is settled, each connection that it is for has it. */
-  #checkReached (message: Message, { group }: Connected): void {
-    const { id, takenAt } = message
-    for (const tab of this.#tabs) {
-      if (!tab.isOpen || tab.welcomedAt >= takenAt || tab.troubledAt >= takenAt || !isFor(message, tab)) continue
-      if (group !== undefined && tab.groups.get(group)!.since >= takenAt) continue
-      if (!tab.subscriber.sent.some(sent => sent.id === id)) this.violations.push(`${tab.subscriber.id} has not got ${id}, which is settled (${message.outcome})`)
-    }
-  }
-
   /** A connection is sent a message: it must be for that connection. */
-  #checkRecipient (id: string, tab: Tab): void {
-    if (!isFor(this.#messages.get(id)!, tab)) this.violations.push(`${tab.subscriber.id} got ${id}, which is not for it`)
+  #checkRecipient (id: string, tab: Tab, redelivered: boolean): void {
+    const message = this.#messages.get(id)!
+    message.firstTab ??= tab
+    this.#tell(`${tab.subscriber.id} is sent ${id}${redelivered ? ' again' : ''}`)
+    if (!isFor(message, tab)) this.violations.push(`${tab.subscriber.id} got ${id}, which is not for it`)
   }
 
   #publish (): void {
@@ -237,7 +226,7 @@ export class Simulation {
       () => [`m${number}`, { userIds: new Set([userId, random.oneOf(USERS)]) }],
       () => [`m${number}`, { group: random.oneOf([...GROUPS, undefined]), except: new Set(random.between(0, 2) > 0 ? [] : [userId]) }]
     ])()
-    this.#messages.set(id, { id, number, audience, origin: undefined, outcome: undefined, takenFirst: 0, takenAt: 0, taker: undefined })
+    this.#messages.set(id, { id, number, audience, origin: undefined, outcome: undefined, summary: undefined, deliveries: 0, takenFirst: 0, takenAt: 0, settledAt: Infinity, taker: undefined, takers: [], knownTo: new Map(), firstTab: undefined })
   }
 
   #connect (): void {
@@ -245,9 +234,9 @@ export class Simulation {
     if (members.length === 0) return
     const member = this.#random.oneOf(members)
     const userId = this.#random.oneOf(USERS)
-    const subscriber = new WatchedSubscriber(userId, this.#options.settle === 'acknowledged', id => this.#checkRecipient(id, tab))
+    const subscriber = new WatchedSubscriber(userId, this.#options.settle === 'acknowledged' && !(this.#isSlow && this.#random.between(0, 4) === 0), (id, redelivered) => this.#checkRecipient(id, tab, redelivered))
     const groups = GROUPS.filter(() => this.#random.between(0, 2) === 0)
-    const tab: Tab = { subscriber, member, groups: new Map(groups.map(group => [group, { since: -1 }])), welcomedAt: Infinity, isOpen: true, troubledAt: this.#isTroubled(member) ? Infinity : -1 }
+    const tab: Tab = { subscriber, member, groups: new Map(groups.map(group => [group, { since: -1 }])), acknowledged: new Set(), welcomedAt: Infinity, isOpen: true, troubledAt: this.#isTroubled(member) ? Infinity : -1 }
     this.#tabs.push(tab)
     this.#tell(`${subscriber.id} of ${userId} comes to ${member.number}, in ${groups}`)
     member.admission.enter(asConnection(subscriber), groups)
@@ -258,6 +247,7 @@ export class Simulation {
     const { member, subscriber } = tab
     if (member.isGone) return
     tab.welcomedAt = this.#step
+    if (this.#broker.isBlocked) tab.troubledAt = Infinity // it is let in, but not announced
     this.#tell(`${subscriber.id} is welcomed`)
     member.instance.dispatcher.joined(subscriber)
   }
@@ -287,6 +277,7 @@ export class Simulation {
       groups.set(group, membership)
       return membership
     })
+    if (this.#broker.isBlocked) for (const tab of tabs) tab.troubledAt = Infinity
     member.admission.join(userId, group).reachable.then(() => { for (const membership of joined) membership.since = this.#step })
   }
 
@@ -308,13 +299,50 @@ export class Simulation {
     if (this.#options.settle === 'sent') return
     const open = this.#tabs.filter(({ isOpen, welcomedAt, member }) => isOpen && welcomedAt < Infinity && !member.isFrozen && !member.isGone)
     if (open.length === 0) return
-    const { subscriber, member } = this.#random.oneOf(open)
-    member.instance.dispatcher.acknowledged(subscriber, subscriber.sent.map(({ id }) => id))
+    this.#acknowledgeAll(this.#random.oneOf(open))
+  }
+
+  #acknowledgeAll ({ subscriber, member, acknowledged }: Tab): void {
+    if (!subscriber.acknowledges) return
+    const ids = subscriber.sent.map(({ id }) => id)
+    for (const id of ids) acknowledged.add(id)
+    this.#tell(`${subscriber.id} acknowledges ${ids}`)
+    member.instance.dispatcher.acknowledged(subscriber, ids)
   }
 
   #passTime (milliseconds: number): void {
     this.#broker.now += milliseconds
-    for (const { core, isFrozen, inbox } of this.#alive()) if (!isFrozen && inbox !== undefined) core.tick()
+    for (const { core, instance, isFrozen, inbox } of this.#alive()) {
+      if (isFrozen) continue
+      if (inbox !== undefined) core.tick()
+      if (this.#isSlow) instance.dispatcher.tick()
+    }
+  }
+
+  /** The broker takes no publishes any more. */
+  #startAlarm (): void {
+    if (this.#broker.isBlocked) return
+    this.#tell('the broker has an alarm')
+    this.#broker.isBlocked = true
+    for (const member of this.#alive()) member.awayAt = this.#step
+  }
+
+  #endAlarm (): void {
+    if (!this.#broker.isBlocked) return
+    this.#tell('the alarm is over')
+    this.#broker.isBlocked = false
+    for (const member of this.#alive()) {
+      member.hasMissedAlarm = member.isFrozen
+      if (!member.isFrozen) this.#noticeEnd(member)
+    }
+  }
+
+  #noticeEnd (member: Member): void {
+    member.hasMissedAlarm = false
+    member.awayAt = this.#step
+    if (this.#isTroubled(member)) return
+    member.core.opened(member.inbox!.name)
+    this.#relieve(member)
   }
 
   #loseChannel (): void {
@@ -339,15 +367,19 @@ export class Simulation {
     const member = this.#random.oneOf(this.#alive())
     this.#tell(`${member.number} ${member.isFrozen ? 'goes on' : 'freezes'}`)
     member.isFrozen = !member.isFrozen
+    member.awayAt = this.#step
+    if (member.hasMissedAlarm) this.#noticeEnd(member)
   }
 
   #heal (member = this.#random.oneOf(this.#alive())): void {
+    this.#endAlarm()
     if (member.isFrozen) return
     const isChanged = member.inbox === undefined || !this.#broker.hasChannel(member.number)
     if (!isChanged) return
     member.inbox ??= this.#broker.openInbox(member.number)
     if (!this.#broker.hasChannel(member.number)) this.#broker.openChannel(member.number)
     this.#tell(`${member.number} is connected again, with ${member.inbox.name}`)
+    member.awayAt = this.#step
     member.core.opened(member.inbox.name)
     this.#relieve(member)
   }
@@ -402,17 +434,22 @@ export class Simulation {
     const number = this.#members.length
     const deferred: Array<() => void> = []
     const broker = this.#broker
-    const instance = startInstance({ settle: this.#options.settle, maxUnacked: 1_000 })
+    const { settle, offline } = this.#options
+    const { windowSize, ...limits } = this.#isSlow ? SLOW : QUICK
+    const hold = offline === 'hold' ? new HoldConnection(this.#store) : undefined
+    const overdue = (subscriber: MemorySubscriber): void => this.#end(this.#tabs.find(tab => tab.subscriber === subscriber)!)
+    const instance = startInstance({ settle, offline, ...limits }, { windowSize, store: hold, overdue })
+    const name = `instance-${number}`
     const core: ClusterCore = new ClusterCore({
-      instance: `instance-${number}`,
+      instance: name,
       wire: {
-        get state () { return broker.hasChannel(number) ? 'open' as const : 'closed' as const },
+        get state () { return !broker.hasChannel(number) ? 'closed' : broker.isBlocked ? 'blocked' : 'open' },
         publish: (to, frame, done) => broker.publish(number, to, frame, done),
         now: () => broker.now,
         defer: run => { deferred.push(run) },
         reopen: () => this.violations.push(`${number} thinks that its bindings are lost`)
       },
-      awaitsAcks: this.#options.settle === 'acknowledged',
+      awaitsAcks: settle === 'acknowledged',
       receiptTimeout: 1_000,
       publishTimeout: 600_000,
       log: silent,
@@ -436,7 +473,7 @@ export class Simulation {
       left: userId => core.presence.left(userId),
       admitted: connection => this.#welcome(connection)
     })
-    const member: Member = { number, instance, core, fanOut, admission, inbox: undefined, deferred, isFrozen: false, isGone: false }
+    const member: Member = { number, name, instance, core, fanOut, admission, hold, inbox: undefined, deferred, isFrozen: false, isGone: false, awayAt: 0, hasMissedAlarm: false }
     this.#members.push(member)
     this.#heal(member)
   }
@@ -459,97 +496,66 @@ export class Simulation {
   }
 
   #trouble (member: Member): void {
+    member.awayAt = this.#step
     for (const tab of this.#tabs) if (tab.member === member) tab.troubledAt = Infinity
   }
 
   /** Its connections miss nothing from the moment on when the others know of their users again. */
   #relieve (member: Member): void {
     for (const tab of this.#tabs) {
-      if (tab.member !== member || !tab.isOpen || tab.troubledAt !== Infinity) continue
-      const known = (): void => { if (!this.#isTroubled(member)) tab.troubledAt = this.#step }
+      if (tab.member !== member || !tab.isOpen) continue
+      const known = (): void => {
+        if (this.#isTroubled(member) || this.#broker.isBlocked) return
+        member.awayAt = this.#step
+        if (tab.troubledAt === Infinity) tab.troubledAt = this.#step
+      }
       const { presence } = member.core
       Promise.all([tab.subscriber.userId, ...Array.from(tab.groups.keys(), groupEntry)].map(entry => presence.opening(entry))).then(known)
     }
   }
 
   /** Lets everything arrive that is on its way. */
-  async #rest (): Promise<void> {
+  async #rest (isAcknowledged = false): Promise<void> {
     for (let round = 0; round < 6; round++) {
+      if (isAcknowledged) for (const tab of this.#tabs) if (tab.isOpen) this.#acknowledgeAll(tab)
+      this.#passTime(100)
+      this.#endTurns(true)
+      await this.#settleDown()
       for (let moves = 0; moves < 2_000;) {
         const before = moves
         while (moves < before + MOVES_PER_TURN && this.#move()) moves++
         this.#step += moves - before
         this.#endTurns(true)
-        await microtasks()
+        await this.#settleDown()
         if (moves === before) break
       }
-      this.#passTime(100)
-      this.#endTurns(true)
-      await microtasks()
     }
   }
 
   /** Everything is repaired, everybody acknowledges, until every message has its outcome. */
   async #finish (): Promise<void> {
     this.#tell('everything is repaired')
+    this.#endAlarm()
     for (const member of this.#alive()) {
-      member.isFrozen = false
+      if (member.isFrozen) {
+        member.isFrozen = false
+        if (member.hasMissedAlarm) this.#noticeEnd(member)
+      }
       this.#heal(member)
     }
+    await this.#rest()
+    this.#check(checkReleased)
     for (let round = 0; round < 40; round++) {
-      await this.#rest()
-      if (this.#options.settle === 'acknowledged') {
-        for (const { subscriber, member, isOpen } of this.#tabs) {
-          if (isOpen) member.instance.dispatcher.acknowledged(subscriber, subscriber.sent.map(({ id }) => id))
-        }
-      }
+      await this.#rest(this.#options.settle === 'acknowledged')
       if ([...this.#messages.values()].every(({ outcome }) => outcome !== undefined)) break
     }
-    await this.#rest()
+    await this.#rest(this.#options.settle === 'acknowledged')
   }
 
-  #check (): void {
-    for (const { id, outcome } of this.#messages.values()) if (outcome === undefined) this.violations.push(`${id} has no outcome`)
-    for (const { number, instance, fanOut } of this.#alive()) {
-      for (const { id } of [...instance.dispatcher.waiting(), ...fanOut.waiting()]) this.violations.push(`${number} still waits for ${id}`)
-    }
-    for (const tab of this.#tabs) {
-      this.#checkOnce(tab)
-      if (this.#options.takers === 'one') this.#checkOrder(tab)
-      this.#checkComplete(tab)
-    }
-  }
-
-  /**
-   * After a taker has died, what it has relayed may arrive later than what the next taker has sent. So the copy that
-   * is marked as redelivered may be the first one.
-   */
-  #checkOnce ({ subscriber: { id, sent } }: Tab): void {
-    for (const message of this.#messages.values()) {
-      const copies = sent.filter(copy => copy.id === message.id)
-      const marked = copies.filter(({ redelivered }) => redelivered).length
-      if (copies.length - marked > 1 || (copies.length > 1 && marked === 0)) this.violations.push(`${id} got ${message.id} twice`)
-    }
-  }
-
-  /** What a taker that has gone had relayed may arrive after what the next one delivers. So each taker's order counts. */
-  #checkOrder ({ subscriber: { id, sent } }: Tab): void {
-    for (const taker of this.#members) {
-      const taken = new Set([...this.#messages.values()].filter(message => isToOne(message) && message.taker === taker && message.takenAt === message.takenFirst).map(message => message.id))
-      const numbers = sent.filter(copy => !copy.redelivered && taken.has(copy.id)).map(copy => Number(copy.id.slice(1)))
-      const wrong = numbers.findIndex((number, n) => n > 0 && number < numbers[n - 1]!)
-      if (wrong > 0) this.violations.push(`${id} got ${numbers[wrong]} after ${numbers[wrong - 1]}`)
-    }
-  }
-
-  /** A connection that is still open has everything that was taken after its welcome, unless its instance was in trouble. */
-  #checkComplete ({ subscriber: { id, userId, sent }, isOpen, welcomedAt, troubledAt }: Tab): void {
-    if (!isOpen) return
-    for (const message of this.#messages.values()) {
-      if (message.taker?.isGone === true) continue // it had a client's ack, and went before it had told the others
-      if (!('userIds' in message.audience && message.audience.userIds.has(userId)) || message.takenFirst <= welcomedAt || troubledAt >= message.takenFirst) continue
-      if (!sent.some(({ id }) => id === message.id)) this.violations.push(`${id} has not got ${message.id} (${message.outcome})`)
-    }
+  /** Lets those go on whose turn it is. With a hold, that includes the next turns of the event loop. */
+  async #settleDown (): Promise<void> {
+    if (this.#options.offline === 'hold') await new Promise(resolve => { setImmediate(resolve) })
+    for (let n = 0; n < 6; n++) await undefined
   }
 
   #tell (what: string): void {
@@ -559,24 +565,21 @@ export class Simulation {
 
 /** A connection that tells what it is sent. */
 class WatchedSubscriber extends MemorySubscriber {
-  constructor (userId: string, acknowledges: boolean, private readonly receives: (id: string) => void) {
+  constructor (userId: string, acknowledges: boolean, private readonly receives: (id: string, redelivered: boolean) => void) {
     super(userId, acknowledges)
   }
 
   override send (payload: Payload, redelivered: boolean): boolean {
-    if (this.isUsable) this.receives(payload.id)
+    if (this.isUsable) this.receives(payload.id, redelivered)
     return super.send(payload, redelivered)
   }
 }
 
-/** Whether a message is for a connection, by the groups that it is in now. */
-function isFor ({ audience }: Message, { subscriber: { userId }, groups }: Tab): boolean {
-  if ('userIds' in audience) return audience.userIds.has(userId)
-  return !audience.except.has(userId) && (audience.group === undefined || groups.has(audience.group))
-}
-
-function isToOne ({ audience }: Message): boolean {
-  return 'userIds' in audience && audience.userIds.size === 1
+/** The instances that a taker knows to have the users of a message, or somebody of its group. */
+function peersOf ({ core: { presence } }: Member, audience: Audience): Map<string, string[]> {
+  const namesOf = (peers: readonly Peer[]): string[] => peers.map(({ instance }) => instance)
+  if ('userIds' in audience) return new Map(Array.from(audience.userIds, userId => [userId, namesOf(presence.of(userId))]))
+  return new Map([[ANYBODY, namesOf(audience.group === undefined ? presence.peers : presence.of(groupEntry(audience.group)))]])
 }
 
 function toSummary ({ outcome }: { outcome: Outcome }): Summary {
@@ -589,7 +592,3 @@ function asConnection (subscriber: MemorySubscriber): Connection {
 }
 
 const silent = { debug () {}, info () {}, warn () {}, error (fields: unknown) { console.error(fields) } } as never
-
-async function microtasks (): Promise<void> {
-  for (let n = 0; n < 6; n++) await undefined
-}

@@ -7,8 +7,9 @@ import { findViolation, settings } from '../support/schedules.js'
 const count = Number(process.env.SCHEDULES ?? 1_000) / settings.length
 
 for (const setting of settings) {
-  const who = setting.takers === 'one' ? 'one instance takes' : 'several instances take'
-  test(`with settle '${setting.settle}', while ${who} messages, whatever happens to instances, channels and inboxes: ${setting.promised}`, { timeout: 0 }, async t => {
+  const { settle, takers, offline, clients } = setting
+  const who = takers === 'one' ? 'one instance takes' : 'several instances take'
+  test(`with settle '${settle}', offline '${offline}' and ${clients} clients, while ${who} messages, whatever happens to instances, channels and inboxes: ${setting.promised}`, { timeout: 0 }, async t => {
     const random = createRandom(t)
     const { SCHEDULE } = process.env
     const seeds = SCHEDULE === undefined ? Array.from({ length: count }, () => random.between(0, 2 ** 31)) : [Number(SCHEDULE)]
