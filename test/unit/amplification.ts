@@ -1,4 +1,9 @@
 import { test } from 'tap'
+import type { WebSocket } from 'ws'
+import { composePayload } from '../../src/delivery/notification.js'
+import { ConnectRate } from '../../src/websocket/connect-rate.js'
+import { Connection } from '../../src/websocket/connection.js'
+import type { WriteBatcher } from '../../src/websocket/write-batcher.js'
 import { startApp } from '../support/app.js'
 import { connectClient, refusal } from '../support/client.js'
 import { connectRich, type RichClient } from '../support/rich-client.js'
@@ -41,6 +46,27 @@ test('fault 94: others are told only of what was sent to whoever acknowledges it
   t.same(dismissals(first), [], 'what the second one says is known already')
 })
 
+test('fault 94: of each connection the last 1,000 ids are remembered: acks of older ones tell nobody anything', async t => {
+  const { app, notifications } = await startApp(t, { dismiss: true })
+  const [first, second] = await Promise.all([1, 2].map(() => connectRich(t, notifications('123')))) as [RichClient, RichClient]
+  for (let n = 0; n <= 1_000; n++) await app.notifier.notify('123', 'x', { id: `n${n}` })
+  await Promise.all([first, second].map(client => client.framesReceived(1_001)))
+  first.ack('n0')
+  first.ack('n1')
+  await settle(first)
+  await settle(second)
+  t.same(dismissals(second), [{ type: 'dismiss', ids: ['n1'] }])
+})
+
+test('fault 94: what a client may answer without being counted has a bound, however much it was sent', async t => {
+  const socket = { readyState: 1, OPEN: 1, protocol: 'notification.v1', extensions: '', bufferedAmount: 0, _socket: {} } as unknown as WebSocket
+  const rules = { bufferedBytes: Infinity, heedsAcks: false, onSlow () {}, written () {} }
+  const connection = new Connection('123', socket, Infinity, rules, { add () {}, addBytes () {} } as unknown as WriteBatcher)
+  const payload = composePayload('x', 'x')
+  for (let n = 0; n < 100_010; n++) connection.send(payload)
+  t.equal(connection.spendCredit(1_000_000), 900_000)
+})
+
 test('fault 94: an ack counts as many times as it has ids, apart from one for each notification', async t => {
   const { app, notifications } = await startApp(t, { limits: { framesPerSecond: 20 } })
   const honest = await connectRich(t, notifications('honest'))
@@ -73,4 +99,9 @@ test('fault 94: a user who connects again and again is refused for the rest of t
   const { statusCode, headers, body } = await refusal(notifications('123'))
   t.match({ statusCode, headers, code: JSON.parse(body).code }, { statusCode: 429, headers: { 'retry-after': '5' }, code: 'FST_NOTIFICATION_TOO_MANY_CONNECTIONS_OF_USER' })
   await connectClient(t, notifications('456'))
+})
+
+test('fault 94: the connects of so many users are counted at a time, and then anew', async t => {
+  const rate = new ConnectRate(1, 2)
+  t.same(['a', 'a', 'b', 'c', 'a'].map(userId => rate.admit(userId)), [true, false, true, true, true])
 })

@@ -112,6 +112,48 @@ test('fault 93: a client that resets its connection while it is refused harms no
   t.equal(await statusOf(t, app, bytes), 503)
 })
 
+/** A route that answers when the test says so, and upgrades that wait behind requests of it. */
+async function startSlow (t: Test, app: FastifyInstance, limits: NotificationPluginOptions['limits']) {
+  const waiting: Array<() => void> = []
+  app.get('/slow', async () => { await new Promise<void>(resolve => waiting.push(resolve)) })
+  await app.register(notificationPlugin, { limits })
+  const { notifications } = await listen(app)
+  return {
+    notifications,
+    answer: () => { for (const answer of waiting.splice(0)) answer() },
+    async sendBehind (): Promise<Socket> {
+      const before = waiting.length
+      const socket = send(t, app, `GET /slow HTTP/1.1\r\nHost: x\r\n\r\n${handshake('/notification?userId=1')}`).resume()
+      await eventually(() => waiting.length > before, 'the request is handled')
+      return socket
+    }
+  }
+}
+
+test('fault 93: a client that resets its connection before the request in front of its upgrade is answered ends no process', async t => {
+  const { app } = createApp(t)
+  const { notifications, answer, sendBehind } = await startSlow(t, app, {})
+  for (let n = 0; n < 20; n++) {
+    const socket = await sendBehind()
+    socket.resetAndDestroy()
+    await once(socket, 'close')
+  }
+  answer()
+  await eventually(async () => await new Promise(resolve => app.server.getConnections((_error, count) => resolve(count === 0))), 'all have gone')
+  await connectClient(t, notifications('123'))
+})
+
+test('fault 93: of upgrades behind other requests, which nobody can answer, only the newest are kept', async t => {
+  const { app } = createApp(t)
+  const { notifications, answer, sendBehind } = await startSlow(t, app, { pendingUpgrades: 1, upgradeTimeout: 600_000 })
+  const sockets: Socket[] = []
+  for (let n = 0; n < 10; n++) sockets.push(await sendBehind())
+  await eventually(() => sockets.slice(0, 8).every(({ closed }) => closed), 'the oldest have gone')
+  t.notOk(sockets.slice(8).some(({ closed }) => closed))
+  await connectClient(t, notifications('123'))
+  answer()
+})
+
 test('an upgrade of the route that a hook leaves without an answer is told that its time is over', async t => {
   const { app } = createApp(t)
   app.addHook('onRequest', async ({ url }) => { if (url.includes('stuck')) await new Promise(() => {}) })
