@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { test } from 'tap'
 import type { WebSocket } from 'ws'
 import { composePayload } from '../../src/delivery/notification.js'
@@ -6,6 +8,7 @@ import { Connection } from '../../src/websocket/connection.js'
 import type { WriteBatcher } from '../../src/websocket/write-batcher.js'
 import { startApp } from '../support/app.js'
 import { connectClient, refusal } from '../support/client.js'
+import { connectRaw } from '../support/raw-client.js'
 import { connectRich, type RichClient } from '../support/rich-client.js'
 
 /** Waits until the server has handled all that a client has sent, and has sent it all that it had to say. */
@@ -88,9 +91,27 @@ test('fault 94: a large frame counts as many times as it has 2048 bytes', async 
   await app.notifier.notify('123', 'x', { id: 'n1' })
   rich.socket.send(padded)
   t.same(await rich.closed, { code: 1008, reason: 'too many frames' })
+  const pinging = await connectRich(t, notifications('123'))
+  pinging.socket.send(`{"type":"ping"${' '.repeat(100_000)}}`)
+  t.same(await pinging.closed, { code: 1008, reason: 'too many frames' })
   const plain = await connectClient(t, notifications('456'))
   plain.socket.send(padded)
   t.same(await plain.closed, { code: 1008, reason: 'too many frames' })
+})
+
+test('fault 94: of a client that goes on sending while it is closed, not much is read', async t => {
+  const served: Socket[] = []
+  const { app, notifications } = await startApp(t, { limits: { framesPerSecond: 20, frameBytes: 1_048_576 } }, ({ server }) => {
+    server.on('connection', socket => served.push(socket))
+  })
+  const client = await connectRaw(t, notifications('123'), { 'Sec-WebSocket-Protocol': 'notification.v1' })
+  app.notifier.disconnect('123')
+  t.equal(await client.closed, 4502)
+  const [socket] = served as [Socket]
+  const ended = once(socket, 'close')
+  for (let n = 0; n < 200; n++) client.send(1, `{${' '.repeat(100_000)}`)
+  await ended
+  t.ok(socket.bytesRead < 5_000_000, `${socket.bytesRead} bytes were read`)
 })
 
 test('fault 94: a user who connects again and again is refused for the rest of the minute, and nobody else is', async t => {
