@@ -1,4 +1,6 @@
 import { test } from 'tap'
+import { Backlog } from '../src/websocket/backlog.js'
+import type { Connection } from '../src/websocket/connection.js'
 import { startApp } from './support/app.js'
 import { connectClient } from './support/client.js'
 import { startMeasured } from './support/measured.js'
@@ -36,4 +38,14 @@ test('fault 99: what waits for all clients together has a bound; who reads is no
   t.ok(app.notifier.size < 11, `${app.notifier.size} are left`)
   const ends = await value('closes_total{code="4000"}')
   t.equal(ends, 11 - app.notifier.size, 'each is counted as too slow')
+})
+
+test('fault 99: of all clients those for which most waits are ended, until three quarters of the bound are left', async t => {
+  const connections = [10, 40, 0, 30, 25].map(waitingBytes => ({ waitingBytes }) as Connection)
+  const ended: number[] = []
+  const backlog = new Backlog(100, connections, ({ waitingBytes }) => ended.push(waitingBytes))
+  backlog.written(100)
+  t.same(ended, [], 'so much may wait')
+  backlog.written(1)
+  t.same(ended, [40])
 })

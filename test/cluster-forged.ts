@@ -64,7 +64,7 @@ const worst: { readonly [Kind in FrameKind]: { readonly way: 'all' | 'one', read
   wake: { way: 'one', frames: [[['123']]] }
 }
 
-test('who does not have the login of the instances can make them do nothing', { timeout: 240_000 }, async t => {
+test('fault 96: who does not have the login of the instances can make them do nothing', { timeout: 240_000 }, async t => {
   const authenticate = () => ({ userId: '123', sessionId: 'phone', groups: ['team'] })
   const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', authenticate })
   const client = await connectRich(t, two!.notifications('123'))
@@ -110,7 +110,7 @@ test('RabbitMQ refuses what states another user than the one who publishes it', 
   t.match((await closed)[0], { code: 406 })
 })
 
-test('receipts for guessed numbers settle nothing, also with the login of the instances', { timeout: 240_000 }, async t => {
+test('fault 96: receipts for guessed numbers settle nothing, also with the login of the instances', { timeout: 240_000 }, async t => {
   const { broker, queue, apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged' })
   const client = await connectRich(t, two!.notifications('123'))
   let isSettled = false
@@ -130,7 +130,20 @@ test('receipts for guessed numbers settle nothing, also with the login of the in
   t.match(await outcome, { outcome: 'acknowledged', connections: 1 })
 })
 
-test('a content that is no JSON is dropped, also while its user connects, and counts as malformed', { timeout: 240_000 }, async t => {
+test('fault 96: instances answer into queues of theirs only, whatever inbox a frame states', { timeout: 240_000 }, async t => {
+  const { broker, queue, apps: [one] } = await startInstances(t, 1)
+  const [{ inbox }] = await identify(broker, queue, 1) as [Identity]
+  const victim = broker.queueName()
+  await broker.channel.assertQueue(victim)
+  const send = (kind: string, body: unknown) => broker.channel.publish(`${queue}.relay`, inbox, Buffer.from(JSON.stringify({ v: 1, from: 'forged', inbox: victim, term: 1, seq: 1, kind, body })), { userId: 'guest' })
+  send('hello', 1)
+  send('relay', [{ relay: 1, userId: 'nobody', id: 'forged', json: '1', position: 1 }])
+  await broker.channel.waitForConfirms()
+  for (let n = 0; n < 2; n++) await one!.app.notifier.isOnline('nobody') // its answers have been published by then
+  t.equal((await broker.channel.checkQueue(victim)).messageCount, 0)
+})
+
+test('fault 95: a content that is no JSON is dropped, also while its user connects, and counts as malformed', { timeout: 240_000 }, async t => {
   const { broker, queue, apps: [one] } = await startInstances(t, 1)
   const [{ inbox }] = await identify(broker, queue, 1) as [Identity]
   const send = (way: string, kind: string, body: unknown) => broker.channel.publish(`${queue}.relay`, way, Buffer.from(JSON.stringify({ v: 1, from: 'peer', inbox, term: 1, seq: 1, kind, body })), { userId: 'guest' })
@@ -139,6 +152,7 @@ test('a content that is no JSON is dropped, also while its user connects, and co
     return await connectTo(t, one!, `user-${n}`)
   })
   send('', 'broadcast', { id: 'forged', json: '"broken' })
+  send(inbox, 'multicast', [{ relay: 1, id: 'forged', json: '"broken' }])
   await Promise.all(clients)
   for (let n = 0; n < 20; n++) send(inbox, 'relay', [{ relay: 1_000 + n, userId: `user-${n}`, id: 'forged', json: '"broken', position: 1 }])
   await broker.channel.waitForConfirms()

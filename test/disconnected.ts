@@ -10,7 +10,7 @@ import { numbers, startInstances } from './support/instances.js'
 const USERS = 600
 const isBanned = (n: number) => n % 10 === 0
 
-test('whoever is disconnected while authenticate runs does not stay, and reads nothing', async t => {
+test('fault 97: whoever is disconnected while authenticate runs does not stay, and reads nothing', async t => {
   let isWanted = () => {}
   const gate = new Promise<void>(resolve => { isWanted = resolve })
   let running = 0
@@ -47,7 +47,7 @@ const crowds = [
 
 for (const moment of ['authenticate runs', 'they are announced']) {
   for (const { what, those, clients } of crowds) {
-    test(`of ${what} at once to three instances, ${those} stay that are not disconnected while ${moment}`, { timeout: 240_000 }, async t => {
+    test(`fault 97: of ${what} at once to three instances, ${those} stay that are not disconnected while ${moment}`, { timeout: 240_000 }, async t => {
       let running = 0
       let open = () => {}
       const gate = new Promise<void>(resolve => { open = resolve })

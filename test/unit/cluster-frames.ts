@@ -3,6 +3,7 @@ import { decodeFrame, encodeFrame, MAX_BODY_BYTES, type FrameKind } from '../../
 import { Relay } from '../../src/cluster/relay.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
+import { MAX_MESSAGE_BYTES } from '../../src/rabbitmq/message-size.js'
 
 const envelope = { from: 'one', inbox: 'amq.gen-1', term: 2, seq: 3 }
 const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(6)}]`
@@ -66,6 +67,12 @@ test('a frame is malformed whose envelope lacks something, or that is no JSON', 
   for (const key of Object.keys(beat)) if (key !== 'body') t.equal(decode({ ...beat, [key]: undefined }), 'malformed', key)
   for (const wrong of [{ term: 0 }, { term: 2 ** 53 }, { seq: -1 }, { seq: 2 ** 53 }, { from: '' }, { inbox: 'x'.repeat(256) }, { v: '1' }]) t.equal(decode({ ...beat, ...wrong }), 'malformed')
   for (const text of ['', '{', '\u0000', '[1', 'null', '1', '[]']) t.equal(decode(text), 'malformed')
+})
+
+test('fault 96: a frame that is larger than any of ours is not parsed', async t => {
+  const beat = JSON.stringify({ v: 1, ...envelope, kind: 'beat', body: null })
+  t.match(decode(beat.padEnd(MAX_MESSAGE_BYTES)), { kind: 'beat' })
+  t.equal(decode(beat.padEnd(MAX_MESSAGE_BYTES + 1)), 'too-large')
 })
 
 test('a frame of another version is told from a malformed one', async t => {
