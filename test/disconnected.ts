@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
 import { startApp } from './support/app.js'
-import { connectClient } from './support/client.js'
+import { useBroker } from './support/broker.js'
+import { connectClient, type TestClient } from './support/client.js'
 import { eventually } from './support/eventually.js'
 import { numbers, startInstances } from './support/instances.js'
+import { startProxy } from './support/proxy.js'
 
 const USERS = 600
 const isBanned = (n: number) => n % 10 === 0
@@ -24,6 +26,8 @@ test('fault 97: whoever is disconnected while authenticate runs does not stay, a
   const [one, other] = [connectClient(t, notifications('123')), connectClient(t, notifications('456'))]
   await eventually(() => running === 2, 'authenticate runs')
   t.equal(app.notifier.disconnect('123', 4503, 'banned'), 0)
+  await new Promise(resolve => setImmediate(resolve))
+  app.notifier.disconnect('789') // a later one
   isWanted()
   const client = await one
   t.same(await client.closed, { code: 4503, reason: 'banned' })
@@ -32,6 +36,23 @@ test('fault 97: whoever is disconnected while authenticate runs does not stay, a
   await eventually(() => app.notifier.connections('456') === 1, 'another user stays')
   await connectClient(t, notifications('123'))
   await eventually(() => app.notifier.connections('123') === 1, 'who comes later stays: that is for authenticate to decide')
+})
+
+test('fault 97: who waits until the other instances know of them does not stay when they are disconnected', async t => {
+  const broker = await useBroker(t)
+  const queue = broker.queueName()
+  t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))
+  const proxy = await startProxy(t, broker.url)
+  const { app, notifications } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true })
+  proxy.mute('publisher') // no announcement is confirmed
+  const [one, other] = await Promise.all(['123', '456'].map(userId => connectClient(t, notifications(userId), {}, 'notification.v1'))) as [TestClient, TestClient]
+  t.equal(app.notifier.disconnect('123', 4503, 'banned'), 1)
+  t.same(await one.closed, { code: 4503, reason: 'banned' })
+  t.same(one.messages, [], 'it was not welcomed')
+  proxy.forward()
+  await other.received(1)
+  t.match(other.messages, [/welcome/])
+  t.same(app.notifier.users, ['456'])
 })
 
 /** The phones, laptops and tablets of 100 users: the phones of 10 are signed out. */
