@@ -160,6 +160,15 @@ for (const [description, spoil] of [
   })
 }
 
+test('a wrong sum is corrected when nobody is left who could give way', async t => {
+  const { client, counts, dismiss, read, total } = await setUp(t)
+  for (const user of ['a', 'b']) await dismiss(user, 'x')
+  await client.hset(counts, 'total', 1_000_000)
+  for (const user of ['c', 'd']) await dismiss(user, 'x')
+  t.equal(await total(), 2)
+  t.same([await read('c'), await read('d')], [['x'], ['x']])
+})
+
 test('a client with a key prefix of its own forgets under that prefix', async t => {
   const own = new Redis(server.url, { keyPrefix: 'app:' })
   t.teardown(() => own.disconnect())

@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { textBytes } from '../text-bytes.js'
-import { WeakText } from './weak-text.js'
+
+/** A text that the garbage collector may take, because it can be made again. A WeakRef can't hold a string, so it holds an object that does. */
+interface WeakText {
+  readonly kept: WeakRef<{ readonly text: string }>
+  make (): string
+  /** The text was made again, and is kept from now on. */
+  restored (): void
+}
 
 /** The content of a notification, and its id. All users who get the same content share one payload. */
 export class Payload {
@@ -18,7 +25,7 @@ export class Payload {
 
   /** The content as a plain client receives it. */
   get text (): string {
-    return typeof this.#text === 'string' ? this.#text : this.#text.read()
+    return typeof this.#text === 'string' ? this.#text : this.#text.kept.deref()?.text ?? this.#restore(this.#text)
   }
 
   /** Identifies the notification in logs and dead letters. Clients use it to detect a notification they have seen. */
@@ -37,10 +44,18 @@ export class Payload {
   }
 
   /**
-   * From now on keeps the text only until the memory is needed.
+   * From now on keeps the text only until the memory is needed. If somebody needs it after that, it is made again, and kept:
+   * whoever tries again and again needs it each time.
    * @param make makes the same text again
+   * @param restored called then
    */
-  weaken (make: () => string): void {
-    if (typeof this.#text === 'string') this.#text = new WeakText(this.#text, make)
+  weaken (make: () => string, restored: () => void): void {
+    if (typeof this.#text === 'string') this.#text = { kept: new WeakRef({ text: this.#text }), make, restored }
+  }
+
+  #restore ({ make, restored }: WeakText): string {
+    const text = this.#text = make()
+    restored()
+    return text
   }
 }

@@ -49,7 +49,10 @@ total = total - numberOf(before) + size
 redis.call('ZREM', times, user) -- so that nobody gives way to themselves
 for _ = 1, ${MAX_FORGOTTEN} do
   local name, last = unpack(redis.call('ZRANGE', times, 0, 0, 'WITHSCORES'))
-  if not name then break end
+  if not name then
+    total = size
+    break
+  end
   local isTooMuch = total > tonumber(maxTotal)
   if not isTooMuch and tonumber(last) > now - maxAge then break end
   if isTooMuch then redis.call('DEL', prefix .. name .. ':dismissed') end -- Redis itself removes those that are too old

@@ -62,8 +62,8 @@ interface Delivered {
   readonly queue: string
   /** Aborts when the broker will deliver the message again. */
   readonly gone: AbortSignal
-  /** Counts the memory of so many more copies of the body, or of fewer if it is negative. */
-  addCopies? (count: number): void
+  /** Counts the memory of a dead letter whose body has so many bytes. Returns what to call when it is published, or given up. */
+  addCopy? (bytes: number): () => void
 }
 
 /** Publishes messages to the dead-letter queue, with the reason and the origin in headers. */
@@ -130,11 +130,11 @@ export class DeadLetters {
 
   /** @param body of the plugin's own form; if it is not given, the body of the message */
   async #addOnce (delivered: Delivered, rejection: Rejection, body?: Buffer): Promise<void> {
-    delivered.addCopies?.(1)
+    const forget = delivered.addCopy?.((body ?? delivered.message.content).length)
     try {
       await this.#publishCopy(delivered, rejection, body)
     } finally {
-      delivered.addCopies?.(-1)
+      forget?.()
     }
   }
 

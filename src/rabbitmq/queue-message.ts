@@ -17,9 +17,12 @@ const OVERHEAD = 1_900
 
 /**
  * From how many bytes on a content is kept weakly while its message waits: the body has the same. A shorter one takes about
- * as much as the rest of the message, and would have to be decoded again each time that it is delivered.
+ * as much as the rest of the message.
  */
 const LARGE_CONTENT = 4_096
+
+/** How many bytes of memory a byte of a body takes at most as a text, if the body is not compressed: V8 has two for each character, unless all are Latin-1. */
+const DECODED = 2
 
 /** How many bytes of memory a byte of JSON takes at most when it is parsed, as in `[[],[],…]` and `[{},{},…]`. */
 const PARSED = 32
@@ -46,8 +49,11 @@ export class QueueMessage implements Origin {
   decodeText: ((message: ConsumeMessage) => string) | undefined
   /** Whether the option `decode` has it, and may have parsed its body. */
   isDecoding = false
-  /** How many copies of its body are being published as dead letters. */
+  /** How many dead letters of it are being published, and the bytes of their bodies. */
   private copies = 0
+  private copiedBytes = 0
+  /** Whether the content was needed again while the message waited. */
+  private isRestored = false
   /** How many users' outcomes it waits for, if it is for several. */
   private users = 0
   /** Bytes that it counts for in `memory`. */
@@ -68,23 +74,30 @@ export class QueueMessage implements Origin {
 
   /** Bytes of memory that it takes while it waits. */
   get bytes (): number {
-    const { message, isDecoding, copies, payload, isContentWeak } = this
-    const properties = message instanceof DeliveredMessage ? message.headerBytes : 0
-    const body = message.content.length * ((isDecoding ? PARSED : 1) + copies)
-    return OVERHEAD + properties + body + (isContentWeak ? 0 : payload?.bytes ?? 0)
+    const { message: { content }, isDecoding, copies, copiedBytes, payload, propertyBytes, isContentWeak } = this
+    // A dead letter has the properties decoded.
+    const properties = propertyBytes * (1 + PARSED * copies)
+    const body = content.length * (isDecoding ? PARSED : 1)
+    return OVERHEAD + properties + body + copiedBytes + (isContentWeak ? 0 : payload?.bytes ?? 0)
   }
 
-  /** Whether the content is kept only in the body while the message waits. */
+  /** Whether the content is kept only in the body while the message waits. A compressed body does not have it. */
   private get isContentWeak (): boolean {
-    return this.decodeText !== undefined && this.payload !== undefined && this.payload.bytes >= LARGE_CONTENT
+    if (this.decodeText === undefined || this.payload === undefined || this.isRestored) return false
+    return this.payload.bytes >= LARGE_CONTENT && this.payload.bytes <= DECODED * this.message.content.length
   }
 
   /** Its outcome is not known at once: keeps no more than it needs, and counts that. */
   beginToWait (): void {
     const { message, payload, decodeText } = this
     detach(message)
-    if (this.isContentWeak) payload!.weaken(() => decodeText!(message))
+    if (this.isContentWeak) payload!.weaken(() => decodeText!(message), () => this.restored())
     this.occupy()
+  }
+
+  private restored (): void {
+    this.isRestored = true
+    this.occupyAgain()
   }
 
   /** Counts the memory that it takes for as long as it is unsettled. To be called again when that changes. */
@@ -92,15 +105,30 @@ export class QueueMessage implements Origin {
     this.count(this.bytes + USER_BYTES * this.users)
   }
 
-  addUsers (count: number): void {
-    this.users += count
+  /** What it takes has changed. */
+  private occupyAgain (): void {
     if (this.isCounted) this.occupy()
   }
 
-  /** So many more copies of its body are being published as dead letters, or fewer if `count` is negative. */
-  addCopies (count: number): void {
+  addUsers (count: number): void {
+    this.users += count
+    this.occupyAgain()
+  }
+
+  /** A dead letter of it is being published. Returns what to call at the end of that. */
+  addCopy (bytes: number): () => void {
+    this.changeCopies(1, bytes)
+    return () => this.changeCopies(-1, -bytes)
+  }
+
+  private changeCopies (count: number, bytes: number): void {
     this.copies += count
-    if (this.isCounted) this.occupy()
+    this.copiedBytes += bytes
+    this.occupyAgain()
+  }
+
+  private get propertyBytes (): number {
+    return this.message instanceof DeliveredMessage ? this.message.headerBytes : 0
   }
 
   /** It is settled. */
