@@ -81,10 +81,10 @@ test('fault 92: what is counted for messages that wait is what they take', async
     ['the first ones, which make what is made once for any number', 8_000, 'x'],
     ['short', 8_000, 'x'.repeat(100)],
     ['short with wide characters', 8_000, 'あ'.repeat(100)],
-    ['of 4 KB', 1_000, 'x'.repeat(4_000)],
-    ['of 4 KB with wide characters', 1_000, 'あ'.repeat(4_000)],
-    ['of 100 KiB', 100, 'x'.repeat(100 * 1_024)],
-    ['of 100 KiB with wide characters', 50, 'あ'.repeat(100 * 1_024)],
+    ['of 4 KB', 2_000, 'x'.repeat(4_000)],
+    ['of 4 KB with wide characters', 2_000, 'あ'.repeat(4_000)],
+    ['of 100 KiB', 200, 'x'.repeat(100 * 1_024)],
+    ['of 100 KiB with wide characters', 100, 'あ'.repeat(100 * 1_024)],
     ['of 1 MiB', 20, 'x'.repeat(MiB)],
     ['an object of 1 MiB', 20, { text: 'x'.repeat(MiB) }]
   ] as const) {
@@ -96,7 +96,8 @@ test('fault 92: what is counted for messages that wait is what they take', async
     t.equal(after.unsettled, count + 1)
     const taken = Math.round((after.used - before.used) / count)
     const counted = Math.round((after.counted - before.counted) / count)
-    if (received > 0) t.ok(counted >= 0.95 * taken && counted <= 1.2 * taken, `${what}: each takes ${taken} bytes, and counts ${counted}`)
+    const noise = 2 * MiB / count // what the application had before may be collected at any time
+    if (received > 0) t.ok(counted >= 0.95 * taken - noise && counted <= 1.2 * taken + noise, `${what}: each takes ${taken} bytes, and counts ${counted}`)
     for (const { id } of frames) client.ack(id!)
     received += frames.length
     await eventually(async () => (await look()).unsettled === 0, 'all are acknowledged')
