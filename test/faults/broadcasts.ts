@@ -1,21 +1,10 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import { startApp } from '../support/app.js'
+import { memoryInUse } from '../support/collect-garbage.js'
 import { eventually } from '../support/eventually.js'
 import { connectTo } from '../support/instances.js'
 import { startMeasured } from '../support/measured.js'
 import { startBroker } from '../support/private-broker.js'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
-/** What is in use, in bytes. */
-function memory (): number {
-  collectGarbage()
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
-}
 
 const COUNT = 100_000
 const KEPT = 1_000
@@ -31,11 +20,11 @@ test('fault 82: 100,000 broadcasts and a disconnect() while the broker takes no 
   await node.ctl('set_vm_memory_high_watermark', '0.00001')
 
   disconnect('b', 4502, 'banned')
-  const before = memory()
+  const before = memoryInUse()
   const padding = 'x'.repeat(2_000)
   for (let n = 0; n < COUNT; n++) await broadcast(`old ${n} ${padding}`)
   await eventually(() => health().state === 'blocked', 'blocked')
-  const grown = memory() - before
+  const grown = memoryInUse() - before
   t.ok(grown < 50_000_000, `${grown} bytes, of 200,000,000 that were broadcast`)
   t.same(stats().unsent, { overflow: COUNT - KEPT, expired: 0, 'too-large': 0 })
   await one.reaches('unsent_total{reason="overflow"}', COUNT - KEPT)

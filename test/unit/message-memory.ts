@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import type { ConsumeMessage } from 'amqplib'
 import { test } from 'tap'
@@ -15,9 +13,7 @@ import type { Publisher } from '../../src/rabbitmq/publisher.js'
 import { QueueMessage } from '../../src/rabbitmq/queue-message.js'
 import { ChannelBytes, UnsettledBytes } from '../../src/rabbitmq/unsettled-bytes.js'
 import { createApp } from '../support/app.js'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
+import { collectGarbage } from '../support/collect-garbage.js'
 
 const MAX_BYTES = 2 ** 20
 const LARGE = 'x'.repeat(10_000)
