@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { textBytes } from '../text-bytes.js'
 
-/** A text that the garbage collector may take, because it can be made again. A WeakRef can't hold a string, so it holds an object that does. */
+/**
+ * A text that the garbage collector may take, because it can be made again. A WeakRef can't hold a string, so it holds an
+ * object that does.
+ */
 interface WeakText {
   readonly kept: WeakRef<{ readonly text: string }>
   make (): string

@@ -3,7 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 /**
  * How long the oldest message may keep the broker waiting before the others are acked singly, in milliseconds. Clients
  * acknowledge nearly in order, and so do other instances: the oldest message mostly follows in a moment, and then one ack
- * settles them all. A single ack costs this process and the broker as much as the message itself.
+ * settles them all. Where nothing was waited for, an instance that takes messages for another one acked three of ten singly.
  */
 const STALL_TIMEOUT = 5
 

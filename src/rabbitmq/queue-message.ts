@@ -21,7 +21,10 @@ const OVERHEAD = 1_900
  */
 const LARGE_CONTENT = 4_096
 
-/** How many bytes of memory a byte of a body takes at most as a text, if the body is not compressed: V8 has two for each character, unless all are Latin-1. */
+/**
+ * How many bytes of memory a byte of a body takes at most as a text, unless the body is compressed. V8 takes two for each
+ * character if one of them is not Latin-1.
+ */
 const DECODED = 2
 
 /** How many bytes of memory a byte of JSON takes at most when it is parsed, as in `[[],[],…]` and `[{},{},…]`. */
@@ -110,6 +113,7 @@ export class QueueMessage implements Origin {
     if (this.isCounted) this.occupy()
   }
 
+  /** It waits for the outcomes of so many more users, or of fewer if it is negative. */
   addUsers (count: number): void {
     this.users += count
     this.occupyAgain()
