@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { startApp } from './support/app.js'
 import { useBroker, type Body } from './support/broker.js'
 import { connectClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
 import { publishWithNestedHeaders } from './support/frames.js'
 
 const json = (value: unknown) => JSON.stringify(value)
@@ -85,9 +86,10 @@ test('the log names the queue and the id of a message that is dead-lettered, and
   const { log } = await startApp(t, { amqpUrl: broker.url, queue })
   await broker.publish(queue, { content: 'hi', id: 'order-7' })
   await broker.publishWith({ messageId: 'm-1' }, queue, '{"userId":9007199254740993,"content":"hi"}', 'nonsense')
-  await broker.takeAll(`${queue}.dead`, 3)
   const letter = { level: 40, msg: 'message dead-lettered', queue, deadLetterQueue: `${queue}.dead` }
-  t.match(log.lines.filter(({ msg }) => msg === letter.msg), [
+  const logged = () => log.lines.filter(({ msg }) => msg === letter.msg)
+  await eventually(() => logged().length === 3, 'all are dead-lettered')
+  t.match(logged(), [
     { ...letter, id: 'order-7', reason: 'invalid-message', detail: 'userId is missing: give userId, userIds, group or everybody' },
     { ...letter, id: 'm-1', reason: 'invalid-message', detail: 'userId is a number above 2^53: send it as a string' },
     { ...letter, id: 'm-1', reason: 'invalid-json', detail: 'the body is not JSON' }

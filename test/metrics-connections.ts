@@ -95,7 +95,7 @@ test('metrics count refused upgrades, by what was answered, and why', async t =>
     if (identity instanceof Error) throw identity
     return identity
   }
-  const limits = { connections: 2, connectionsPerUser: 1, pendingUpgrades: 1, upgradeTimeout: 300 }
+  const limits = { connections: 2, connectionsPerUser: 1, pendingUpgrades: 1, upgradeTimeout: 4_000 }
   const { notifications, at, registry, value } = await startMeasured(t, { authenticate, limits })
   const of = async (status: string, reason: string) => await value(`refused_total{status="${status}",reason="${reason}"}`)
   async function isRefused (status: number, label: string, reason: string, url: string, ...client: [options?: object, protocol?: string]): Promise<void> {
@@ -145,7 +145,7 @@ test("metrics count upgrades that the application's own hooks refuse, or leave w
     if (userId === 'refused') return await reply.code(403).send('no')
     if (userId === 'hangs') await new Promise(() => {})
   })
-  await app.register(notificationPlugin, { metrics, limits: { upgradeTimeout: 50, pendingUpgrades: 1 } })
+  await app.register(notificationPlugin, { metrics, limits: { upgradeTimeout: 4_000, pendingUpgrades: 1 } })
   const { notifications } = await listen(app)
   t.equal((await refusal(notifications('refused'))).statusCode, 403)
   t.equal(await valueIn(metrics, 'refused_total{status="403",reason="application"}'), 1)

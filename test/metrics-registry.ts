@@ -14,7 +14,7 @@ test('without the option metrics nothing is measured', async t => {
   const { now } = performance
   t.teardown(() => { performance.now = now })
   performance.now = () => {
-    calls++
+    if (!new Error().stack!.includes('websocket/heartbeat')) calls++ // which looks at the clock once a second, whatever is delivered
     return now.call(performance)
   }
   for (const [options, expected] of [[{}, 0], [{ metrics: new Registry() }, 20]] as const) {

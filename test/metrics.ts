@@ -126,12 +126,13 @@ test('in metrics, what there is no room for at all is offline, and dropped, and 
 
 test('Redis tells how much is held, as the documents say; metrics do not count what expires there', async t => {
   const redis = await usePrivateRedis(t)
-  const { app, value } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url, maxAge: 1_000 } })
-  for (const content of ['a', 'b']) await app.notifier.notify('123', content)
-  await app.notifier.notify('456', 'c')
+  const { app, value } = await startMeasured(t, { offline: 'hold', hold: { redis: redis.url, maxAge: 8_000 } })
   const client = new Redis(redis.url)
   t.teardown(() => client.quit())
+  await client.ping()
   const page = await readFile(new URL('../docs/operation.md', import.meta.url), 'utf8')
+  for (const content of ['a', 'b']) await app.notifier.notify('123', content)
+  await app.notifier.notify('456', 'c')
   const [, pattern] = /redis-cli --scan --pattern '(.*?)'/.exec(page)!
   const [, key] = /redis-cli zcard '(.*?)'/.exec(page)!
   t.equal((await client.keys(pattern!)).length, 2)

@@ -51,11 +51,12 @@ test('the recipe for dead letters replays those of the given reasons, as they we
 
   // As it arrives: a copy of what is replayed, in a queue that nobody consumes.
   await app.close()
-  const letter = await broker.channel.get(`${queue}.dead`, { noAck: true })
+  const [letter] = await broker.takeAll(`${queue}.dead`, 1)
   t.match(letter, { properties: { headers: { 'x-notification-reason': 'invalid-json' } } })
   await broker.publishWith({ messageId: 'm-2', headers: { 'x-mine': 'kept', 'x-notification-reason': 'offline', 'x-notification-queue': queue, 'x-notification-detail': 'x', 'x-first-death-reason': 'rejected' } }, `${queue}.dead`, { userId: '123', content: 'hi' })
   await broker.publishWith({ headers: { 'x-notification-reason': 'offline', 'x-notification-queue': 'another' } }, `${queue}.dead`, { userId: '123', content: 'hi' })
   broker.channel.sendToQueue(`${queue}.dead`, Buffer.from('by hand, without headers'))
+  await broker.channel.waitForConfirms()
   t.equal(await replay(t, { AMQP_URL: broker.url, QUEUE: queue }, 'offline'), '1 of 3 dead letters replayed\n')
   const [replayed] = await broker.takeAll(queue, 1)
   t.match(replayed!.properties, { messageId: 'm-2', deliveryMode: 2 })
@@ -80,6 +81,7 @@ test('the recipe for dead letters replays what has expired to the queue in which
   const [replayed] = await broker.takeAll(queue, 1)
   t.equal(replayed!.content.toString(), 'old')
   t.match(replayed!, { fields: { routingKey: queue }, properties: { userId: undefined } }, 'RabbitMQ would refuse the login of somebody else')
+  await isDead(1)
   t.equal(await replay(t, { AMQP_URL: broker.url, QUEUE: another, DEAD_LETTERS: `${queue}.dead` }, 'expired'), '1 of 1 dead letters replayed\n')
 })
 
@@ -121,7 +123,7 @@ test('the recipe for dead letters ends with an error, and keeps the letter, if i
   t.equal((await broker.takeAll(`${queue}.dead`, 1)).length, 1)
 })
 
-test('the recipe for an existing queue moves what waits in it, and what is published meanwhile arrives', { timeout: 240_000 }, async t => {
+test('the recipe for an existing queue moves what waits in it, and what is published meanwhile arrives', { timeout: 600_000 }, async t => {
   const node = await startBroker(t, { plugins: ['rabbitmq_shovel'] })
   const { channel } = await connectTo(t, node.url)
   await channel.assertExchange('orders', 'topic')
@@ -155,7 +157,7 @@ test('the recipe for an existing queue moves what waits in it, and what is publi
   await t.resolves(node.ctl('delete_queue', 'orders-old'))
 })
 
-test('the recipe for a policy applies to both queues, and does what it is for', { timeout: 240_000 }, async t => {
+test('the recipe for a policy applies to both queues, and does what it is for', { timeout: 600_000 }, async t => {
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   const { app } = await startApp(t, { amqpUrl: node.url, queue: 'notifications' })

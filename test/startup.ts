@@ -2,18 +2,14 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { test } from 'tap'
 import notificationPlugin from '../src/index.js'
+import { freePorts } from '../support/network.mjs'
 import { createApp, startApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { startBroker } from './support/private-broker.js'
 import { startProxy } from './support/proxy.js'
 
 test('fault 3: a broker that is not there fails ready() in a few tries, with a coded error', async t => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-
+  const [port] = await freePorts(1)
   const { app, log } = createApp(t)
   await app.register(notificationPlugin, { amqpUrl: `amqp://user:hush@127.0.0.1:${port}/shop`, queue: 'hello' })
   const error = await app.ready().then(() => undefined, (error: Error) => error)

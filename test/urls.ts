@@ -115,7 +115,7 @@ test('fault 66: an encoded password is in no line of the log and in no error, wh
   const [port] = await freePorts(1)
   const random = createRandom(t)
   for (let times = 0; times < 10; times++) {
-    const password = randomPassword(random)
+    const password = randomPassword(random).replace(/\d/g, 'Q') // the log has digits of its own: times, ports and process ids
     const login = `guest:${encodeURIComponent(password)}`
     for (const where of [host, `127.0.0.1:${port}`, 'example.invalid']) {
       const text = await fail(t, { amqpUrl: `amqp://${login}@${where}`, queue: broker.queueName() })

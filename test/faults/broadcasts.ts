@@ -9,7 +9,7 @@ import { startBroker } from '../support/private-broker.js'
 const COUNT = 100_000
 const KEPT = 1_000
 
-test('fault 82: 100,000 broadcasts and a disconnect() while the broker takes no publishes: bounded; what is young arrives in order, what is old never', { timeout: 300_000 }, async t => {
+test('fault 82: 100,000 broadcasts and a disconnect() while the broker takes no publishes: bounded; what is young arrives in order, what is old never', { timeout: 600_000 }, async t => {
   const node = await startBroker(t)
   const options = { amqpUrl: node.url, queue: 'hello', cluster: true }
   const one = await startMeasured(t, options)

@@ -86,7 +86,7 @@ test('an instance that starts under load: its users get everything from their we
   await eventually(() => last > 20, 'under load')
   const two = await startApp(t, { amqpUrl: broker.url, queue, cluster: true })
   const clients = await Promise.all(numbers(20).map(n => connectRich(t, two.notifications(`user-${n}`))))
-  const welcomedAt = last // what is published from now on is taken after the welcome
+  const welcomedAt = last + 1 // what is published from now on is taken after the welcome; `last` is on its way already
   await eventually(() => last > welcomedAt + 50, 'more load')
   ended.abort()
   await published

@@ -38,7 +38,8 @@ async function startPair (t: Test, options: Partial<InstanceOptions>): Promise<P
     redisUrl: redis.url,
     hold: { redis: redis.url, maxCount: 10_000 },
     maxUnacked: MAX_UNACKED,
-    ackTimeout: 20_000, // longer than any test leaves something unacknowledged
+    ackTimeout: 60_000, // longer than any test leaves something unacknowledged
+    heartbeat: { interval: 25_000, timeout: 20_000 }, // longer than this process is busy with something else
     prefetch: PREFETCH,
     ...options,
     relay: { exchange, ...options.relay }

@@ -16,7 +16,7 @@ const LOST = 100
 const reconnect = { initialDelay: 10, maxDelay: 100 }
 const quorum = (limit?: number) => ({ durable: true, arguments: { 'x-queue-type': 'quorum', ...(limit !== undefined && { 'x-delivery-limit': limit }) } })
 
-test('fault 60: on a queue that the plugin created, 50 messages survive 100 lost connections while Redis is away, and all arrive', { timeout: 300_000 }, async t => {
+test('fault 60: on a queue that the plugin created, 50 messages survive 100 lost connections while Redis is away, and all arrive', { timeout: 600_000 }, async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
   const own = await startWithoutHold(t, broker, { queue })
@@ -32,7 +32,7 @@ test('fault 60: on a queue that the plugin created, 50 messages survive 100 lost
 })
 
 for (const [name, limit] of [['the default limit', undefined], ['a limit of 20', 20], ['a limit of 2', 2]] as const) {
-  test(`fault 60: on somebody else's queue with ${name}, 50 messages have arrived or are in the dead-letter queue after 100 lost connections`, { timeout: 300_000 }, async t => {
+  test(`fault 60: on somebody else's queue with ${name}, 50 messages have arrived or are in the dead-letter queue after 100 lost connections`, { timeout: 600_000 }, async t => {
     const broker = await useBroker(t)
     const queue = broker.queueName()
     await broker.channel.assertQueue(queue, quorum(limit))
@@ -59,7 +59,7 @@ for (const [name, limit] of [['the default limit', undefined], ['a limit of 20',
   })
 }
 
-test('fault 60: consumer time-outs lose nothing, neither on a queue of ours nor on one with a limit of 4', { timeout: 300_000 }, async t => {
+test('fault 60: consumer time-outs lose nothing, neither on a queue of ours nor on one with a limit of 4', { timeout: 600_000 }, async t => {
   const node = await startPrivateRabbitMQ({ config: { consumer_timeout: '1000' } })
   t.teardown(() => node.remove())
   await node.ctl('eval', 'application:set_env(rabbit, channel_tick_interval, 200).') // how often channels look
@@ -119,7 +119,7 @@ test('fault 60: a user who is there gets what is near the limit; health and metr
   await broker.channel.assertQueue(queue, quorum(8))
   const proxy = await startProxy(t, broker.url)
   const metrics = new Registry()
-  const own = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect, settle: 'acknowledged', metrics })
+  const own = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect, settle: 'acknowledged', ackTimeout: 600_000, metrics })
   const { app, log, notifications } = own
   const client = await connectRich(t, notifications('123'))
   await broker.publish(queue, { userId: '123', content: 'hi', id: 'm' })
@@ -146,7 +146,7 @@ test('fault 60: what its user does not acknowledge is moved near the limit, is f
   await broker.channel.assertQueue(queue, quorum())
   const proxy = await startProxy(t, broker.url)
   // By a policy, say, which no client can read.
-  const own = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect, settle: 'acknowledged', deliveryLimit: 4, journal: 10 })
+  const own = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect, settle: 'acknowledged', ackTimeout: 600_000, deliveryLimit: 4, journal: 10 })
   const { app, log, notifications } = own
   const client = await connectRich(t, notifications('123'))
   await broker.publish(queue, { userId: '123', content: 'hi', id: 'm' })
@@ -186,7 +186,7 @@ test('fault 60: what was moved while Redis was away is not held when it is back'
   t.same(await client.received(1), ['held'], 'else the older one would come first')
 })
 
-test('fault 60: while a memory alarm keeps messages from being moved, those near the limit are not taken and returned again', { timeout: 240_000 }, async t => {
+test('fault 60: while a memory alarm keeps messages from being moved, those near the limit are not taken and returned again', { timeout: 600_000 }, async t => {
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   await broker.channel.assertQueue('hello', quorum(8))

@@ -17,7 +17,7 @@ const faults: ReadonlyArray<[what: string, purpose: Purpose, strike: (proxy: Pro
 ]
 
 for (const [what, purpose, strike] of faults) {
-  test(`fault 67: ${what} is ended whenever it is open: the waits grow, and one line says so`, { timeout: 180_000 }, async t => {
+  test(`fault 67: ${what} is ended whenever it is open: the waits grow, and one line says so`, { timeout: 400_000 }, async t => {
     const broker = await useBroker(t)
     const queue = broker.queueName()
     t.teardown(() => broker.channel.deleteExchange(`${queue}.relay`))

@@ -38,7 +38,7 @@ test('incident: Redis is down', async t => {
   t.same(waits(app.notifier.trace({ userId: 'away' })), ['away a hold'])
 })
 
-test('incident: a memory alarm of RabbitMQ, before anything was published', { timeout: 180_000 }, async t => {
+test('incident: a memory alarm of RabbitMQ, before anything was published', { timeout: 600_000 }, async t => {
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   const { app, log, value, notifications } = await startMeasured(t, { amqpUrl: node.url, queue: 'hello', journal })
@@ -57,7 +57,7 @@ test('incident: a memory alarm of RabbitMQ, before anything was published', { ti
   await client.received(2)
 })
 
-test('incident: a memory alarm when the application starts', { timeout: 180_000 }, async t => {
+test('incident: a memory alarm when the application starts', { timeout: 600_000 }, async t => {
   const node = await startBroker(t)
   await node.ctl('set_vm_memory_high_watermark', '0.00001')
   const { app, log } = await startMeasured(t, { amqpUrl: node.url, queue: 'hello' })
@@ -68,7 +68,7 @@ test('incident: a memory alarm when the application starts', { timeout: 180_000 
 test('incident: a user who never acknowledges', async t => {
   const broker = await useBroker(t)
   const queue = broker.queueName()
-  const { app, log, value, notifications } = await startMeasured(t, { amqpUrl: broker.url, queue, journal, settle: 'acknowledged', maxUnacked: 2, prefetch: 16, ackTimeout: 1_500, heartbeat: { interval: 500, timeout: 400 } })
+  const { app, log, value, notifications } = await startMeasured(t, { amqpUrl: broker.url, queue, journal, settle: 'acknowledged', maxUnacked: 2, prefetch: 16, ackTimeout: 6_000 })
   const client = await connectRich(t, notifications('silent'))
   await broker.publish(queue, ...['a', 'b', 'c', 'd'].map(id => ({ userId: 'silent', content: 'hi', id })))
   await client.framesReceived(2)
@@ -117,7 +117,7 @@ test('incident: two instances without cluster: true', async t => {
   t.same(both().toSorted(), ['connected', 'offline', 'sent'])
 })
 
-test('incident: an instance is frozen', { timeout: 180_000 }, async t => {
+test('incident: an instance is frozen', { timeout: 600_000 }, async t => {
   const broker = await useBroker(t)
   const redis = await usePrivateRedis(t)
   const queue = broker.queueName()

@@ -38,7 +38,7 @@ async function refusals ({ app }: TestApp, wanted: number): Promise<number[]> {
   return [...times]
 }
 
-test('fault 67: a write that is refused at each publish: waits that grow, one line, health tells, and nothing is lost', { timeout: 180_000 }, async t => {
+test('fault 67: a write that is refused at each publish: waits that grow, one line, health tells, and nothing is lost', { timeout: 400_000 }, async t => {
   const { broker, allow, options } = await startLimited(t, NO_WRITE)
   // Whoever may not write to the default exchange may not create a queue that dead-letters through it either.
   for (const queue of ['hello', 'hello.dead']) await broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
@@ -68,7 +68,7 @@ test('fault 67: a write that is refused at each publish: waits that grow, one li
   t.equal(count(started, 'dead letters can be published again'), 1)
 })
 
-test('fault 67: a write that is refused while the application runs, and allowed again', { timeout: 180_000 }, async t => {
+test('fault 67: a write that is refused while the application runs, and allowed again', { timeout: 400_000 }, async t => {
   const { node, broker, allow, options } = await startLimited(t, ALL)
   const started = await startApp(t, { ...options, reconnect: { initialDelay: 20, maxDelay: 500 } })
   const { app, log } = started
@@ -88,7 +88,7 @@ test('fault 67: a write that is refused while the application runs, and allowed 
   t.equal((await broker.takeAll('hello.dead')).length, 3)
 })
 
-test('fault 67: a write to the exchange between instances that is refused: messages wait, and are settled once it is allowed', { timeout: 180_000 }, async t => {
+test('fault 67: a write to the exchange between instances that is refused: messages wait, and are settled once it is allowed', { timeout: 400_000 }, async t => {
   const { broker, allow, options } = await startLimited(t, ['.*', '^(amq\\.|hello$|hello\\.dead$)', '.*'])
   const started = await startApp(t, { ...options, cluster: true, offline: 'dead-letter', reconnect: { initialDelay: 20, maxDelay: 500 } })
   const { app } = started
@@ -105,7 +105,7 @@ for (const [what, permissions, needsQueues] of [
   ['to declare the queues', NO_CONFIGURE, false],
   ['to read the queue', NO_READ, true]
 ] as const) {
-  test(`fault 67: a permission that is refused at set-up, ${what}: one line for the reason, and consumed once it is allowed`, { timeout: 180_000 }, async t => {
+  test(`fault 67: a permission that is refused at set-up, ${what}: one line for the reason, and consumed once it is allowed`, { timeout: 400_000 }, async t => {
     const { broker, allow, options } = await startLimited(t, permissions)
     if (needsQueues) for (const queue of ['hello', 'hello.dead']) await broker.channel.assertQueue(queue)
     const { app: failing } = createApp(t)

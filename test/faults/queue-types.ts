@@ -50,7 +50,7 @@ test('fault 61: a user without the permission to configure gets messages all the
   const proxy = await startProxy(t, `amqp://reader:secret@127.0.0.1:${node.port}`)
   const amqpUrl = `amqp://reader:secret@127.0.0.1:${proxy.port}`
 
-  const own = await startApp(t, { amqpUrl, queue: 'existing', reconnect, settle: 'acknowledged' })
+  const own = await startApp(t, { amqpUrl, queue: 'existing', reconnect, settle: 'acknowledged', ackTimeout: 600_000 })
   const { app, log, notifications } = own
   const client = await connectClient(t, notifications('123'), {}, 'notification.v1')
   await broker.publish('existing', { userId: '123', content: 'hi' })
@@ -124,8 +124,16 @@ test('fault 62: a queue that is gone is created anew, and one warning says that 
   const { app, log } = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, reconnect })
   const warnings = () => log.lines.filter(({ msg }) => msg === 'queue created anew: its bindings and arguments are gone')
   t.same(warnings(), [])
+  const isGone = async () => {
+    const { channel } = await connectTo(t, broker.url)
+    channel.on('error', () => {})
+    return await channel.checkQueue(queue).then(() => false, () => true)
+  }
   const { accepted } = proxy
+  proxy.holdAfter(0) // else it may be consumed again before the broker has noticed
   proxy.reset('consumer') // with its last consumer the queue goes too
+  await eventually(isGone, 'gone')
+  proxy.forward()
   await eventually(() => proxy.accepted > accepted && app.notifier.health().ready, 'ready again')
   await eventually(() => warnings().length === 1, 'warned')
   t.match(warnings(), [{ level: 40, queue }])
@@ -137,7 +145,7 @@ test('fault 62: a queue that is gone is created anew, and one warning says that 
 })
 
 for (const type of ['quorum', 'classic']) {
-  test(`fault 68: of two consumers of a ${type} queue with a single active consumer the second is on standby, and takes over`, { timeout: 120_000 }, async t => {
+  test(`fault 68: of two consumers of a ${type} queue with a single active consumer the second is on standby, and takes over`, { timeout: 400_000 }, async t => {
     const broker = await useBroker(t)
     const queue = broker.queueName()
     await broker.channel.assertQueue(queue, ofType(type, { 'x-single-active-consumer': true }))

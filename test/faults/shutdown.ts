@@ -52,6 +52,7 @@ async function closeDuringSetUp (t: Test, broker: TestBroker, queue: string, met
     startup: 'background',
     settle: 'acknowledged',
     reconnect,
+    connectTimeout: 60_000, // else what is held is set up once more
     drainTimeout: 120_000
   })
   const opened = () => log.lines.filter(({ msg }) => msg === 'broker consumer open').length
@@ -162,7 +163,7 @@ test('clients are told to come back in their own time, though a dead letter cann
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   await broker.channel.assertQueue('hello.dead', { maxLength: 0, overflow: 'reject-publish' })
-  const { app, log, notifications } = await startApp(t, { amqpUrl: node.url, queue: 'hello', drainTimeout: 1_000 })
+  const { app, log, notifications } = await startApp(t, { amqpUrl: node.url, queue: 'hello', drainTimeout: 10_000 })
   const clients = await Promise.all(Array.from({ length: 10 }, () => connectClient(t, notifications('123'))))
   await broker.publish('hello', 'nonsense', { userId: '123', content: 'settled behind it' })
   await log.line('dead letters cannot be published')
@@ -175,7 +176,7 @@ test('clients are told to come back in their own time, though a dead letter cann
   await eventually(async () => (await broker.channel.checkQueue('hello')).messageCount === 1, 'the one without an outcome is back, the other is not')
 })
 
-test('fault 10: close() during a memory alarm does not wait for a broker that reads nothing from the connection', { timeout: 60_000 }, async t => {
+test('fault 10: close() during a memory alarm does not wait for a broker that reads nothing from the connection', { timeout: 400_000 }, async t => {
   const node = await startBroker(t)
   const { app, log } = await startApp(t, { amqpUrl: node.url, queue: 'hello', drainTimeout: 600_000 })
   await node.ctl('set_vm_memory_high_watermark', '0.00001')

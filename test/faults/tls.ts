@@ -35,7 +35,7 @@ async function assertDelivers (t: Test, node: PrivateRabbitMQ, options: Notifica
   await app.close()
 }
 
-test('a broker whose certificate is of a private authority is trusted if amqp.tls names that authority', { timeout: 120_000 }, async t => {
+test('a broker whose certificate is of a private authority is trusted if amqp.tls names that authority', { timeout: 400_000 }, async t => {
   const { node, authority, url } = await startTls(t)
   await assertDelivers(t, node, { amqpUrl: url(), amqp: { tls: { ca: authority.ca } } })
   const { app } = await startApp(t, { amqpUrl: url(), queue: 'hello', amqp: { name: 'shop', tls: { ca: authority.ca } } })
@@ -49,7 +49,7 @@ test('a broker whose certificate is of a private authority is trusted if amqp.tl
   await assertDelivers(t, node, { amqpUrl: url('guest:guest@', 'localhost'), amqp: { tls: { ca: authority.ca, servername: 'broker.internal' } } })
 })
 
-test('a broker that demands a client certificate gets it, and takes its name as the user', { timeout: 120_000 }, async t => {
+test('a broker that demands a client certificate gets it, and takes its name as the user', { timeout: 400_000 }, async t => {
   const { node, authority, url } = await startTls(t, true)
   await node.ctl('add_user', 'notifier', 'not used')
   await node.ctl('set_permissions', 'notifier', '.*', '.*', '.*')

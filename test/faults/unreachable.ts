@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { test, type Test } from 'tap'
+import { freePorts } from '../../support/network.mjs'
 import { startApp, type TestApp } from '../support/app.js'
 import { connectTo, useBroker } from '../support/broker.js'
 import { connectClient } from '../support/client.js'
@@ -27,11 +28,7 @@ test('fault 3: no broker at start, in the background: the application starts, an
   const queue = broker.queueName()
   const { port, hostname } = new URL(broker.url)
   // A port where nobody listens yet: what comes up there later is the broker, through a proxy.
-  const reserved = createServer().listen(0, '127.0.0.1')
-  await once(reserved, 'listening')
-  const { port: later } = reserved.address() as AddressInfo
-  reserved.close()
-  await once(reserved, 'close')
+  const later = (await freePorts(1))[0]!
 
   const { app, log, notifications } = await startApp(t, { amqpUrl: `amqp://guest:guest@127.0.0.1:${later}`, queue, startup: 'background', reconnect })
   const client = await connectClient(t, notifications('123'))
@@ -60,7 +57,7 @@ test('fault 3: an application that still tries to connect can be closed at once'
   })
   const { port } = server.address() as AddressInfo
   const { app } = await startApp(t, { amqpUrl: `amqp://127.0.0.1:${port}`, queue: 'hello', startup: 'background', drainTimeout: 50 })
-  await once(server, 'connection')
+  await eventually(() => sockets.size > 0, 'it connects')
   await app.close()
   t.match(app.notifier.health(), { state: 'stopped', ready: false })
 })
@@ -69,7 +66,7 @@ test('fault 11: the broker freezes, and goes on', { timeout: 400_000 }, async t 
   const node = await startBroker(t)
   const broker = await connectTo(t, node.url)
   await broker.channel.assertQueue('hello', { durable: true })
-  const testApp = await startApp(t, { amqpUrl: `${node.url}?heartbeat=${HEARTBEAT}`, queue: 'hello', reconnect, connectTimeout: 500, prefetch: 100 })
+  const testApp = await startApp(t, { amqpUrl: `${node.url}?heartbeat=${HEARTBEAT}`, queue: 'hello', reconnect, connectTimeout: 3_000, prefetch: 100 })
   const result = await runLoad(t, {
     url: node.url,
     queue: 'hello',
@@ -100,7 +97,7 @@ test('fault 12: the network swallows everything, and comes back', { timeout: 400
   const queue = broker.queueName()
   await broker.channel.assertQueue(queue, { durable: true })
   const proxy = await startProxy(t, broker.url)
-  const testApp = await startApp(t, { amqpUrl: `${proxy.through(broker.url)}?heartbeat=${HEARTBEAT}`, queue, reconnect, connectTimeout: 500, prefetch: 100 })
+  const testApp = await startApp(t, { amqpUrl: `${proxy.through(broker.url)}?heartbeat=${HEARTBEAT}`, queue, reconnect, connectTimeout: 3_000, prefetch: 100 })
   const result = await runLoad(t, {
     url: broker.url,
     queue,

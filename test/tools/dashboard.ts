@@ -50,7 +50,7 @@ async function startPrometheus (t: Test, targets: string[], rabbitmq: string) {
   }
 }
 
-test('a real Prometheus that reads real instances answers each panel of the dashboard, with data', { timeout: 300_000 }, async t => {
+test('a real Prometheus that reads real instances answers each panel of the dashboard, with data', { timeout: 600_000 }, async t => {
   const [exporter] = await freePorts(1)
   const node = await startBroker(t, { plugins: ['rabbitmq_prometheus'], config: { 'prometheus.tcp.port': String(exporter), 'prometheus.tcp.ip': '127.0.0.1' } })
   const [broker, redis] = [await connectTo(t, node.url), await usePrivateRedis(t)]
@@ -95,7 +95,8 @@ test('a real Prometheus that reads real instances answers each panel of the dash
   }, 'every panel has data').catch(() => {})
   t.same([...empty], [], 'panels without data')
 
-  for (const expression of gone) t.same(await ask(expression), [], 'no instance is gone yet')
+  // Where this process is busy, Prometheus may take an instance for gone, until it reads it again.
+  for (const expression of gone) await eventually(async () => (await ask(expression))?.length === 0, 'no instance is gone yet')
   await third.internal.close()
   await eventually(async () => (await ask(gone[0]!))?.length === 1, 'the instance that is gone is shown')
 })

@@ -105,7 +105,7 @@ async function startBehind (t: Test, { start }: ProxyKind, { timeout, interval =
   const log = createLog(t)
   const app = Fastify({ trustProxy, logger: { level: 'debug', stream: log.stream } })
   t.teardown(() => app.close())
-  await app.register(notificationPlugin, { settle: 'acknowledged', heartbeat: { interval, timeout: interval / 2 } })
+  await app.register(notificationPlugin, { settle: 'acknowledged', heartbeat: { interval, timeout: 0.9 * interval } })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const proxy = await start(t, `127.0.0.1:${(app.server.address() as AddressInfo).port}`, timeout)
   return { ...proxy, log, url: `${proxy.origin.replace('http', 'ws')}/notification?userId=123`, notify: async content => await app.notifier.notify('123', content) }

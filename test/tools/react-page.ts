@@ -191,7 +191,7 @@ test('where somebody else signs in before a tab has noticed, the tab begins anew
 })
 
 test('a session that expires leads to the form for signing in, and its cookie to nothing', async t => {
-  const short = await startExample(t, { SESSION_SECONDS: '6' })
+  const short = await startExample(t, { SESSION_SECONDS: '15' })
   const context = await openBrowser(t)
   const tab = await openTab(t, context, short)
   const user = newUser()
