@@ -65,8 +65,8 @@ export interface IncomingRelaysParts {
 export class IncomingRelays {
   readonly #parts: IncomingRelaysParts
   readonly #senders: Senders<Sender>
-  /** Relays of users whose connection waits for its admission, by number and instance, in the order of arrival. */
-  readonly #waiting = new Map<string, Map<string, { readonly instance: string, readonly item: RelayedItem }>>()
+  /** Relays of users whose connection waits for its admission, by user, instance and number. */
+  readonly #waiting = new Map<string, Map<string, Map<number, RelayedItem>>>()
 
   constructor (parts: IncomingRelaysParts) {
     this.#parts = parts
@@ -87,7 +87,8 @@ export class IncomingRelays {
       const admitted = announced.then(async () => await new Promise<void>(resolve => this.#parts.defer(resolve)))
       admitted.then(() => this.#receiveWaiting(userId)).catch((err: unknown) => this.#parts.log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly'))
     }
-    waiting.set(`${relay} ${instance}`, { instance, item }) // a peer may repeat it, as redelivered too
+    const items = waiting.get(instance) ?? new Map<number, RelayedItem>()
+    waiting.set(instance, items.set(relay, item)) // a peer may repeat it, as redelivered too
   }
 
   /** Another instance has settled a relay. */
@@ -113,7 +114,10 @@ export class IncomingRelays {
   #receiveWaiting (userId: string): void {
     const waiting = this.#waiting.get(userId)
     this.#waiting.delete(userId)
-    for (const { instance, item } of waiting?.values() ?? []) this.#receive(instance, item)
+    for (const [instance, items] of waiting ?? []) {
+      // A peer that asks again for one that had been taken here has sent newer ones meanwhile.
+      for (const item of [...items.values()].sort((a, b) => a.relay - b.relay)) this.#receive(instance, item)
+    }
   }
 
   #receive (instance: string, item: RelayedItem): void {

@@ -30,6 +30,12 @@ export class OpenRelays {
     else others.splice(indexOf(others, relay.id), 1)
   }
 
+  /** The relays of the same user that are older than one, the newest first. */
+  * before ({ id, delivery: { userId } }: Relay): Generator<Relay> {
+    const relays = this.of(userId)
+    for (let i = indexOf(relays, id) - 1; i >= 0; i--) yield relays[i]!
+  }
+
   /**
    * The number of the user's previous relay to the same peer that has no answer; undefined if there is none. A peer answers
    * in order. So what is older than an answered relay is not looked at: a user may have thousands that await acks. What a
@@ -38,7 +44,7 @@ export class OpenRelays {
   previous ({ relay, peer }: Ask): number | undefined {
     if (relay.isHere) return undefined
     const relays = this.of(relay.delivery.userId)
-    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) {
+    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
       const other = relays[i]!
       const ask = other.askOf(peer.instance)
       if (ask?.isTaken === true) return undefined

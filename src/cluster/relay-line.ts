@@ -23,6 +23,8 @@ export interface RelayLineParts {
   isGone (ask: Ask): boolean
   /** The broker has a relay for the peer. */
   confirmed (ask: Ask): void
+  /** A peer is asked again. */
+  repeated (ask: Ask): void
   /** The inbox of a peer is gone. */
   returned (peer: Peer, inbox: string): void
 }
@@ -47,7 +49,11 @@ export class RelayLine {
 
   /** Asks again for what the peer may not have received, or has not answered. */
   repeat (isDue: (ask: Ask) => boolean): void {
-    for (const ask of this.asks.values()) if (ask.state !== 'queued' && isDue(ask)) this.#enqueue(ask)
+    for (const ask of this.asks.values()) {
+      if (ask.state === 'queued' || !isDue(ask)) continue
+      this.#enqueue(ask)
+      this.#parts.repeated(ask)
+    }
   }
 
   /** No answer is needed any more. */

@@ -62,6 +62,15 @@ test('a relay does not overtake those that wait for the admission of a connectio
   t.same(hosted, ['n4', 'n1', 'n2', 'n3', 'n5'], 'nothing waits any more')
 })
 
+test('relays that wait for an admission are delivered in the order of the peer, also when it asks again for an older one', async t => {
+  const { relays, hosted, wait, admit, endTurn } = openRelays()
+  wait('123')
+  for (const relay of [2, 4, 1, 3]) relays.receive('peer', item(relay))
+  admit('123')
+  await endTurn()
+  t.same(hosted, ['n1', 'n2', 'n3', 'n4'])
+})
+
 test('a relay that a peer repeats while it waits for an admission waits once', async t => {
   const { relays, hosted, receipts, wait, admit, endTurn, promises } = openRelays()
   wait('123')

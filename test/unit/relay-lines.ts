@@ -30,6 +30,7 @@ function openLines (answersAtOnce = true) {
       return false
     },
     confirmed () {},
+    repeated () {},
     returned () {},
     schedule () {}
   })

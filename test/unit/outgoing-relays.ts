@@ -1,0 +1,82 @@
+// What this instance asks a peer to deliver: see also cluster-schedules.ts, where several instances relay to each other.
+import { test } from 'tap'
+import type { RelayedItem } from '../../src/cluster/frames.js'
+import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
+import { Peer } from '../../src/cluster/peer.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { compose } from '../../src/delivery/notification.js'
+import { MemoryMessage } from '../support/core.js'
+
+/** An instance with one peer, which is known to have a user or not. The broker confirms what is published. */
+function openRelays () {
+  const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
+  const known = new Set<string>()
+  const published: RelayedItem[] = []
+  const relays = new OutgoingRelays({
+    afterMarker () {},
+    log: undefined as never,
+    receiptTimeout: 1_000,
+    publishTimeout: 1_000,
+    awaitsAcks: false,
+    now: () => 0,
+    publish (_inbox, items, done) {
+      published.push(...JSON.parse(items) as RelayedItem[])
+      done('routed')
+    },
+    returned () {},
+    schedule () {},
+    tell () {},
+    isAlone: () => false,
+    peersOf: userId => known.has(userId) ? [peer] : [],
+    traceOf: () => undefined,
+    listener: {
+      peersAnswered () {},
+      peerSettled () {},
+      peerTook () {},
+      peerOverdue () {},
+      abandon () {},
+      fail () {},
+      reconsider: delivery => relays.deliver(delivery, false)
+    }
+  })
+  function take (position: number): Delivery {
+    const delivery = new Delivery(compose('123', 'hello', `n${position}`), new MemoryMessage(false), position, Infinity)
+    relays.deliver(delivery, false)
+    return delivery
+  }
+  /** The relays that this turn has for the peer, each with the one that it must not overtake. */
+  function flush (): Array<[id: string, after: number | undefined]> {
+    relays.flush()
+    return published.splice(0).map(({ id, after }) => [id, after])
+  }
+  return { relays, peer, known, take, flush }
+}
+
+test('a peer that is asked again is first asked for the older ones that it has refused', t => {
+  const { relays, known, take, flush } = openRelays()
+  known.add('123')
+  take(1)
+  take(2)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  known.delete('123')
+  relays.receipt('peer', [1, 'nobody', 0])
+  // The receipt for the second one is lost with the inbox. By now the user is connected to the peer.
+  relays.resume(true)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.end()
+})
+
+test('a peer that is asked again is not asked for what another peer has taken, or what has its outcome', t => {
+  const { relays, known, take, flush } = openRelays()
+  known.add('123')
+  const [first, second] = [take(1), take(2)]
+  take(3)
+  flush()
+  known.delete('123')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  first!.isSentHere = true
+  relays.settled(second!, 'offline')
+  relays.resume(true)
+  t.same(flush(), [['n3', undefined]])
+  t.end()
+})
