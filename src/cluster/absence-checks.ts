@@ -20,11 +20,12 @@ export class AbsenceChecks {
     this.#parts = parts
   }
 
-  /** Checks a relay, unless a check is under way. */
+  /** Checks a relay. If a check is under way, that one does not count: who was welcomed since then does. */
   add (relay: Relay): void {
+    relay.isChecked = false
+    relay.isOutdated = relay.isChecking
     if (relay.isChecking) return
     relay.isChecking = true
-    relay.isChecked = false
     this.#next.push(relay)
     this.#parts.schedule()
   }
@@ -48,8 +49,9 @@ export class AbsenceChecks {
     const absent = new Set<string>()
     for (const relay of checked) {
       relay.isChecking = false
-      relay.isChecked = true
+      relay.isChecked = !relay.isOutdated
       if (relay.isOver) relays.delete(relay)
+      else if (relay.isOutdated) this.add(relay)
       else if (relay.isNobodys) {
         absent.add(relay.delivery.userId)
         listener.peersAnswered(relay.delivery, false)

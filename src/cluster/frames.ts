@@ -63,6 +63,8 @@ const bodies = {
   /** To one: notifications to deliver, in order. A relay that arrives again after its outcome gets the same receipt. */
   relay: Type.Array(Type.Object({
     relay: RelayId,
+    /** How often this instance is asked anew, as it has refused the relay; absent the first time. Sent again, it is the same. */
+    attempt: Type.Optional(RelayId),
     /** The user's previous relay to this instance that has no answer yet. If that one was refused, this one is refused. */
     after: Type.Optional(RelayId),
     userId: Id,

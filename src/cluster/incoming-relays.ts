@@ -23,8 +23,8 @@ class Sender {
   readonly pending = new Map<number, Delivery>()
   /** Answers to relays that have an outcome. A relay that arrives again gets the same answer. */
   readonly done: Recent<Answer>
-  /** Relays that were refused. */
-  readonly refused: Recent<true>
+  /** The attempts of relays that were refused. */
+  readonly refused: Recent<{ readonly attempt: number, readonly connections: number }>
 
   constructor (period: number, now: number) {
     this.done = new Recent(period, now)
@@ -34,6 +34,11 @@ class Sender {
   tick (now: number): void {
     this.done.tick(now)
     this.refused.tick(now)
+  }
+
+  /** Whether a relay has arrived, and was not refused. */
+  hasTaken (relay: number): boolean {
+    return this.pending.has(relay) || this.done.get(relay) !== undefined
   }
 
   get isEmpty (): boolean {
@@ -122,7 +127,7 @@ export class IncomingRelays {
 
   #receive (instance: string, item: RelayedItem): void {
     const { reply } = this.#parts
-    const { relay, after, redelivered = false } = item
+    const { relay, attempt = 1, after, redelivered = false } = item
     const sender = this.#senders.open(instance)
     const known = sender.done.get(relay)
     const pending = sender.pending.get(relay)
@@ -131,15 +136,18 @@ export class IncomingRelays {
       if (redelivered) pending.redelivered = true // another instance may have delivered it meanwhile
       return reply(instance, [relay, 'taken', pending.connections])
     }
+    const refused = sender.refused.get(relay)
+    if (refused?.attempt === attempt) return reply(instance, [relay, 'nobody', refused.connections])
     // Else it would overtake the one before it, which the peer relays again, maybe to this instance.
-    if (after !== undefined && sender.refused.get(after) === true) return this.#refuse(instance, sender, relay, 0)
+    if (after !== undefined && sender.refused.get(after) !== undefined) return this.#refuse(instance, sender, relay, attempt, 0)
+    if (after !== undefined && !sender.hasTaken(after)) return // the one before it was lost: the peer repeats both
     sender.refused.delete(relay)
     this.#host(instance, sender, item)
   }
 
   #host (instance: string, sender: Sender, item: RelayedItem): void {
     const { host, log, malformed, reply } = this.#parts
-    const { relay, userId, id, json, position, expiresAt = Infinity, redelivered = false, trace } = item
+    const { relay, attempt = 1, userId, id, json, position, expiresAt = Infinity, redelivered = false, trace } = item
     let notification: Notification
     try {
       notification = fromJson(userId, id, json)
@@ -157,22 +165,22 @@ export class IncomingRelays {
       sender.pending.delete(relay)
       return
     }
-    if (!(result instanceof Promise)) return this.#conclude(instance, sender, relay, result, delivery)
+    if (!(result instanceof Promise)) return this.#conclude(instance, sender, relay, attempt, result, delivery)
     reply(instance, [relay, 'taken', delivery.connections])
     // settled() may have removed the relay meanwhile.
-    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, result, delivery) }, () => sender.pending.delete(relay))
+    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, attempt, result, delivery) }, () => sender.pending.delete(relay))
   }
 
-  #conclude (instance: string, sender: Sender, relay: number, { outcome, connections }: Result, { isOverdue }: Delivery): void {
+  #conclude (instance: string, sender: Sender, relay: number, attempt: number, { outcome, connections }: Result, { isOverdue }: Delivery): void {
     const state = isOverdue ? 'overdue' : toReceiptState(outcome)
     sender.pending.delete(relay)
-    if (state === 'nobody') return this.#refuse(instance, sender, relay, connections)
+    if (state === 'nobody') return this.#refuse(instance, sender, relay, attempt, connections)
     sender.done.set(relay, answerOf(state, connections))
     this.#parts.reply(instance, [relay, state, connections])
   }
 
-  #refuse (instance: string, sender: Sender, relay: number, connections: number): void {
-    sender.refused.set(relay, true)
+  #refuse (instance: string, sender: Sender, relay: number, attempt: number, connections: number): void {
+    sender.refused.set(relay, { attempt, connections })
     this.#parts.reply(instance, [relay, 'nobody', connections])
   }
 }

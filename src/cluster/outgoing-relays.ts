@@ -8,7 +8,7 @@ import type { Peer } from './peer.js'
 import { OpenRelays } from './open-relays.js'
 import { RelayLines, type RelayLinesParts } from './relay-lines.js'
 import { RelayReceipts, type RelayReceiptsParts } from './relay-receipts.js'
-import { Relay, toSettledState, type Ask } from './relay.js'
+import { Relay, toSettledState } from './relay.js'
 
 export interface OutgoingRelaysParts extends
   Pick<AbsenceChecksParts, 'afterMarker'>,
@@ -51,9 +51,8 @@ export class OutgoingRelays {
     })
     this.#lines = new RelayLines({
       ...parts,
-      previous: ask => this.#relays.previous(ask),
+      relays: this.#relays,
       isGone: ({ relay }) => this.#isGone(relay),
-      repeated: ask => this.#askOlder(ask),
       confirmed: ({ relay }) => this.#confirmed(relay)
     })
   }
@@ -190,14 +189,6 @@ export class OutgoingRelays {
   /** Whether a relay need not be sent any more, as its source delivers the notification again. */
   #isGone (relay: Relay): boolean {
     return relay.delivery.isGone && !relay.isOver && this.#abandon(relay)
-  }
-
-  /** A peer is asked again. It may have refused older ones, and have the user by now: they come first. */
-  #askOlder ({ relay, peer }: Ask): void {
-    for (const older of this.#relays.before(relay)) {
-      if (older.askOf(peer.instance) !== undefined) return
-      if (older.isLeft && !older.delivery.isGivenUp) this.#lines.ask(older, peer)
-    }
   }
 
   /** The broker has a relay for one more peer. */

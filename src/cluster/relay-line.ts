@@ -106,7 +106,7 @@ export class RelayLine {
     let end = start
     for (let bytes = 0; end < queue.length && items.length < MAX_ITEMS; end++) {
       const ask = queue[end]!
-      const item = ask.relay.encode(previous(ask))
+      const item = ask.relay.encode(ask.attempt, previous(ask))
       bytes += item.length
       if (items.length > 0 && bytes > MAX_BYTES) break
       items.push(item)
@@ -133,6 +133,10 @@ export class RelayLine {
       if (ask.relay.isOver) this.asks.delete(ask.relay.id)
       confirmed(ask)
     }
+    if (published === 'routed') return
+    // The peer ignores what is behind one that it has not got.
+    const [{ relay: { id: oldest } }] = batch as [Ask]
+    this.repeat(({ relay, isTaken }) => relay.id > oldest && !isTaken)
     if (published === 'returned') returned(this.peer, inbox)
   }
 }

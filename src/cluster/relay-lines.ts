@@ -1,9 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { OpenRelays } from './open-relays.js'
 import type { Peer } from './peer.js'
 import { RelayLine, type RelayLineParts } from './relay-line.js'
 import type { Ask, Relay } from './relay.js'
 
-export interface RelayLinesParts extends RelayLineParts {
+export interface RelayLinesParts extends Omit<RelayLineParts, 'previous' | 'repeated'> {
+  relays: Pick<OpenRelays, 'previous' | 'before'>
   log: FastifyBaseLogger
   /** Asks for a call of `flush` at the end of this turn. */
   schedule (): void
@@ -11,11 +13,12 @@ export interface RelayLinesParts extends RelayLineParts {
 
 /** What the peers are asked to deliver. */
 export class RelayLines {
-  readonly #parts: RelayLinesParts
+  readonly #parts: RelayLinesParts & RelayLineParts
   readonly #byPeer = new Map<Peer, RelayLine>()
 
   constructor (parts: RelayLinesParts) {
-    this.#parts = parts
+    const { relays } = parts
+    this.#parts = { ...parts, previous: ask => relays.previous(ask), repeated: ask => this.#askOlder(ask) }
   }
 
   /** Asks a peer to deliver a relay. A peer that can't be asked counts as one that does not have the user. */
@@ -26,7 +29,7 @@ export class RelayLines {
       log.warn({ notificationId, userId, peer: peer.instance }, 'notification too large for another instance')
       return
     }
-    const ask: Ask = { relay, peer, state: 'queued', isTaken: false, counted: 0, publishedAt: now(), answeredAt: -Infinity, deadline: Infinity }
+    const ask: Ask = { relay, peer, attempt: ++relay.attempts, state: 'queued', isTaken: false, counted: 0, publishedAt: now(), answeredAt: -Infinity, deadline: Infinity }
     relay.asks = [...relay.asks, ask]
     let line = this.#byPeer.get(peer)
     if (line === undefined) this.#byPeer.set(peer, line = new RelayLine(peer, this.#parts))
@@ -98,5 +101,13 @@ export class RelayLines {
     if (lost.length === line.asks.size) this.#byPeer.delete(peer)
     for (const ask of lost) this.drop(ask)
     return lost
+  }
+
+  /** A peer is asked again. It may have refused older ones, and have the user by now: they come first. */
+  #askOlder ({ relay, peer }: Ask): void {
+    for (const older of this.#parts.relays.before(relay)) {
+      if (older.askOf(peer.instance) !== undefined) return
+      if (older.isLeft && !older.delivery.isGivenUp) this.ask(older, peer)
+    }
   }
 }

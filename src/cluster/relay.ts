@@ -13,6 +13,8 @@ const MARGIN = 1_048_576
 export interface Ask {
   readonly relay: Relay
   readonly peer: Peer
+  /** Rises with each ask for the relay. A peer that gets the same one again gives the same answer. */
+  readonly attempt: number
   /** `confirmed`: the broker has put it into the peer's inbox. */
   state: 'queued' | 'published' | 'confirmed'
   /** Whether the peer has told that connections have it. */
@@ -32,10 +34,14 @@ const NONE: readonly Ask[] = []
 export class Relay {
   /** Of the peers that are asked and have not told an outcome. Mostly there is one: a Map would take more memory than the rest. */
   asks: readonly Ask[] = NONE
+  /** How many asks there were. */
+  attempts = 0
   /** Whether everything that was announced before the delivery was taken is known here. */
   isChecked = false
   /** Whether it waits for a marker that tells so. */
   isChecking = false
+  /** Whether it has to be checked again after that. */
+  isOutdated = false
   /** Whether the outcome is known, or there will be none. */
   isOver = false
   /**
@@ -89,7 +95,7 @@ export class Relay {
   get isTooLarge (): boolean {
     const { text } = this.delivery.notification.payload
     if (text.length * MAX_GROWTH + MARGIN <= MAX_BODY_BYTES) return false
-    return (this.#isTooLarge ??= Buffer.byteLength(this.encode(this.id)) + '[]'.length > MAX_BODY_BYTES)
+    return (this.#isTooLarge ??= Buffer.byteLength(this.encode(Number.MAX_SAFE_INTEGER, this.id)) + '[]'.length > MAX_BODY_BYTES)
   }
 
   /** What a peer is asked; undefined if it is not. */
@@ -104,9 +110,10 @@ export class Relay {
   }
 
   /** The item of a frame, as JSON. */
-  encode (after: number | undefined): string {
+  encode (attempt: number, after: number | undefined): string {
     const { userId, id, position, expiresAt, redelivered, notification: { payload: { json } } } = this.delivery
     const item: RelayedItem = { relay: this.id, userId, id, json, position }
+    if (attempt > 1) item.attempt = attempt
     if (after !== undefined) item.after = after
     if (expiresAt !== Infinity) item.expiresAt = expiresAt
     if (redelivered) item.redelivered = true

@@ -255,7 +255,11 @@ function * checkHold ({ messages, tabs, members, store, options }: World): Gener
     if (held.length > 0 && own.some(({ isOpen }) => isOpen)) yield `${userId} is connected, and ${held} are in the hold`
     // A slow client may have been handed it from the hold, where a peer has put it meanwhile.
     if (options.clients === 'slow') continue
-    for (const { id, deliveries } of messages) if (deliveries === 1 && held.includes(id) && isDone(id)) yield `${id} of ${userId} is still in the hold`
+    for (const { id, deliveries, takenFirst } of messages) {
+      // What an instance tells of a message may be lost with an inbox.
+      if (deliveries > 1 || members.some(({ awayAt }) => awayAt >= takenFirst)) continue
+      if (held.includes(id) && isDone(id)) yield `${id} of ${userId} is still in the hold`
+    }
   }
 }
 

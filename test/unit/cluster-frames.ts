@@ -6,7 +6,7 @@ import { compose } from '../../src/delivery/notification.js'
 import { MAX_MESSAGE_BYTES } from '../../src/rabbitmq/message-size.js'
 
 const envelope = { from: 'one', inbox: 'amq.gen-1', term: 2, seq: 3 }
-const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(6)}]`
+const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(1, 6)}]`
 const toAll = ['presence', 'beat', 'leave', 'membership', 'disconnect', 'signout', 'broadcast']
 
 /** Decodes a frame that came the way that its kind goes, or the other way. */
@@ -30,7 +30,7 @@ test('a relay is too large if RabbitMQ might refuse its frame', async t => {
   for (const [unit, bytes] of [['x', 1], ['"', 4], ['\u0001', 7], ['é', 2], ['😀', 4]] as const) {
     for (const count of [MAX_BODY_BYTES / 8 / bytes, MAX_BODY_BYTES / bytes - 300, MAX_BODY_BYTES / bytes]) {
       const relay = new Relay(7, new Delivery(compose('123', unit.repeat(count), 'id'), undefined, 1_700_000_000_000_000, Infinity), undefined, Infinity)
-      const isRefused = Buffer.byteLength(encodeFrame(longest, 'relay', `[${relay.encode(6)}]`)) > 16 * 2 ** 20
+      const isRefused = Buffer.byteLength(encodeFrame(longest, 'relay', `[${relay.encode(1, 6)}]`)) > 16 * 2 ** 20
       t.equal(relay.isTooLarge, count * bytes > MAX_BODY_BYTES - 200, `${count} times ${JSON.stringify(unit)}`)
       t.notOk(isRefused && !relay.isTooLarge)
     }

@@ -13,6 +13,7 @@ function openRelays () {
   const receipts: Receipt[] = []
   const waiting = new Map<string, Array<() => void>>()
   const here = new Set<string>()
+  const absent = new Set<string>()
   const deferred: Array<() => void> = []
   const relays = new IncomingRelays({
     malformed () {},
@@ -22,7 +23,8 @@ function openRelays () {
     defer: run => { deferred.push(run) },
     isHere: userId => here.has(userId),
     pending: userId => waiting.has(userId) ? new Promise(resolve => { waiting.get(userId)!.push(resolve) }) : undefined,
-    host ({ id, redelivered }): Result {
+    host ({ id, redelivered, userId }): Result {
+      if (absent.has(userId)) return { outcome: 'offline', connections: 0 }
       hosted.push(redelivered ? `${id} redelivered` : id)
       return { outcome: 'sent', connections: 1 }
     },
@@ -42,7 +44,7 @@ function openRelays () {
     await settleDown()
   }
   const promises = (userId: string) => waiting.get(userId)!.length
-  return { relays, hosted, receipts, here, wait, admit, endTurn, promises }
+  return { relays, hosted, receipts, here, absent, wait, admit, endTurn, promises }
 }
 
 test('a relay does not overtake those that wait for the admission of a connection, also if it arrives in the turn of the admission', async t => {
@@ -111,4 +113,36 @@ test('a relay of a user who has a connection here does not wait for another one'
   here.add('123')
   relays.receive('peer', item(1))
   t.same(hosted, ['n1'])
+})
+
+test('a relay that was refused is refused again when it comes again, and considered anew when the peer asks anew', async t => {
+  const { relays, hosted, receipts, absent } = openRelays()
+  absent.add('123')
+  relays.receive('peer', item(1))
+  absent.delete('123')
+  relays.receive('peer', item(1))
+  t.same(hosted, [], 'newer ones may have been delivered since then')
+  t.same(receipts.splice(0), [[1, 'nobody', 0], [1, 'nobody', 0]])
+  relays.receive('peer', { ...item(1), attempt: 2 })
+  t.same(hosted, ['n1'])
+  t.same(receipts, [[1, 'sent', 1]])
+})
+
+test('a relay that is behind a refused one is refused', async t => {
+  const { relays, hosted, receipts, absent } = openRelays()
+  absent.add('123')
+  relays.receive('peer', item(1))
+  absent.delete('123')
+  relays.receive('peer', { ...item(2), after: 1 })
+  t.same(hosted, [])
+  t.same(receipts, [[1, 'nobody', 0], [2, 'nobody', 0]])
+})
+
+test('a relay that is behind a lost one has no answer, so that the peer sends both again', async t => {
+  const { relays, hosted, receipts } = openRelays()
+  relays.receive('peer', { ...item(2), after: 1 })
+  t.same([hosted, receipts], [[], []])
+  relays.receive('peer', item(1))
+  relays.receive('peer', { ...item(2), after: 1 })
+  t.same(hosted, ['n1', 'n2'])
 })

@@ -12,8 +12,14 @@ function openRelays () {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
   const published: RelayedItem[] = []
+  /** Those who wait for what was announced before. */
+  const waiting: Array<() => void> = []
+  const absent: string[] = []
   const relays = new OutgoingRelays({
-    afterMarker () {},
+    afterMarker (callback) {
+      waiting.push(callback)
+      return () => {}
+    },
     log: undefined as never,
     receiptTimeout: 1_000,
     publishTimeout: 1_000,
@@ -30,7 +36,7 @@ function openRelays () {
     peersOf: userId => known.has(userId) ? [peer] : [],
     traceOf: () => undefined,
     listener: {
-      peersAnswered () {},
+      peersAnswered: ({ id }, isElsewhere) => { if (!isElsewhere) absent.push(id) },
       peerSettled () {},
       peerTook () {},
       peerOverdue () {},
@@ -49,7 +55,7 @@ function openRelays () {
     relays.flush()
     return published.splice(0).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, take, flush }
+  return { relays, known, take, flush, waiting, absent }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -78,5 +84,19 @@ test('a peer that is asked again is not asked for what another peer has taken, o
   relays.settled(second!, 'offline')
   relays.resume(true)
   t.same(flush(), [['n3', undefined]])
+  t.end()
+})
+
+test('who has nobody is said by what was announced before the broker delivered the message last', t => {
+  const { relays, take, flush, waiting, absent } = openRelays()
+  const delivery = take(1)
+  flush()
+  relays.deliver(delivery!, false) // the broker has delivered it again, and somebody may have come since the first time
+  waiting.shift()!()
+  t.same(absent, [])
+  flush()
+  waiting.shift()!()
+  t.same(absent, ['n1'])
+  t.same(waiting, [])
   t.end()
 })

@@ -24,13 +24,12 @@ function openLines (answersAtOnce = true) {
       if (answersAtOnce) done('routed')
       else answers.push(done)
     },
-    previous: () => undefined,
+    relays: { previous: () => undefined, before: function * () {} },
     isGone () {
       waited++
       return false
     },
     confirmed () {},
-    repeated () {},
     returned () {},
     schedule () {}
   })
@@ -124,5 +123,18 @@ test('in a new term a peer is asked again, in order, for what it has not answere
   lines.repeat(true)
   flush()
   t.same(sent, [1, 2, 3, 1, 3, 1, 2, 3])
+  t.end()
+})
+
+test('what the broker has refused is sent again, and whatever was sent behind it', t => {
+  const { sent, answers, flush, ask } = openLines(false)
+  const peer = newPeer()
+  for (const id of [1, 2, 3]) {
+    ask(id, peer)
+    flush()
+  }
+  for (const [n, answer] of answers.splice(0).entries()) answer(n === 1 ? 'returned' : 'routed')
+  flush()
+  t.same(sent, [1, 2, 3, 2, 3])
   t.end()
 })
