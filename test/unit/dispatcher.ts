@@ -109,6 +109,31 @@ test('the broker delivers a message again: it joins the delivery that is under w
   t.same(outcomes.get('a'), ['acknowledged'])
 })
 
+test('the broker delivers a message again while peers are asked: they are asked again, as somebody may have come', async t => {
+  const { dispatcher } = startInstance()
+  const asked: string[] = []
+  dispatcher.connect({
+    areNone: () => false,
+    have: () => false,
+    sentHere () {},
+    deliver (delivery) {
+      delivery.relay = 1
+      asked.push(delivery.id)
+    },
+    isAsking: () => false,
+    unanswered: () => [],
+    settled () {},
+    failed () {},
+    wake () {}
+  })
+  const message = new MemoryMessage()
+  dispatcher.deliver(compose('123', 'a', 'a'), message)
+  t.same(asked, ['a'])
+  message.lose()
+  dispatcher.deliver(compose('123', 'a', 'a'), new MemoryMessage(true))
+  t.same(asked, ['a', 'a'])
+})
+
 test('one id taken by two instances whose tabs both leave is settled by both, as the offline policy says', async t => {
   const exchange = new MemoryExchange()
   const options = { offline: 'dead-letter' } as const
