@@ -38,7 +38,7 @@ export function createNotifier ({ registry, dispatcher, fanOut, origin, sockets,
 
   return {
     async notify (userId, content, options) {
-      const notification = compose(userId, content, options?.id)
+      const notification = compose(userId, content, idOf(options))
       return { id: notification.payload.id, ...await dispatcher.deliver(notification, origin) }
     },
 
@@ -46,17 +46,17 @@ export function createNotifier ({ registry, dispatcher, fanOut, origin, sockets,
       assertUserIds(userIds)
       const unique = new Set(userIds)
       unique.forEach(assertUserId)
-      return await deliverToMany({ userIds: unique }, composePayload(content, options?.id))
+      return await deliverToMany({ userIds: unique }, composePayload(content, idOf(options)))
     },
 
     async notifyGroup (group, content, options) {
       assertGroup(group)
-      return await deliverToMany({ group, except: toExcept(options?.except) }, composePayload(content, options?.id))
+      return await deliverToMany({ group, except: toExcept(options?.except) }, composePayload(content, idOf(options)))
     },
 
     async broadcast (content, options) {
       const except = toExcept(options?.except)
-      const payload = composePayload(content, options?.id)
+      const payload = composePayload(content, idOf(options))
       cluster?.toAll.broadcast({ id: payload.id, json: payload.json, ...(except.size > 0 && { except: [...except] }) })
       return toResult(payload, await fanOut.deliverHere({ group: undefined, except }, payload, origin))
     },
@@ -141,4 +141,10 @@ function toExcept (except: Iterable<string> = []): ReadonlySet<string> {
 function assertUserIds (userIds: unknown): void {
   if (typeof userIds === 'object' && userIds !== null && Symbol.iterator in userIds) return
   throw new errors.InvalidUserId('several, in an array, a set or another iterable', describeValue(userIds))
+}
+
+/** An id that is given without its object would be ignored. TypeScript refuses it, JavaScript does not. */
+function idOf (options: { id?: string } | null | undefined): string | undefined {
+  if (options !== undefined && typeof options !== 'object') throw new errors.InvalidId("in an object, as in { id: 'order-7' }", describeValue(options))
+  return options?.id
 }

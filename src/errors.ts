@@ -29,7 +29,7 @@ export const errors = {
   /** A user id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */
   InvalidUserId: createError('FST_NOTIFICATION_INVALID_USER_ID', 'userId must be %s; got %s', 400, TypeError),
 
-  /** A notification id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */
+  /** A notification id is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`; or it is not in an object. */
   InvalidId: createError('FST_NOTIFICATION_INVALID_ID', 'id must be %s; got %s', 400, TypeError),
 
   /** The name of a group is not 1 to 255 bytes of UTF-8 without control characters, or is `__proto__`. */

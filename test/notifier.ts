@@ -53,6 +53,10 @@ test('notify() refuses bad input with a coded error that quotes nothing, and sen
     await t.rejects(notifier.notifyMany(userIds, 'x'), { code: 'FST_NOTIFICATION_INVALID_USER_ID', message: /several/ })
   }
   await t.rejects(notifier.notify('a', 'x', { id: '' }), { code: 'FST_NOTIFICATION_INVALID_ID' })
+  const id = 'order-7' as never // TypeScript refuses it
+  for (const result of [notifier.notify('a', 'x', id), notifier.notifyMany(['a'], 'x', id), notifier.notifyGroup('a', 'x', id), notifier.broadcast('x', id)]) {
+    await t.rejects(result as Promise<object>, { code: 'FST_NOTIFICATION_INVALID_ID', message: "id must be in an object, as in { id: 'order-7' }; got a string of 7 bytes" })
+  }
   await t.rejects(notifier.notifyMany(['a'], 'x', { id: 'a\u0000' }), { code: 'FST_NOTIFICATION_INVALID_ID' })
   const error = await notifier.notify('secret\n', 'x').catch((error: Error) => error)
   t.notMatch((error as Error).message, 'secret')
