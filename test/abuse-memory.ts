@@ -42,9 +42,9 @@ test('fault 92: messages that wait take a bounded amount of memory; the connecti
   const waiting: Array<() => void> = []
   let isOpen = false
   const { app, notifications } = await startApp(t, {
-    amqpUrl: `${broker.url}${broker.url.includes('?') ? '&' : '?'}heartbeat=1`,
+    amqpUrl: `${broker.url}${broker.url.includes('?') ? '&' : '?'}heartbeat=3`,
     queue,
-    limits: { unsettledBytes: 16 * MiB },
+    limits: { unsettledBytes: 16 * MiB, decodeTimeout: 600_000 },
     async decode (message) {
       const { n } = message.json() as { n: number }
       seen.push(n)
@@ -56,7 +56,7 @@ test('fault 92: messages that wait take a bounded amount of memory; the connecti
   const text = 'x'.repeat(100_000)
   await broker.publish(queue, ...Array.from({ length: 300 }, (_, n) => ({ n, text })))
   await eventually(() => seen.length > 0, 'the first has come')
-  await delay(5_000) // five heartbeats, two of which may be missed
+  await delay(10_000) // three heartbeats, two of which may be missed
   t.ok(seen.length < 20, `${seen.length} of 300 were taken`)
   t.equal(app.notifier.health().state, 'consuming')
   isOpen = true

@@ -30,8 +30,8 @@ for (const offline of ['hold', 'dead-letter', 'drop'] as const) {
     const toGood = Array.from({ length: 20 }, (_, n) => ({ userId: 'good', content: n, id: `g${n}` }))
     await broker.publish(queue, ...toSilent, ...toGood)
     t.same((await good.framesReceived(20)).map(({ content }) => content), toGood.map(({ content }) => content))
-    const { unsettled } = app.notifier.health()
-    t.ok(unsettled < prefetch, `${unsettled} of ${prefetch} are unsettled`)
+    // Those that are given up may wait for the broker to confirm their dead letters.
+    await eventually(() => app.notifier.health().unsettled < prefetch, 'a part of the window is free')
   })
 }
 

@@ -73,6 +73,7 @@ for (const moment of ['authenticate runs', 'they are announced']) {
       let open = () => {}
       const gate = new Promise<void>(resolve => { open = resolve })
       const { apps } = await startInstances(t, 3, {
+        limits: { upgradeTimeout: 120_000 }, // on a busy machine all of them take long
         authenticate: async request => {
           running++
           if (moment === 'authenticate runs') await gate

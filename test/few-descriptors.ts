@@ -44,7 +44,7 @@ test('fault 93: clients who open as many connections as the process may have fil
   child.stderr!.on('data', (text: string) => log.push(text))
   const [text] = await once(child.stdout!, 'data')
   const port = Number(text)
-  t.match(log.join(''), '"possible":60')
+  await eventually(() => log.join('').includes('"possible":60'), 'its limit of open files is known')
   const client = await connectClient(t, `ws://127.0.0.1:${port}/notification?userId=123`)
   const crowd = new Crowd(port)
   t.teardown(() => crowd.leave())
