@@ -50,7 +50,7 @@ test('what a connection here had that ends before the others have been asked is 
 
 test('what was delivered, of which the news was lost, is not delivered again', async t => {
   // An instance remembers what it has delivered for three to six times as long: longer than its connection is away here.
-  const options = { relay: { receiptTimeout: 1_000 } }
+  const options = { relay: { receiptTimeout: 3_000 } }
   const { broker, queue, apps: [one] } = await startInstances(t, 1, options)
   const proxy = await startProxy(t, broker.url)
   const two = await startApp(t, { amqpUrl: proxy.through(broker.url), queue, cluster: true, ...options, reconnect: { initialDelay: 10, maxDelay: 50 } })
@@ -65,10 +65,10 @@ test('what was delivered, of which the news was lost, is not delivered again', a
 })
 
 test('a connection gets each once, and is counted once, however often its instance is asked', async t => {
-  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 100 } })
+  const { apps: [one, two] } = await startInstances(t, 2, { settle: 'acknowledged', maxUnacked: 1, relay: { receiptTimeout: 800 } })
   const client = await connectRich(t, two!.notifications('123'))
   const pending = ['x', 'y', 'z'].map(id => one!.app.notifier.notify('123', id, { id }))
-  await delay(1_500) // for which there is no event: it is asked again twice, at least
+  await delay(2_500) // for which there is no event: it is asked again twice, at least
   for (const [n, id] of ['x', 'y', 'z'].entries()) {
     t.same((await client.framesReceived(n + 1)).at(-1)!.id, id)
     client.ack(id)
