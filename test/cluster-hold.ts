@@ -1,25 +1,44 @@
 import { Redis } from 'ioredis'
 import { test, type Test } from 'tap'
+import type { NotificationPluginOptions } from '../src/index.js'
 import { startApp, type TestApp } from './support/app.js'
 import { useBroker } from './support/broker.js'
 import { connectClient, type TestClient } from './support/client.js'
 import { connectAcking, contents, handAtOnce } from './support/cluster.js'
 import { eventually } from './support/eventually.js'
 import { connectTo, exchangeNews, numbers, startInstances } from './support/instances.js'
-import { startProxy, type Proxy } from './support/proxy.js'
+import { startProxy } from './support/proxy.js'
 import { connectRich } from './support/rich-client.js'
 import { usePrivateRedis } from './support/redis.js'
 
-/** Two instances whose connections take one notification at a time. The first reaches Redis through a proxy. */
-async function startPair (t: Test): Promise<{ one: TestApp, two: TestApp, proxy: Proxy }> {
+const oneAtATime = { settle: 'acknowledged', maxUnacked: 1 } as const
+
+/** Two instances, each with a queue of its own. The first reaches Redis through a proxy. */
+async function startPair (t: Test, options: NotificationPluginOptions = {}) {
   const redis = await usePrivateRedis(t)
   const proxy = await startProxy(t, redis.url)
-  const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1 } as const
-  const { broker, queue, apps } = await startInstances(t, 1, { ...options, hold: { redis: redis.url } })
+  const { broker, queue: exchange, apps } = await startInstances(t, 1, { ...options, offline: 'hold', hold: { redis: redis.url } })
   const patient = new Redis(proxy.through(redis.url)) // the plugin's own client would give up after 2 s
   t.teardown(() => patient.disconnect())
-  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, ...options, hold: { redis: patient } })
-  return { one, two: apps[0]!, proxy }
+  const queue = broker.queueName()
+  let before = 0
+  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, relay: { exchange: `${exchange}.relay` }, ...options, offline: 'hold', hold: { redis: patient } })
+  return {
+    one,
+    two: apps[0]!,
+    proxy,
+    /** Publishes to the first one, which puts it into the hold: for as long as that takes, where a call would fail after 2 s. */
+    async beginToHold (message: object): Promise<void> {
+      before = one.app.notifier.stats().held
+      await broker.publish(queue, message)
+      await eventually(() => one.app.notifier.health().unsettled === 1, 'taken')
+      t.equal(await one.app.notifier.isOnline('nobody'), false) // one round trip to the broker later
+    },
+    async isHeld (): Promise<void> {
+      await eventually(() => one.app.notifier.health().unsettled === 0, 'settled')
+      t.equal(one.app.notifier.stats().held, before + 1)
+    }
+  }
 }
 
 test('with a hold, everything arrives in the order of the instance that took it, whichever instance held it', async t => {
@@ -65,30 +84,25 @@ test('a user who connects while messages come gets all of them, in order', async
 })
 
 test('what comes into the hold when its user has connected to another instance already is delivered', async t => {
-  const redis = await usePrivateRedis(t)
-  const proxy = await startProxy(t, redis.url)
-  const { broker, queue, apps: [two] } = await startInstances(t, 1, { offline: 'hold', hold: { redis: redis.url } })
-  const one = await startApp(t, { amqpUrl: broker.url, queue, cluster: true, offline: 'hold', hold: { redis: proxy.through(redis.url) } })
+  const { two, proxy, beginToHold, isHeld } = await startPair(t)
   proxy.blackhole()
-  const pending = one.app.notifier.notify('123', 'hi')
-  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
-  const client = await connectTo(t, two!, '123')
+  await beginToHold({ userId: '123', content: 'hi' })
+  const client = await connectTo(t, two, '123')
   proxy.forward()
-  t.match(await pending, { outcome: 'held' })
+  await isHeld()
   t.same(await client.received(1), ['hi'])
 })
 
 test('what comes into the hold while its user is handed newer notifications by another instance is delivered too', { timeout: 60_000 }, async t => {
-  const { one, two, proxy } = await startPair(t)
+  const { one, two, proxy, beginToHold, isHeld } = await startPair(t, oneAtATime)
   proxy.blackhole()
   await connectTo(t, two, 'there')
-  const pending = one.app.notifier.notify('123', 'oldest', { id: '1' })
-  t.equal(await one.app.notifier.isOnline('123'), false) // one round trip to the broker later
+  await beginToHold({ userId: '123', content: 'oldest', id: '1' })
   for (const id of ['2', '3']) t.match(await two.app.notifier.notify('123', 'newer', { id }), { outcome: 'held' })
   const client = await connectRich(t, two.notifications('123'))
   t.match(await client.framesReceived(1), [{ id: '2' }]) // now the next one waits for room
   proxy.forward()
-  t.match(await pending, { outcome: 'held' })
+  await isHeld()
   t.match(await one.app.notifier.notify('there', 'behind the news of it'), { outcome: 'sent' })
   for (const [n, id] of ['2', '1', '3'].entries()) {
     t.match((await client.framesReceived(n + 1))[n], { id })
@@ -98,20 +112,19 @@ test('what comes into the hold while its user is handed newer notifications by a
 })
 
 test('what is held as a connection of one instance is full goes to a connection that has begun at another one', { timeout: 60_000 }, async t => {
-  const { one, two, proxy } = await startPair(t)
+  const { one, two, proxy, beginToHold, isHeld } = await startPair(t, oneAtATime)
   const full = await connectRich(t, one.notifications('123'))
   const before = await handAtOnce(one, '123', full)
   const first = one.app.notifier.notify('123', 'first', { id: '1' })
   await full.framesReceived(before + 1)
   t.equal(await one.app.notifier.isOnline('nobody'), false) // by now the broker has confirmed that nobody else has the first
   proxy.blackhole()
-  const second = one.app.notifier.notify('123', 'second', { id: '2' })
-  t.equal(await one.app.notifier.isOnline('nobody'), false) // one round trip to the broker later
+  await beginToHold({ userId: '123', content: 'second', id: '2' })
   const client = await connectAcking(t, two.notifications('123'))
   // By then the hold of the one who has connected was looked into; so it is below.
   t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
   proxy.forward()
-  t.match(await second, { outcome: 'held' })
+  await isHeld()
   await eventually(() => contents(client).includes('second'), 'it has arrived')
   t.equal(full.frames.length, before + 1, 'there was no room for it')
   full.ack('1')
@@ -209,6 +222,7 @@ test('what two instances put into the hold stays there, whoever was slower', asy
   }
   proxy.forward()
   t.match(await first, { outcome: 'held' })
+  await eventually(() => two.app.notifier.notify('456', 'hi').then(() => true, () => false), 'Redis answers again') // after 2 s calls fail
   for (let n = 0; n < 3; n++) t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' })
   const back = await connectRich(t, one.notifications('123'))
   await back.framesReceived(1)
