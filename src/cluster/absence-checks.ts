@@ -1,6 +1,7 @@
 import type { PeerListener } from '../delivery/peers.js'
 import type { OpenRelays } from './open-relays.js'
 import type { Relay } from './relay.js'
+import { excessOf } from './spread.js'
 
 export interface AbsenceChecksParts {
   relays: OpenRelays
@@ -37,10 +38,11 @@ export class AbsenceChecks {
     this.#parts.afterMarker(() => this.#end(relays))
   }
 
-  /** While no marker can be published: forgets what has its outcome, so that it does not pile up. */
+  /** While no marker can be published: forgets what is over, except for the newest that peers may have users for. */
   dropSettled (): void {
-    for (const relay of this.#next) if (relay.isOver) this.#parts.relays.delete(relay)
-    this.#next = this.#next.filter(({ isOver }) => !isOver)
+    const excess = excessOf(this.#next)
+    for (const relay of excess) this.#parts.relays.delete(relay)
+    this.#next = this.#next.filter(relay => !excess.has(relay))
   }
 
   /** All connections are known now that were welcomed before the deliveries were taken. */

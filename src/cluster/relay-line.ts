@@ -1,16 +1,11 @@
 import type { Peer } from './peer.js'
 import type { Ask } from './relay.js'
+import { excessOf } from './spread.js'
 import type { Published } from './wire.js'
 
 /** Maximum items and bytes per frame. A single item may exceed the byte limit. */
 const MAX_ITEMS = 100
 const MAX_BYTES = 262_144
-
-/**
- * Maximum relays that are over, and wait for the broker: a call of notify() has ended, as a connection here has the
- * notification, and the user's connections on the peer are to get it too.
- */
-const MAX_SPREAD = 1_000
 
 export interface RelayLineParts {
   /** How long a peer may take to answer, in milliseconds. Then it is asked again. */
@@ -65,8 +60,8 @@ export class RelayLine {
   /** While nothing can be published: forgets what is not to be sent any more, so that it does not pile up. */
   dropSettled (): void {
     const queue = this.#queue.filter(ask => this.#isCurrent(ask))
-    let excess = queue.filter(({ relay }) => relay.isOver).length - MAX_SPREAD
-    this.#queue = queue.filter(({ relay }) => !relay.isOver || excess-- <= 0)
+    const excess = excessOf(queue.map(({ relay }) => relay))
+    this.#queue = queue.filter(({ relay }) => !excess.has(relay))
   }
 
   /** Whether there is nothing to send, and no answer is awaited. */

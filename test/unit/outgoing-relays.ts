@@ -55,7 +55,7 @@ function openRelays () {
     relays.flush()
     return published.splice(0).map(({ id, after }) => [id, after])
   }
-  return { relays, known, take, flush, waiting, absent }
+  return { relays, peer, known, take, flush, waiting, absent }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -98,5 +98,21 @@ test('who has nobody is said by what was announced before the broker delivered t
   waiting.shift()!()
   t.same(absent, ['n1'])
   t.same(waiting, [])
+  t.end()
+})
+
+test('what was sent here while the broker is away is known when it is back, for peers that turn out to have the user', t => {
+  const { relays, peer, take, flush, waiting } = openRelays()
+  for (let n = 1; n <= 1_200; n++) {
+    const delivery = take(n)
+    delivery.isSentHere = true
+    relays.settled(delivery, 'sent')
+  }
+  relays.tick(false)
+  relays.arrived('123', peer)
+  t.same(flush().map(([id]) => id), Array.from({ length: 1_000 }, (_, n) => `n${201 + n}`), 'the newest 1,000')
+  waiting.shift()!()
+  relays.arrived('123', peer)
+  t.same(flush(), [], 'who comes later is not meant')
   t.end()
 })

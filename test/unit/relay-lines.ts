@@ -38,8 +38,8 @@ function openLines (answersAtOnce = true) {
     lines.flush()
     return waited
   }
-  function ask (id: number, peer: Peer): Relay {
-    const relay = new Relay(id, new Delivery(compose('123', 'hello', `n${id}`), undefined, id, Infinity), undefined, 0)
+  function ask (id: number, peer: Peer, content = 'hello'): Relay {
+    const relay = new Relay(id, new Delivery(compose('123', content, `n${id}`), undefined, id, Infinity), undefined, 0)
     lines.ask(relay, peer)
     return relay
   }
@@ -74,6 +74,16 @@ test('of what connections here have, the newest 1,000 wait for the connections o
   lines.dropSettled()
   t.equal(flush(), 1_001)
   t.same(sent, [1, ...Array.from({ length: 1_000 }, (_, n) => 4_002 + n)])
+  t.end()
+})
+
+test('of what connections here have, no more than 16 MiB waits', t => {
+  const { lines, sent, flush, ask, end } = openLines()
+  const peer = newPeer()
+  for (let id = 1; id <= 30; id++) end(ask(id, peer, 'x'.repeat(2 ** 20)), true)
+  lines.dropSettled()
+  flush()
+  t.same(sent, Array.from({ length: 16 }, (_, n) => 15 + n))
   t.end()
 })
 
