@@ -248,7 +248,8 @@ test('the recipe for a replaced secret: tokens of the old one are accepted for a
   const ended = next(clients[0]!, 'ended')
   await next(clients[1]!, 'open')
   t.match(await ended, { code: 4501 }, 'who has an old token, and gets no new one, is told')
+  const again = next(clients[1]!, 'open')
   for (const userId of app.notifier.users) app.notifier.disconnect(userId, { reconnect: true })
   t.match(await old.closed, { code: 4500 })
-  await next(clients[1]!, 'open')
+  await again
 })
