@@ -196,8 +196,7 @@ test('the recipe for a session that expires, with a cookie: the client renews it
     async authenticate (request) {
       const { sub, exp } = await request.jwtVerify<{ sub: string, exp: number }>()
       return { userId: sub, expiresAt: exp * 1_000 }
-    },
-    heartbeat: { interval: 500, timeout: 400 }
+    }
   })
   const { at } = await listen(app)
   let renewals = 0
