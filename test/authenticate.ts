@@ -152,9 +152,12 @@ test("the application's hooks run before authenticate, as on any route", async t
 test('fault 28: when the credentials expire the connection is closed with 4500, and nothing arrives after', async t => {
   let expiresAt = 0
   const { app, at } = await startApp(t, {
-    authenticate: () => ({ userId: '123', expiresAt }), heartbeat: { interval: 500, timeout: 400 }
+    authenticate () {
+      expiresAt = Date.now() + 3_000
+      return { userId: '123', expiresAt }
+    },
+    heartbeat: { interval: 500, timeout: 400 }
   })
-  expiresAt = Date.now() + 3_000
   const client = await connectClient(t, at('/notification'))
   const sending = setInterval(() => app.notifier.notify('123', String(Date.now())), 5)
   t.teardown(() => clearInterval(sending))

@@ -147,8 +147,11 @@ test('what waits at an instance is marked as redelivered when another one takes 
   await eventually(() => two.app.notifier.health().unsettled === 2, 'b waits')
   await broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
   await broker.publish(queue, message)
-  const got = await broker.channel.get(queue)
-  if (got !== false) broker.channel.nack(got)
+  await eventually(async () => {
+    const got = await broker.channel.get(queue)
+    if (got !== false) broker.channel.nack(got)
+    return got !== false
+  }, 'it has been delivered once')
   const one = await startApp(t, { ...options, queue })
   const neighbour = await connectTo(t, two, '456')
   await eventually(() => one.app.notifier.health().unsettled === 1, 'taken')
