@@ -90,16 +90,25 @@ export function details (measured: Measurement): string {
   return `${provenance(measured)} (minimum–maximum) · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
 }
 
-/** The parts of the documents that the bench writes. */
-const parts = { headlines, summary, details }
+/** Several instances, and what else was measured, on a newer RabbitMQ. */
+function newer (measured: Measurement): string {
+  return [`${provenance(measured)} (minimum–maximum) · ratio to the last row of each table.`, table(measured.rows), verdicts(measured.rows)].join('\n\n')
+}
+
+/** The files of results that the documents show, with the parts of the documents that the bench writes from each. */
+export const parts: Record<string, Record<string, (measured: Measurement) => string>> = {
+  'bench/results.json': { headlines, summary, details },
+  'bench/results-rabbitmq-4.json': { newer }
+}
 
 /**
  * Writes what was measured between the marks that a document has for it: `<!-- summary -->` to
  * `<!-- end of the summary -->`, and so on.
+ * @param file the results, a key of {@link parts}
  */
-export function fill (document: string, measured: Measurement): string {
+export function fill (document: string, file: string, measured: Measurement): string {
   let filled = document
-  for (const [name, write] of Object.entries(parts)) {
+  for (const [name, write] of Object.entries(parts[file] ?? {})) {
     filled = filled.replace(new RegExp(`(?<=<!-- ${name} -->\\n)[^]*(?=<!-- end of the ${name} -->)`), () => `${write(measured)}\n`)
   }
   return filled

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
 import { chart, themes, type Theme } from '../bench/chart.js'
-import { fill } from '../bench/report.js'
+import { fill, parts } from '../bench/report.js'
 import type { Measurement } from '../bench/results.js'
 import { closeCodes } from '../src/index.js'
 import { errors } from '../src/errors.js'
@@ -94,12 +94,14 @@ test('every error code and its status are on their page', async t => {
 })
 
 test('the figures in the documents are those of the bench', async t => {
-  const results = JSON.parse(await read('bench/results.json')) as Measurement
   const page = await read('docs/speed.md')
-  for (const document of [readme, page]) t.equal(document, fill(document, results))
+  for (const file of Object.keys(parts)) {
+    const results = JSON.parse(await read(file)) as Measurement
+    for (const document of [readme, page]) t.equal(document, fill(document, file, results))
+    for (const part of Object.keys(parts[file]!)) t.match(readme + page, new RegExp(`<!-- ${part} -->\\n[^]+<!-- end of the ${part} -->`))
+  }
+  const results = JSON.parse(await read('bench/results.json')) as Measurement
   for (const theme of Object.keys(themes) as Theme[]) t.equal(await read(`docs/speed-${theme}.svg`), chart(results, theme))
-  t.match(readme, /<!-- headlines -->\n[^]+<!-- end of the headlines -->/)
-  for (const part of ['summary', 'details']) t.match(page, new RegExp(`<!-- ${part} -->\\n[^]+<!-- end of the ${part} -->`))
 })
 
 test('every close code is on its page', async t => {
