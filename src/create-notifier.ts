@@ -144,7 +144,7 @@ function assertUserIds (userIds: unknown): void {
 }
 
 /** An id that is given without its object would be ignored. TypeScript refuses it, JavaScript does not. */
-function idOf (options: { id?: string } | null | undefined): string | undefined {
-  if (options !== undefined && typeof options !== 'object') throw new errors.InvalidId("in an object, as in { id: 'order-7' }", describeValue(options))
+function idOf (options: { id?: string } | undefined): string | undefined {
+  if (typeof options === 'string' || typeof options === 'number') throw new errors.InvalidId("in an object, as in { id: 'order-7' }", describeValue(options))
   return options?.id
 }

@@ -3,6 +3,12 @@ import type { OpenRelays } from './open-relays.js'
 import type { Relay } from './relay.js'
 import { excessOf } from './spread.js'
 
+/**
+ * How old it may be what was sent here and peers get later, in milliseconds. After a longer outage, clients that have moved
+ * to a peer would get it once more.
+ */
+const MAX_AGE = 5_000
+
 export interface AbsenceChecksParts {
   relays: OpenRelays
   /** Calls back when everything that was announced before this call is known here. */
@@ -21,12 +27,11 @@ export class AbsenceChecks {
     this.#parts = parts
   }
 
-  /** Checks a relay. If a check is under way, that one does not count: who was welcomed since then does. */
+  /** Checks a relay, unless a check is under way. */
   add (relay: Relay): void {
-    relay.isChecked = false
-    relay.isOutdated = relay.isChecking
     if (relay.isChecking) return
     relay.isChecking = true
+    relay.isChecked = false
     this.#next.push(relay)
     this.#parts.schedule()
   }
@@ -35,14 +40,19 @@ export class AbsenceChecks {
     if (this.#next.length === 0) return
     const relays = this.#next
     this.#next = []
+    for (const { delivery } of relays) delivery.isRetaken = false
     this.#parts.afterMarker(() => this.#end(relays))
   }
 
-  /** While no marker can be published: forgets what is over, except for the newest that peers may have users for. */
+  /** While no marker can be published: forgets what is over, except for the newest, which connections on peers may still lack. */
   dropSettled (): void {
     const excess = excessOf(this.#next)
-    for (const relay of excess) this.#parts.relays.delete(relay)
-    this.#next = this.#next.filter(relay => !excess.has(relay))
+    const since = (Date.now() - MAX_AGE) * 1_000
+    this.#next = this.#next.filter(relay => {
+      const isDropped = excess.has(relay) || (relay.isOver && relay.delivery.position < since)
+      if (isDropped) this.#parts.relays.delete(relay)
+      return !isDropped
+    })
   }
 
   /** All connections are known now that were welcomed before the deliveries were taken. */
@@ -51,9 +61,9 @@ export class AbsenceChecks {
     const absent = new Set<string>()
     for (const relay of checked) {
       relay.isChecking = false
-      relay.isChecked = !relay.isOutdated
+      relay.isChecked = true
       if (relay.isOver) relays.delete(relay)
-      else if (relay.isOutdated) this.add(relay)
+      else if (relay.delivery.isRetaken) this.add(relay) // somebody may have been welcomed between the marker and that
       else if (relay.isNobodys) {
         absent.add(relay.delivery.userId)
         listener.peersAnswered(relay.delivery, false)

@@ -43,7 +43,7 @@ export class ClusterCore {
       wire,
       seq: () => this.presence.seq,
       peerOf: instance => this.presence.get(instance),
-      returned: (peer, inbox) => this.#returned(peer, inbox)
+      returned: (peer, inbox, heard) => this.#returned(peer, inbox, heard)
     })
     const presence = this.presence = new Presence({
       wire,
@@ -76,7 +76,7 @@ export class ClusterCore {
       isAlone: () => presence.isAlone(),
       peersOf: userId => presence.of(userId),
       afterMarker: callback => presence.after(callback),
-      returned: (peer, inbox) => this.#returned(peer, inbox),
+      returned: (peer, inbox, heard) => this.#returned(peer, inbox, heard),
       tell: (instance, item) => this.#settled.add(instance, item)
     })
     this.#incoming = new IncomingRelays({
@@ -236,9 +236,9 @@ export class ClusterCore {
     this.multicasts.flush()
   }
 
-  /** An inbox is gone. */
-  #returned (peer: Peer, inbox: string): void {
-    if (peer.inbox !== inbox) return // it has another inbox by now
+  /** An inbox is gone, unless its peer has been heard since then: on a cluster with Khepri, a new one is known a little later. */
+  #returned (peer: Peer, inbox: string, heard: number): void {
+    if (peer.inbox !== inbox || peer.heard !== heard) return // it has another inbox by now, or will be asked again
     this.presence.remove(peer)
     for (const part of [this.#outgoing, this.multicasts]) part.peerGone(peer)
   }

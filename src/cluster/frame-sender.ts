@@ -11,8 +11,11 @@ export interface FrameSenderParts {
   /** The number of the newest announcement. */
   seq (): number
   peerOf (instance: string): Peer | undefined
-  /** The inbox of a peer is gone. */
-  returned (peer: Peer, inbox: string): void
+  /**
+   * The broker knows no inbox of a peer.
+   * @param heard how many frames of it had arrived when the frame was published that has come back
+   */
+  returned (peer: Peer, inbox: string, heard: number): void
 }
 
 /** Sends frames, each with the envelope of this instance. */
@@ -66,10 +69,10 @@ export class FrameSender {
   to (instance: string, kind: FrameKind, body: string, done?: Done): void {
     const peer = this.#parts.peerOf(instance)
     if (peer === undefined) return done?.('returned')
-    const { inbox } = peer
+    const { inbox, heard } = peer
     this.toInbox(inbox, kind, body, published => {
       done?.(published)
-      if (published === 'returned') this.#parts.returned(peer, inbox)
+      if (published === 'returned') this.#parts.returned(peer, inbox, heard)
     })
   }
 

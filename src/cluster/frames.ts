@@ -63,10 +63,14 @@ const bodies = {
   /** To one: notifications to deliver, in order. A relay that arrives again after its outcome gets the same receipt. */
   relay: Type.Array(Type.Object({
     relay: RelayId,
-    /** How often this instance is asked anew, as it has refused the relay; absent the first time. Sent again, it is the same. */
+    /** Rises when the sender asks anew, after a refusal; the same when the relay is sent again. Former builds send none. */
     attempt: Type.Optional(RelayId),
-    /** The user's previous relay to this instance that has no answer yet. If that one was refused, this one is refused. */
+    /**
+     * The user's previous relay to this instance that has no answer yet, and its attempt. If that was refused, this one is
+     * refused. If that has not arrived, this one is not answered.
+     */
     after: Type.Optional(RelayId),
+    afterAttempt: Type.Optional(RelayId),
     userId: Id,
     id: Id,
     /** The content, as JSON in a string: passed on as it is. */

@@ -17,32 +17,42 @@ function answerOf (state: ReceiptState, connections: number): Answer {
   return FREQUENT.find(answer => answer[0] === state && answer[1] === connections) ?? [state, connections]
 }
 
+interface Refusal {
+  /** Of the relay; undefined if its sender does not count them. */
+  readonly attempt: number | undefined
+  readonly connections: number
+}
+
 /** The relays that one other instance has sent. */
 class Sender {
   /** Relays that have no outcome yet. */
   readonly pending = new Map<number, Delivery>()
   /** Answers to relays that have an outcome. A relay that arrives again gets the same answer. */
   readonly done: Recent<Answer>
-  /** The attempts of relays that were refused. */
-  readonly refused: Recent<{ readonly attempt: number, readonly connections: number }>
+  /** Relays that were refused. */
+  readonly refused: Recent<Refusal>
+  /** Relays that could not be delivered here. The peer repeats them. */
+  readonly failed: Recent<true>
 
   constructor (period: number, now: number) {
     this.done = new Recent(period, now)
     this.refused = new Recent(period, now)
+    this.failed = new Recent(period, now)
   }
 
   tick (now: number): void {
     this.done.tick(now)
     this.refused.tick(now)
+    this.failed.tick(now)
   }
 
   /** Whether a relay has arrived, and was not refused. */
-  hasTaken (relay: number): boolean {
-    return this.pending.has(relay) || this.done.get(relay) !== undefined
+  has (relay: number): boolean {
+    return this.pending.has(relay) || this.done.get(relay) !== undefined || this.failed.get(relay) === true
   }
 
   get isEmpty (): boolean {
-    return this.pending.size === 0 && this.done.isEmpty && this.refused.isEmpty
+    return this.pending.size === 0 && this.done.isEmpty && this.refused.isEmpty && this.failed.isEmpty
   }
 }
 
@@ -127,7 +137,7 @@ export class IncomingRelays {
 
   #receive (instance: string, item: RelayedItem): void {
     const { reply } = this.#parts
-    const { relay, attempt = 1, after, redelivered = false } = item
+    const { relay, attempt, after, afterAttempt, redelivered = false } = item
     const sender = this.#senders.open(instance)
     const known = sender.done.get(relay)
     const pending = sender.pending.get(relay)
@@ -137,21 +147,25 @@ export class IncomingRelays {
       return reply(instance, [relay, 'taken', pending.connections])
     }
     const refused = sender.refused.get(relay)
-    if (refused?.attempt === attempt) return reply(instance, [relay, 'nobody', refused.connections])
-    // Else it would overtake the one before it, which the peer relays again, maybe to this instance.
-    if (after !== undefined && sender.refused.get(after) !== undefined) return this.#refuse(instance, sender, relay, attempt, 0)
-    if (after !== undefined && !sender.hasTaken(after)) return // the one before it was lost: the peer repeats both
+    if (attempt !== undefined && refused?.attempt === attempt) return reply(instance, [relay, 'nobody', refused.connections])
+    if (after !== undefined) {
+      // Else it would overtake the one before it, which the peer relays again, maybe to this instance.
+      const previous = sender.refused.get(after)
+      if (previous !== undefined && previous.attempt === afterAttempt) return this.#refuse(instance, sender, relay, attempt, 0)
+      if (!sender.has(after)) return // it was lost: the peer repeats both
+    }
     sender.refused.delete(relay)
     this.#host(instance, sender, item)
   }
 
   #host (instance: string, sender: Sender, item: RelayedItem): void {
     const { host, log, malformed, reply } = this.#parts
-    const { relay, attempt = 1, userId, id, json, position, expiresAt = Infinity, redelivered = false, trace } = item
+    const { relay, attempt, userId, id, json, position, expiresAt = Infinity, redelivered = false, trace } = item
     let notification: Notification
     try {
       notification = fromJson(userId, id, json)
     } catch {
+      sender.failed.set(relay, true)
       return malformed()
     }
     const delivery = new Delivery({ ...notification, trace }, undefined, position, expiresAt, 'guest')
@@ -163,15 +177,19 @@ export class IncomingRelays {
     } catch (err) {
       log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the peer repeats it
       sender.pending.delete(relay)
+      sender.failed.set(relay, true)
       return
     }
     if (!(result instanceof Promise)) return this.#conclude(instance, sender, relay, attempt, result, delivery)
     reply(instance, [relay, 'taken', delivery.connections])
     // settled() may have removed the relay meanwhile.
-    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, attempt, result, delivery) }, () => sender.pending.delete(relay))
+    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, attempt, result, delivery) }, () => {
+      sender.pending.delete(relay)
+      sender.failed.set(relay, true)
+    })
   }
 
-  #conclude (instance: string, sender: Sender, relay: number, attempt: number, { outcome, connections }: Result, { isOverdue }: Delivery): void {
+  #conclude (instance: string, sender: Sender, relay: number, attempt: number | undefined, { outcome, connections }: Result, { isOverdue }: Delivery): void {
     const state = isOverdue ? 'overdue' : toReceiptState(outcome)
     sender.pending.delete(relay)
     if (state === 'nobody') return this.#refuse(instance, sender, relay, attempt, connections)
@@ -179,7 +197,7 @@ export class IncomingRelays {
     this.#parts.reply(instance, [relay, state, connections])
   }
 
-  #refuse (instance: string, sender: Sender, relay: number, attempt: number, connections: number): void {
+  #refuse (instance: string, sender: Sender, relay: number, attempt: number | undefined, connections: number): void {
     sender.refused.set(relay, { attempt, connections })
     this.#parts.reply(instance, [relay, 'nobody', connections])
   }

@@ -163,8 +163,10 @@ export class OutgoingMulticasts {
     ask.state = 'published'
     ask.deadline = time + receiptTimeout
     publish(ask.peer.instance, `[${multicast.encode(time, KEPT_TIMEOUTS * receiptTimeout)}]`, published => {
-      if (published === 'unknown') ask.deadline = 0 // at the next tick
-      if (published !== 'routed') return
+      if (published !== 'routed') {
+        ask.deadline = 0 // at the next tick
+        return
+      }
       if (ask.state === 'published') ask.state = 'confirmed' // it may be queued again meanwhile
       unsent.sent('multicast')
     })

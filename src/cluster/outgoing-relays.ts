@@ -113,7 +113,7 @@ export class OutgoingRelays {
         this.#parts.listener.reconsider(relay.delivery)
         continue
       }
-      if (relay.isChecked && relay.isPublished) relay.delivery.redelivered = true // a client of another peer may have seen it
+      if (relay.isSpread || (relay.isChecked && relay.isPublished)) relay.delivery.redelivered = true // a client may have seen it elsewhere
       this.#lines.ask(relay, peer)
     }
   }

@@ -136,6 +136,7 @@ export class PeerTable {
   /** Only who announces itself is a peer. What an ended one still sends makes no peer of it. */
   #peerOf (frame: Frame): Peer | undefined {
     const known = this.#peers.get(frame.from)
+    if (known !== undefined) known.heard++
     if (known !== undefined || this.#peers.size >= MAX_PEERS || !['presence', 'beat', 'hello', 'state'].includes(frame.kind)) return known
     const peer = new Peer(frame, this.#hooks.now())
     this.#peers.set(frame.from, peer)

@@ -29,6 +29,8 @@ export class Peer {
   hasLeft = false
   /** When a frame of it last arrived, and when it was last asked for its users. By the clock of the wire. */
   heardAt: number
+  /** How many frames of it have arrived since the first one. */
+  heard = 0
   askedAt = -Infinity
   /** The number of the newest question; 0 if an answer would be out of date. */
   question = 0

@@ -13,15 +13,18 @@ export interface RelayLineParts {
   now (): number
   publish (inbox: string, items: string, done: (published: Published) => void): void
   /** The user's previous relay to the same peer that has no answer; undefined if there is none. */
-  previous (ask: Ask): number | undefined
+  previous (ask: Ask): Ask | undefined
   /** Whether a relay need not be sent any more, as its source delivers the notification again. */
   isGone (ask: Ask): boolean
   /** The broker has a relay for the peer. */
   confirmed (ask: Ask): void
   /** A peer is asked again. */
   repeated (ask: Ask): void
-  /** The inbox of a peer is gone. */
-  returned (peer: Peer, inbox: string): void
+  /**
+   * The broker knows no inbox of a peer.
+   * @param heard how many frames of it had arrived when it was asked
+   */
+  returned (peer: Peer, inbox: string, heard: number): void
 }
 
 /** What one peer is asked to deliver, in the order of the relays' numbers. All that one turn has for it goes in one frame. */
@@ -49,6 +52,18 @@ export class RelayLine {
       this.#enqueue(ask)
       this.#parts.repeated(ask)
     }
+  }
+
+  /** Asks again for what the peer has not answered in time, and for what is behind that. */
+  repeatOverdue (now: number): void {
+    const isOverdue = ({ state, deadline }: Ask): boolean => state === 'confirmed' && deadline <= now
+    const oldest = new Map<string, number>()
+    for (const ask of this.asks.values()) {
+      const { relay: { id, delivery: { userId } } } = ask
+      if (isOverdue(ask) && !ask.isTaken) oldest.set(userId, Math.min(id, oldest.get(userId) ?? Infinity))
+    }
+    // The peer does not answer what is behind one that it has not got.
+    this.repeat(ask => isOverdue(ask) || (!ask.isTaken && ask.relay.id > (oldest.get(ask.relay.delivery.userId) ?? Infinity)))
   }
 
   /** No answer is needed any more. */
@@ -111,12 +126,12 @@ export class RelayLine {
       ask.deadline = ask.publishedAt + receiptTimeout
     }
     const batch = queue.slice(start, end)
-    const { inbox } = this.peer
-    publish(inbox, `[${items.join()}]`, published => this.#published(batch, inbox, published))
+    const { inbox, heard } = this.peer
+    publish(inbox, `[${items.join()}]`, published => this.#published(batch, inbox, heard, published))
     return end
   }
 
-  #published (batch: readonly Ask[], inbox: string, published: Published): void {
+  #published (batch: readonly Ask[], inbox: string, heard: number, published: Published): void {
     const { confirmed, returned } = this.#parts
     for (const ask of batch) {
       if (ask.state !== 'published' || !this.#isCurrent(ask)) continue
@@ -132,6 +147,6 @@ export class RelayLine {
     // The peer ignores what is behind one that it has not got.
     const [{ relay: { id: oldest } }] = batch as [Ask]
     this.repeat(({ relay, isTaken }) => relay.id > oldest && !isTaken)
-    if (published === 'returned') returned(this.peer, inbox)
+    if (published === 'returned') returned(this.peer, inbox, heard)
   }
 }

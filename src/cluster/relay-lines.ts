@@ -58,7 +58,7 @@ export class RelayLines {
   repeatOverdue (): void {
     const now = this.#parts.now()
     for (const [peer, line] of this.#byPeer) {
-      line.repeat(({ state, deadline }) => state === 'confirmed' && deadline <= now)
+      line.repeatOverdue(now)
       if (peer.hasLeft && line.isEmpty) this.#byPeer.delete(peer)
     }
   }
@@ -107,7 +107,7 @@ export class RelayLines {
   #askOlder ({ relay, peer }: Ask): void {
     for (const older of this.#parts.relays.before(relay)) {
       if (older.askOf(peer.instance) !== undefined) return
-      if (older.isLeft && !older.delivery.isGivenUp) this.ask(older, peer)
+      if (older.isLeft) this.ask(older, peer)
     }
   }
 }

@@ -13,7 +13,7 @@ const MARGIN = 1_048_576
 export interface Ask {
   readonly relay: Relay
   readonly peer: Peer
-  /** Rises with each ask for the relay. A peer that gets the same one again gives the same answer. */
+  /** Rises with each ask for the relay, whichever peer is asked. A peer that gets the same one again gives the same answer. */
   readonly attempt: number
   /** `confirmed`: the broker has put it into the peer's inbox. */
   state: 'queued' | 'published' | 'confirmed'
@@ -40,8 +40,6 @@ export class Relay {
   isChecked = false
   /** Whether it waits for a marker that tells so. */
   isChecking = false
-  /** Whether it has to be checked again after that. */
-  isOutdated = false
   /** Whether the outcome is known, or there will be none. */
   isOver = false
   /**
@@ -95,7 +93,7 @@ export class Relay {
   get isTooLarge (): boolean {
     const { text } = this.delivery.notification.payload
     if (text.length * MAX_GROWTH + MARGIN <= MAX_BODY_BYTES) return false
-    return (this.#isTooLarge ??= Buffer.byteLength(this.encode(Number.MAX_SAFE_INTEGER, this.id)) + '[]'.length > MAX_BODY_BYTES)
+    return (this.#isTooLarge ??= Buffer.byteLength(this.encode(Number.MAX_SAFE_INTEGER, { relay: this, attempt: Number.MAX_SAFE_INTEGER })) + '[]'.length > MAX_BODY_BYTES)
   }
 
   /** What a peer is asked; undefined if it is not. */
@@ -110,11 +108,13 @@ export class Relay {
   }
 
   /** The item of a frame, as JSON. */
-  encode (attempt: number, after: number | undefined): string {
+  encode (attempt: number, after: Pick<Ask, 'relay' | 'attempt'> | undefined): string {
     const { userId, id, position, expiresAt, redelivered, notification: { payload: { json } } } = this.delivery
-    const item: RelayedItem = { relay: this.id, userId, id, json, position }
-    if (attempt > 1) item.attempt = attempt
-    if (after !== undefined) item.after = after
+    const item: RelayedItem = { relay: this.id, attempt, userId, id, json, position }
+    if (after !== undefined) {
+      item.after = after.relay.id
+      item.afterAttempt = after.attempt
+    }
     if (expiresAt !== Infinity) item.expiresAt = expiresAt
     if (redelivered) item.redelivered = true
     if (this.trace !== undefined) item.trace = this.trace

@@ -34,6 +34,8 @@ export class Delivery {
   joined: Origin[] | undefined
   /** The number under which peers know it. */
   relay: number | undefined
+  /** Whether the broker has delivered its message again since peers were last looked for its user. */
+  isRetaken = false
   /** Whether a plain client here has it: it is settled when the broker has it for the peers too. */
   isSentHere = false
   /** What is special about how it got its outcome. */

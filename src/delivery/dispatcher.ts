@@ -97,7 +97,7 @@ export class Dispatcher {
 
   /** Says who the peers are, with `cluster: true`. To be called before anything is delivered. */
   connect (peers: Peers): void {
-    this.#outcomes.peers = this.#intake.peers = peers
+    this.#outcomes.peers = peers
     this.#intake.now = Date.now
   }
 

@@ -3,7 +3,6 @@ import { Delivery } from './delivery.js'
 import type { Members, Observer, Origin, Result } from './doors.js'
 import type { Mailboxes } from './mailbox.js'
 import type { Notification } from './notification.js'
-import type { Peers } from './peers.js'
 import type { Placement } from './placement.js'
 
 export interface IntakeParts {
@@ -21,8 +20,6 @@ export class Intake {
    * store, or are peers. Then this has to be the wall clock.
    */
   now: () => number = steadyNow
-  /** With `cluster: true`. */
-  peers: Peers | undefined
   readonly #parts: IntakeParts
   #lastPosition = 0
 
@@ -80,8 +77,7 @@ export class Intake {
   #adopt (same: Delivery, notification: Notification, origin: Origin): Result | Promise<Result> {
     const before = same.origin
     same.origin = origin
-    // Users that peers have welcomed meanwhile count.
-    if (same.relay !== undefined) this.peers?.deliver(same, this.#parts.placement.isHere(same.userId))
+    same.isRetaken = true
     if (before?.redelivers === true && before.gone?.aborted !== true) this.#tellJoined(same, notification, before)
     return same.result
   }

@@ -6,7 +6,8 @@ import { compose } from '../../src/delivery/notification.js'
 import { MAX_MESSAGE_BYTES } from '../../src/rabbitmq/message-size.js'
 
 const envelope = { from: 'one', inbox: 'amq.gen-1', term: 2, seq: 3 }
-const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(1, 6)}]`
+const before = (delivery: Delivery, id = 6) => ({ relay: new Relay(id, delivery, undefined, Infinity), attempt: 2 })
+const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(1, before(delivery))}]`
 const toAll = ['presence', 'beat', 'leave', 'membership', 'disconnect', 'signout', 'broadcast']
 
 /** Decodes a frame that came the way that its kind goes, or the other way. */
@@ -19,7 +20,7 @@ for (const content of ['hello', '', 'é😀 "\\', { a: [1, null] }, null, 0]) {
   test(`what one instance relays, another one reads as it was: ${JSON.stringify(content)}`, async t => {
     const delivery = new Delivery(compose('123', content, '"id"'), undefined, 1_700_000_000_000_000, Infinity)
     const frame = decode(encodeFrame(envelope, 'relay', encode(delivery)))
-    t.match(frame, { ...envelope, kind: 'relay', body: [{ relay: 7, after: 6, userId: '123', id: '"id"', position: 1_700_000_000_000_000 }] })
+    t.match(frame, { ...envelope, kind: 'relay', body: [{ relay: 7, attempt: 1, after: 6, afterAttempt: 2, userId: '123', id: '"id"', position: 1_700_000_000_000_000 }] })
     const { body: [{ json }] } = frame as unknown as { body: [{ json: string }] }
     t.same(JSON.parse(json), content)
   })
@@ -30,7 +31,7 @@ test('a relay is too large if RabbitMQ might refuse its frame', async t => {
   for (const [unit, bytes] of [['x', 1], ['"', 4], ['\u0001', 7], ['é', 2], ['😀', 4]] as const) {
     for (const count of [MAX_BODY_BYTES / 8 / bytes, MAX_BODY_BYTES / bytes - 300, MAX_BODY_BYTES / bytes]) {
       const relay = new Relay(7, new Delivery(compose('123', unit.repeat(count), 'id'), undefined, 1_700_000_000_000_000, Infinity), undefined, Infinity)
-      const isRefused = Buffer.byteLength(encodeFrame(longest, 'relay', `[${relay.encode(1, 6)}]`)) > 16 * 2 ** 20
+      const isRefused = Buffer.byteLength(encodeFrame(longest, 'relay', `[${relay.encode(1, before(relay.delivery))}]`)) > 16 * 2 ** 20
       t.equal(relay.isTooLarge, count * bytes > MAX_BODY_BYTES - 200, `${count} times ${JSON.stringify(unit)}`)
       t.notOk(isRefused && !relay.isTooLarge)
     }

@@ -17,13 +17,14 @@ function openRelays () {
   const deferred: Array<() => void> = []
   const relays = new IncomingRelays({
     malformed () {},
-    log: undefined as never,
+    log: { error () {} } as never,
     receiptTimeout: 1_000,
     now: () => 0,
     defer: run => { deferred.push(run) },
     isHere: userId => here.has(userId),
     pending: userId => waiting.has(userId) ? new Promise(resolve => { waiting.get(userId)!.push(resolve) }) : undefined,
     host ({ id, redelivered, userId }): Result {
+      if (id === 'n3' && userId === 'failing') throw new Error('it fails')
       if (absent.has(userId)) return { outcome: 'offline', connections: 0 }
       hosted.push(redelivered ? `${id} redelivered` : id)
       return { outcome: 'sent', connections: 1 }
@@ -118,9 +119,9 @@ test('a relay of a user who has a connection here does not wait for another one'
 test('a relay that was refused is refused again when it comes again, and considered anew when the peer asks anew', async t => {
   const { relays, hosted, receipts, absent } = openRelays()
   absent.add('123')
-  relays.receive('peer', item(1))
+  relays.receive('peer', { ...item(1), attempt: 1 })
   absent.delete('123')
-  relays.receive('peer', item(1))
+  relays.receive('peer', { ...item(1), attempt: 1 })
   t.same(hosted, [], 'newer ones may have been delivered since then')
   t.same(receipts.splice(0), [[1, 'nobody', 0], [1, 'nobody', 0]])
   relays.receive('peer', { ...item(1), attempt: 2 })
@@ -128,21 +129,45 @@ test('a relay that was refused is refused again when it comes again, and conside
   t.same(receipts, [[1, 'sent', 1]])
 })
 
-test('a relay that is behind a refused one is refused', async t => {
-  const { relays, hosted, receipts, absent } = openRelays()
+test('a relay of a peer that does not count its attempts is considered anew each time', async t => {
+  const { relays, hosted, absent } = openRelays()
   absent.add('123')
   relays.receive('peer', item(1))
   absent.delete('123')
-  relays.receive('peer', { ...item(2), after: 1 })
+  relays.receive('peer', item(1))
+  t.same(hosted, ['n1'])
+})
+
+test('a relay that is behind a refused one is refused', async t => {
+  const { relays, hosted, receipts, absent } = openRelays()
+  absent.add('123')
+  relays.receive('peer', { ...item(1), attempt: 1 })
+  absent.delete('123')
+  relays.receive('peer', { ...item(2), after: 1, afterAttempt: 1 })
   t.same(hosted, [])
   t.same(receipts, [[1, 'nobody', 0], [2, 'nobody', 0]])
 })
 
 test('a relay that is behind a lost one has no answer, so that the peer sends both again', async t => {
-  const { relays, hosted, receipts } = openRelays()
-  relays.receive('peer', { ...item(2), after: 1 })
+  const { relays, hosted, receipts, absent } = openRelays()
+  absent.add('123')
+  relays.receive('peer', { ...item(1), attempt: 1 })
+  absent.delete('123')
+  receipts.length = 0
+  const behind = { ...item(2), after: 1, afterAttempt: 2 }
+  relays.receive('peer', behind) // the second attempt was lost
+  relays.receive('other peer', { ...item(2), after: 1 })
   t.same([hosted, receipts], [[], []])
-  relays.receive('peer', item(1))
-  relays.receive('peer', { ...item(2), after: 1 })
+  relays.receive('peer', { ...item(1), attempt: 2 })
+  relays.receive('peer', behind)
   t.same(hosted, ['n1', 'n2'])
+})
+
+test('a relay that is behind one that could not be delivered does not wait for it', async t => {
+  const { relays, hosted } = openRelays()
+  relays.receive('peer', { ...item(1), json: '"broken' })
+  relays.receive('peer', { ...item(2), after: 1 })
+  relays.receive('peer', item(3, 'failing'))
+  relays.receive('peer', { ...item(4, 'failing'), after: 3 })
+  t.same(hosted, ['n2', 'n4'])
 })

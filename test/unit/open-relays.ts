@@ -32,12 +32,19 @@ test('the previous relay of a user is the newest older one that was sent to the 
   const sixth = openRelay(relays, 6, 'confirmed')
   const last = openRelay(relays, 7, 'queued')
   t.equal(relays.previous(third), undefined)
-  t.equal(relays.previous(fifth), 3)
-  t.equal(relays.previous(last), 6)
+  t.equal(relays.previous(fifth), third)
+  t.equal(relays.previous(last), sixth)
   relays.delete(sixth.relay)
-  t.equal(relays.previous(last), 3)
+  t.equal(relays.previous(last), third)
   relays.delete(third.relay)
   t.equal(relays.previous(last), undefined)
+  t.end()
+})
+
+test('nothing is behind what is over', t => {
+  const relays = new OpenRelays()
+  openRelay(relays, 1).relay.isOver = true
+  t.equal(relays.previous(openRelay(relays, 2)), undefined)
   t.end()
 })
 
@@ -54,7 +61,7 @@ test(`the previous one of each of ${COUNT} relays of one user is found in time, 
   const begun = performance.now()
   const relays = new OpenRelays()
   const asks = Array.from({ length: COUNT }, (_, n) => openRelay(relays, n + 1))
-  t.ok(asks.every((ask, n) => relays.previous(ask) === (n === 0 ? undefined : n)))
+  t.ok(asks.every((ask, n) => relays.previous(ask) === asks[n - 1]))
   for (const { relay } of asks.toReversed()) relays.delete(relay)
   t.same([...relays], [])
   t.same(relays.of('123'), [])

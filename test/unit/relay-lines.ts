@@ -11,6 +11,7 @@ const newPeer = () => new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }
 
 function openLines (answersAtOnce = true) {
   const sent: number[] = []
+  const clock = { now: 0 }
   /** How many waited at the last flush. */
   let waited = 0
   /** The broker's answers that the test gives. */
@@ -18,7 +19,7 @@ function openLines (answersAtOnce = true) {
   const lines = new RelayLines({
     log: undefined as never,
     receiptTimeout: 1_000,
-    now: () => 0,
+    now: () => clock.now,
     publish (_inbox, items, done) {
       for (const { relay } of JSON.parse(items)) sent.push(relay)
       if (answersAtOnce) done('routed')
@@ -38,8 +39,8 @@ function openLines (answersAtOnce = true) {
     lines.flush()
     return waited
   }
-  function ask (id: number, peer: Peer, content = 'hello'): Relay {
-    const relay = new Relay(id, new Delivery(compose('123', content, `n${id}`), undefined, id, Infinity), undefined, 0)
+  function ask (id: number, peer: Peer, content = 'hello', userId = '123'): Relay {
+    const relay = new Relay(id, new Delivery(compose(userId, content, `n${id}`), undefined, id, Infinity), undefined, 0)
     lines.ask(relay, peer)
     return relay
   }
@@ -49,7 +50,7 @@ function openLines (answersAtOnce = true) {
     relay.isSpread = isSpread
     lines.forget(relay)
   }
-  return { lines, sent, answers, flush, ask, end }
+  return { lines, sent, clock, answers, flush, ask, end }
 }
 
 test('calls that fail while the broker is away do not pile up for the peer that has the user', t => {
@@ -146,5 +147,28 @@ test('what the broker has refused is sent again, and whatever was sent behind it
   for (const [n, answer] of answers.splice(0).entries()) answer(n === 1 ? 'returned' : 'routed')
   flush()
   t.same(sent, [1, 2, 3, 2, 3])
+  t.end()
+})
+
+test('what has no answer in time is sent again, and whatever was sent behind it: a peer does not answer that', t => {
+  const { lines, sent, clock, flush, ask } = openLines()
+  const peer = newPeer()
+  const [first] = [1, 2].map(id => ask(id, peer))
+  flush()
+  first!.askOf('peer')!.isTaken = true
+  clock.now = 900
+  ask(3, peer)
+  ask(4, peer, 'hello', '456')
+  flush()
+  t.same(sent.splice(0), [1, 2, 3, 4])
+  clock.now = 1_000
+  first!.askOf('peer')!.deadline = 1_500
+  lines.repeatOverdue()
+  flush()
+  t.same(sent.splice(0), [2, 3], 'nothing of other users')
+  clock.now = 1_500
+  lines.repeatOverdue()
+  flush()
+  t.same(sent, [1], 'newer ones do not wait for what was taken')
   t.end()
 })
