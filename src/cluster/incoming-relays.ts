@@ -46,6 +46,12 @@ class Sender {
     this.failed.tick(now)
   }
 
+  /** A relay could not be delivered here. */
+  fail (relay: number): void {
+    this.pending.delete(relay)
+    this.failed.set(relay, true)
+  }
+
   /** Whether a relay has arrived, and was not refused. */
   has (relay: number): boolean {
     return this.pending.has(relay) || this.done.get(relay) !== undefined || this.failed.get(relay) === true
@@ -165,7 +171,7 @@ export class IncomingRelays {
     try {
       notification = fromJson(userId, id, json)
     } catch {
-      sender.failed.set(relay, true)
+      sender.fail(relay)
       return malformed()
     }
     const delivery = new Delivery({ ...notification, trace }, undefined, position, expiresAt, 'guest')
@@ -176,17 +182,13 @@ export class IncomingRelays {
       result = host(delivery)
     } catch (err) {
       log.error({ error: withoutText(err), userId }, 'relay failed unexpectedly') // the peer repeats it
-      sender.pending.delete(relay)
-      sender.failed.set(relay, true)
+      sender.fail(relay)
       return
     }
     if (!(result instanceof Promise)) return this.#conclude(instance, sender, relay, attempt, result, delivery)
     reply(instance, [relay, 'taken', delivery.connections])
     // settled() may have removed the relay meanwhile.
-    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, attempt, result, delivery) }, () => {
-      sender.pending.delete(relay)
-      sender.failed.set(relay, true)
-    })
+    result.then(result => { if (sender.pending.has(relay)) this.#conclude(instance, sender, relay, attempt, result, delivery) }, () => sender.fail(relay))
   }
 
   #conclude (instance: string, sender: Sender, relay: number, attempt: number | undefined, { outcome, connections }: Result, { isOverdue }: Delivery): void {

@@ -1,42 +1,25 @@
 // An instance without peers, on a broker that brings back what it publishes.
 import { test } from 'tap'
-import { ClusterCore } from '../../src/cluster/cluster-core.js'
 import { decodeFrame } from '../../src/cluster/frames.js'
 import { EVERYBODY } from '../../src/cluster/wire.js'
-import { startInstance } from '../support/core.js'
+import { startLoneCore } from '../support/lone-core.js'
 
 test('an instance that has found no peers keeps knowing it, for ten markers a second', t => {
   let now = 0
   let markers = 0
   const published: Array<() => void> = []
   const deferred: Array<() => void> = []
-  const { dispatcher } = startInstance({ settle: 'sent' })
-  const core = new ClusterCore({
-    instance: 'alone',
-    wire: {
-      state: 'open',
-      publish (to, json, done) {
-        const frame = decodeFrame(Buffer.from(json), to === EVERYBODY)
-        if (typeof frame === 'string') throw new Error(frame)
-        if (frame.kind === 'mark' && frame.body > 0) markers++
-        published.push(() => core.receive(frame), () => done('routed'))
-      },
-      now: () => now,
-      defer: run => { deferred.push(run) },
-      reopen: () => t.fail('its bindings are there')
+  const core = startLoneCore({
+    state: 'open',
+    publish (to, json, done) {
+      const frame = decodeFrame(Buffer.from(json), to === EVERYBODY)
+      if (typeof frame === 'string') throw new Error(frame)
+      if (frame.kind === 'mark' && frame.body > 0) markers++
+      published.push(() => core.receive(frame), () => done('routed'))
     },
-    awaitsAcks: false,
-    receiptTimeout: 5_000,
-    publishTimeout: 5_000,
-    log: undefined as never,
-    unsent: { add () {}, sent () {} },
-    malformed () {},
-    listener: dispatcher.peerListener,
-    traceOf: () => undefined,
-    broadcast () {},
-    multicast: () => ({ users: 0, connections: 0, outcomes: {} }),
-    changeGroup () {},
-    closeConnections () {}
+    now: () => now,
+    defer: run => { deferred.push(run) },
+    reopen: () => t.fail('its bindings are there')
   })
   function pass (milliseconds: number): void {
     now += milliseconds

@@ -6,7 +6,7 @@ import { compose } from '../../src/delivery/notification.js'
 import { MAX_MESSAGE_BYTES } from '../../src/rabbitmq/message-size.js'
 
 const envelope = { from: 'one', inbox: 'amq.gen-1', term: 2, seq: 3 }
-const before = (delivery: Delivery, id = 6) => ({ relay: new Relay(id, delivery, undefined, Infinity), attempt: 2 })
+const before = (delivery: Delivery) => ({ relay: new Relay(6, delivery, undefined, Infinity), attempt: 2 })
 const encode = (delivery: Delivery, trace?: Record<string, string>) => `[${new Relay(7, delivery, trace, Infinity).encode(1, before(delivery))}]`
 const toAll = ['presence', 'beat', 'leave', 'membership', 'disconnect', 'signout', 'broadcast']
 

@@ -1,35 +1,18 @@
 // An instance whose frames for a peer come back, as the broker knows no inbox of it.
 import { test, type Test } from 'tap'
-import { ClusterCore } from '../../src/cluster/cluster-core.js'
 import { decodeFrame, type Frame } from '../../src/cluster/frames.js'
 import type { Published } from '../../src/cluster/wire.js'
-import { startInstance } from '../support/core.js'
+import { startLoneCore } from '../support/lone-core.js'
 
 /** An instance that has heard of a peer, and has asked it for its users. The broker has not answered yet. */
 function askPeer (t: Test) {
   const answers: Array<(published: Published) => void> = []
-  const { dispatcher } = startInstance({ settle: 'sent' })
-  const core = new ClusterCore({
-    instance: 'one',
-    wire: {
-      state: 'open',
-      publish: (to, _json, done) => { if (to === 'its inbox') answers.push(done) },
-      now: () => 0,
-      defer () {},
-      reopen: () => t.fail('its bindings are there')
-    },
-    awaitsAcks: false,
-    receiptTimeout: 5_000,
-    publishTimeout: 5_000,
-    log: undefined as never,
-    unsent: { add () {}, sent () {} },
-    malformed () {},
-    listener: dispatcher.peerListener,
-    traceOf: () => undefined,
-    broadcast () {},
-    multicast: () => ({ users: 0, connections: 0, outcomes: {} }),
-    changeGroup () {},
-    closeConnections () {}
+  const core = startLoneCore({
+    state: 'open',
+    publish: (to, _json, done) => { if (to === 'its inbox') answers.push(done) },
+    now: () => 0,
+    defer () {},
+    reopen: () => t.fail('its bindings are there')
   })
   t.teardown(() => core.close())
   core.opened('inbox')
