@@ -15,15 +15,15 @@ const CALLS = 2
  */
 const LISTENING = 1_000
 
-/** How long an instance welcomes nobody after its first announcement was confirmed, in milliseconds. */
+/** How long an instance welcomes nobody after its first announcement was confirmed, in milliseconds, at least. */
 export const WELCOME_DELAY = CALLS * PAUSE
 
 export interface JoiningParts {
   now (): number
   /** How long to wait for a peer that does not say that it knows this instance's users, in milliseconds. */
   patience: number
-  /** Asks all peers for their users. */
-  hello (): void
+  /** Asks all peers for their users. `called` is told whether the broker has put the call into the inbox of each. */
+  hello (called: (isRouted: boolean) => void): void
 }
 
 /**
@@ -36,6 +36,11 @@ export class Joining {
   readonly #awaited = new Set<string>()
   #calls = 0
   #calledAt = -Infinity
+  /** Whether the last call is in the inbox of each peer. */
+  #isCallRouted = false
+  /** Whether peers were called for, with a pause for their answers. */
+  #hasCalled = false
+  #terms = 0
   #begunAt = -Infinity
   #listeningSince = -Infinity
 
@@ -53,11 +58,6 @@ export class Joining {
     return this.#hasCalled && (this.#awaited.size === 0 || this.#parts.now() - this.#begunAt >= this.#parts.patience)
   }
 
-  /** Whether peers were called for, with a pause for their answers. */
-  get #hasCalled (): boolean {
-    return this.#calls > CALLS
-  }
-
   /** A term begins. */
   begin (known: readonly Peer[], isNewInbox: boolean): void {
     this.#awaited.clear()
@@ -66,6 +66,8 @@ export class Joining {
     if (isNewInbox) this.#listeningSince = this.#begunAt
     this.#calls = 0
     this.#calledAt = -Infinity
+    this.#isCallRouted = this.#hasCalled = false
+    this.#terms++
   }
 
   /** Another peer was found. */
@@ -82,7 +84,22 @@ export class Joining {
   tick (): void {
     const now = this.#parts.now()
     if (this.#hasCalled || now - this.#calledAt < PAUSE) return
-    this.#calledAt = now
-    if (this.#calls++ < CALLS) this.#parts.hello()
+    if (this.#calls < CALLS) {
+      this.#calledAt = now
+      this.#call()
+    } else if (this.#isCallRouted) {
+      // A peer that did not know this inbox yet knows of it before it says that nobody has a user who is welcomed from now on.
+      this.#hasCalled = true
+    }
+  }
+
+  #call (): void {
+    const term = this.#terms
+    const isLast = ++this.#calls === CALLS
+    this.#parts.hello(isRouted => {
+      if (term !== this.#terms) return
+      if (!isRouted) this.#calls-- // is called again
+      else if (isLast) this.#isCallRouted = true
+    })
   }
 }

@@ -52,7 +52,7 @@ export class Presence {
       synced: peer => this.#confirmSynced(peer),
       changed: () => this.#markers.check()
     })
-    const joining = this.#joining = new Joining({ now, patience, hello: () => frames.toAll('hello', '0') })
+    const joining = this.#joining = new Joining({ now, patience, hello: called => frames.toAll('hello', '0', published => called(published === 'routed')) })
     this.#announcer = new Announcer({
       publish: (presence, done) => frames.toAll('presence', presence, done),
       mayWelcome: () => joining.isOver,
