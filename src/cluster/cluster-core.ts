@@ -37,6 +37,8 @@ export class ClusterCore {
     this.#parts = parts
     const { wire, listener, receiptTimeout, times } = parts
     const now = () => wire.now()
+    let lastNumber = 0
+    const number = () => ++lastNumber
     const schedule = () => this.#schedule()
     const frames = this.#frames = new FrameSender({
       instance: parts.instance,
@@ -71,6 +73,7 @@ export class ClusterCore {
     const outgoing = this.#outgoing = new OutgoingRelays({
       ...parts,
       now,
+      number,
       schedule,
       publish: (inbox, items, done) => frames.toInbox(inbox, 'relay', items, done),
       isAlone: () => presence.isAlone(),
@@ -92,6 +95,7 @@ export class ClusterCore {
     this.multicasts = new Multicasts({
       ...parts,
       now,
+      number,
       schedule,
       frames,
       keepOrder: () => this.#flushInOrder(),
@@ -226,14 +230,14 @@ export class ClusterCore {
   }
 
   /**
-   * Publishes the relays that wait, behind the news that something older is held, and the multicasts. A multicast waits for
-   * nothing, so relays are not behind it.
+   * Publishes the relays and the multicasts that wait, in the order in which they were taken, behind the news that something
+   * older is held.
    */
   #flushInOrder (): void {
     if (this.#parts.wire.state !== 'open' || !this.#frames.isOpen) return
     this.#wakes.flush()
+    this.multicasts.flush(number => this.#outgoing.flush(number))
     this.#outgoing.flush()
-    this.multicasts.flush()
   }
 
   /** An inbox is gone, unless its peer has been heard since then: on a cluster with Khepri, a new one is known a little later. */

@@ -71,6 +71,11 @@ const bodies = {
      */
     after: Type.Optional(RelayId),
     afterAttempt: Type.Optional(RelayId),
+    /**
+     * Instead of `after`, if a connection of the sender has this one: if the relay has not arrived, this one is not answered.
+     * If it was refused, this one is delivered nevertheless, as the sender does not ask for it again.
+     */
+    behind: Type.Optional(RelayId),
     userId: Id,
     id: Id,
     /** The content, as JSON in a string: passed on as it is. */

@@ -143,7 +143,7 @@ export class IncomingRelays {
 
   #receive (instance: string, item: RelayedItem): void {
     const { reply } = this.#parts
-    const { relay, attempt, after, afterAttempt, redelivered = false } = item
+    const { relay, attempt, after, afterAttempt, behind, redelivered = false } = item
     const sender = this.#senders.open(instance)
     const known = sender.done.get(relay)
     const pending = sender.pending.get(relay)
@@ -160,6 +160,7 @@ export class IncomingRelays {
       if (previous !== undefined && previous.attempt === afterAttempt) return this.#refuse(instance, sender, relay, attempt, 0)
       if (!sender.has(after)) return // it was lost: the peer repeats both
     }
+    if (behind !== undefined && !sender.has(behind) && sender.refused.get(behind) === undefined) return // the same
     sender.refused.delete(relay)
     this.#host(instance, sender, item)
   }

@@ -72,9 +72,12 @@ export class Multicasts implements MulticastPeers {
     this.#counted.flush()
   }
 
-  /** Publishes what this turn has for the peers. */
-  flush (): void {
-    this.#outgoing.flush()
+  /**
+   * Publishes what this turn has for the peers.
+   * @param publishOlder publishes what was taken before a multicast, by its number, and waits too
+   */
+  flush (publishOlder: (number: number) => void): void {
+    this.#outgoing.flush(publishOlder)
     this.#stops.flush()
   }
 

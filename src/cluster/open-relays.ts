@@ -38,12 +38,10 @@ export class OpenRelays {
 
   /**
    * The user's previous relay to the same peer that has no answer; undefined if there is none. A peer answers in order. So
-   * what is older than an answered relay is not looked at: a user may have thousands that await acks. What a connection here
-   * has is behind nothing: whatever is older was handed to it too, and who refuses it is not asked again. Nothing is behind
-   * what is over: nobody asks for that again.
+   * what is older than an answered relay is not looked at: a user may have thousands that await acks. Nothing is behind what
+   * is over: nobody asks for that again.
    */
   previous ({ relay, peer }: Ask): Ask | undefined {
-    if (relay.isHere) return undefined
     const relays = this.of(relay.delivery.userId)
     for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
       const other = relays[i]!

@@ -17,6 +17,8 @@ export interface OutgoingMulticastsParts {
   /** How long a call may wait until the peers are known and the broker has what is for them, in milliseconds. */
   publishTimeout: number
   now (): number
+  /** The next number of what peers are asked for. */
+  number (): number
   unsent: Pick<Unsent, 'add' | 'sent'>
   /** A multicast waits for `flush`: publishes at once what was taken before it, and then the multicast, if that is possible. */
   keepOrder (): void
@@ -44,7 +46,6 @@ export class OutgoingMulticasts {
   readonly #multicasts = new Map<number, OutgoingMulticast>()
   /** Those that are to be published, or published again, to some peer. */
   readonly #queued = new Set<OutgoingMulticast>()
-  #lastId = 0
   #isClosed = false
 
   constructor (parts: OutgoingMulticastsParts) {
@@ -58,9 +59,9 @@ export class OutgoingMulticasts {
    *   AbortError for a message that its source hands over again
    */
   deliver (audience: Connected, payload: Payload, origin: Origin): OutgoingMulticast | undefined {
-    const { isAlone, now, publishTimeout } = this.#parts
+    const { isAlone, now, number, publishTimeout } = this.#parts
     if (isAlone()) return undefined
-    const multicast = new OutgoingMulticast(++this.#lastId, audience, payload, origin, origin.redelivers ? Infinity : publishTimeout, now(), this.#parts.stop)
+    const multicast = new OutgoingMulticast(number(), audience, payload, origin, origin.redelivers ? Infinity : publishTimeout, now(), this.#parts.stop)
     this.#multicasts.set(multicast.id, multicast)
     this.#check(multicast)
     this.#askAll(multicast)
@@ -107,11 +108,17 @@ export class OutgoingMulticasts {
     this.#parts.schedule()
   }
 
-  /** Publishes what this turn has for the peers. */
-  flush (): void {
-    const queued = [...this.#queued]
+  /**
+   * Publishes what this turn has for the peers.
+   * @param publishOlder publishes what was taken before a multicast, by its number, and waits too
+   */
+  flush (publishOlder: (number: number) => void): void {
+    const queued = [...this.#queued].sort((a, b) => a.id - b.id)
     this.#queued.clear()
-    for (const multicast of queued) for (const ask of multicast.asks.values()) if (ask.state === 'queued') this.#publish(multicast, ask)
+    for (const multicast of queued) {
+      publishOlder(multicast.id)
+      for (const ask of multicast.asks.values()) if (ask.state === 'queued') this.#publish(multicast, ask)
+    }
   }
 
   /** Looks for what has no answer. To be called ten times a second. */
@@ -163,10 +170,7 @@ export class OutgoingMulticasts {
     ask.state = 'published'
     ask.deadline = time + receiptTimeout
     publish(ask.peer.instance, `[${multicast.encode(time, KEPT_TIMEOUTS * receiptTimeout)}]`, published => {
-      if (published !== 'routed') {
-        ask.deadline = 0 // at the next tick
-        return
-      }
+      if (published !== 'routed') return this.#enqueue(multicast, ask) // for the next flush
       if (ask.state === 'published') ask.state = 'confirmed' // it may be queued again meanwhile
       unsent.sent('multicast')
     })
@@ -176,10 +180,14 @@ export class OutgoingMulticasts {
   #ask (multicast: OutgoingMulticast, ask: MulticastAsk | undefined): void {
     if (ask === undefined) return
     multicast.waitForBroker(this.#parts.now())
+    this.#enqueue(multicast, ask)
+    this.#parts.schedule()
+  }
+
+  #enqueue (multicast: OutgoingMulticast, ask: MulticastAsk): void {
     ask.state = 'queued'
     ask.deadline = Infinity
-    this.#queued.add(multicast)
-    this.#parts.schedule()
+    if (this.#multicasts.has(multicast.id)) this.#queued.add(multicast)
   }
 
   #settle (multicast: OutgoingMulticast): void {

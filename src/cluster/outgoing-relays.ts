@@ -16,6 +16,8 @@ export interface OutgoingRelaysParts extends
   Pick<RelayReceiptsParts, 'awaitsAcks' | 'times' | 'tell'> {
   /** How long a call may wait for the peers, in milliseconds. */
   publishTimeout: number
+  /** The next number of what peers are asked for. */
+  number (): number
   /** Whether no peer has welcomed anybody. */
   isAlone (): boolean
   /** The peers that have a user. */
@@ -36,7 +38,6 @@ export class OutgoingRelays {
   readonly #lines: RelayLines
   readonly #checks: AbsenceChecks
   readonly #receipts: RelayReceipts
-  #lastId = 0
   #isClosed = false
 
   constructor (parts: OutgoingRelaysParts) {
@@ -113,7 +114,7 @@ export class OutgoingRelays {
         this.#parts.listener.reconsider(relay.delivery)
         continue
       }
-      if (relay.isSpread || (relay.isChecked && relay.isPublished)) relay.delivery.redelivered = true // a client may have seen it elsewhere
+      if (relay.isMaybeSeen) relay.delivery.redelivered = true
       this.#lines.ask(relay, peer)
     }
   }
@@ -144,10 +145,13 @@ export class OutgoingRelays {
     this.#parts.schedule()
   }
 
-  /** Publishes what this turn has for the peers. */
-  flush (): void {
-    this.#lines.flush()
-    this.#checks.flush()
+  /**
+   * Publishes what this turn has for the peers.
+   * @param before only the relays with smaller numbers
+   */
+  flush (before?: number): void {
+    this.#lines.flush(before)
+    if (before === undefined) this.#checks.flush()
   }
 
   /**
@@ -179,8 +183,8 @@ export class OutgoingRelays {
   }
 
   #open (delivery: Delivery): Relay {
-    const { publishTimeout, now, traceOf } = this.#parts
-    const id = delivery.relay = ++this.#lastId
+    const { publishTimeout, now, number, traceOf } = this.#parts
+    const id = delivery.relay = number()
     const relay = new Relay(id, delivery, traceOf(delivery.origin), delivery.origin?.redelivers === true ? Infinity : now() + publishTimeout)
     this.#relays.add(relay)
     return relay

@@ -1,3 +1,4 @@
+import { lowerBound } from '../lists.js'
 import type { Peer } from './peer.js'
 import type { Ask } from './relay.js'
 import { excessOf } from './spread.js'
@@ -18,8 +19,8 @@ export interface RelayLineParts {
   isGone (ask: Ask): boolean
   /** The broker has a relay for the peer. */
   confirmed (ask: Ask): void
-  /** A peer is asked again. */
-  repeated (ask: Ask): void
+  /** Asks the peer for what must come before a relay, and nobody has. */
+  askOlder (ask: Ask): void
   /**
    * The broker knows no inbox of a peer.
    * @param heard how many frames of it had arrived when it was asked
@@ -47,11 +48,7 @@ export class RelayLine {
 
   /** Asks again for what the peer may not have received, or has not answered. */
   repeat (isDue: (ask: Ask) => boolean): void {
-    for (const ask of this.asks.values()) {
-      if (ask.state === 'queued' || !isDue(ask)) continue
-      this.#enqueue(ask)
-      this.#parts.repeated(ask)
-    }
+    for (const ask of this.asks.values()) if (ask.state !== 'queued' && isDue(ask)) this.#enqueue(ask)
   }
 
   /** Asks again for what the peer has not answered in time, and for what is behind that. */
@@ -84,11 +81,17 @@ export class RelayLine {
     return this.asks.size + this.#queue.length === 0
   }
 
-  flush (): void {
+  /**
+   * Publishes what waits.
+   * @param before only the relays with smaller numbers
+   */
+  flush (before: number): void {
+    for (const ask of this.#queue) { // to which older ones are added
+      if (ask.relay.id < before && ask.state === 'queued' && this.#isCurrent(ask)) this.#parts.askOlder(ask)
+    }
     if (!this.#isSorted) this.#queue.sort((a, b) => a.relay.id - b.relay.id)
     this.#isSorted = true
-    const queue = this.#queue.filter(ask => this.#isWanted(ask))
-    this.#queue = []
+    const queue = this.#queue.splice(0, lowerBound(this.#queue, ({ relay }) => relay.id < before)).filter(ask => this.#isWanted(ask))
     for (let start = 0; start < queue.length;) start = this.#publishBatch(queue, start)
   }
 

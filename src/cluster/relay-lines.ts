@@ -4,7 +4,7 @@ import type { Peer } from './peer.js'
 import { RelayLine, type RelayLineParts } from './relay-line.js'
 import type { Ask, Relay } from './relay.js'
 
-export interface RelayLinesParts extends Omit<RelayLineParts, 'previous' | 'repeated'> {
+export interface RelayLinesParts extends Omit<RelayLineParts, 'previous' | 'askOlder'> {
   relays: Pick<OpenRelays, 'previous' | 'before'>
   log: FastifyBaseLogger
   /** Asks for a call of `flush` at the end of this turn. */
@@ -18,7 +18,7 @@ export class RelayLines {
 
   constructor (parts: RelayLinesParts) {
     const { relays } = parts
-    this.#parts = { ...parts, previous: ask => relays.previous(ask), repeated: ask => this.#askOlder(ask) }
+    this.#parts = { ...parts, previous: ask => relays.previous(ask), askOlder: ask => this.#askOlder(ask) }
   }
 
   /** Asks a peer to deliver a relay. A peer that can't be asked counts as one that does not have the user. */
@@ -49,9 +49,12 @@ export class RelayLines {
     for (const ask of asks) this.#byPeer.get(ask.peer)?.forget(ask)
   }
 
-  /** Publishes what this turn has for the peers. */
-  flush (): void {
-    for (const line of this.#byPeer.values()) line.flush()
+  /**
+   * Publishes what this turn has for the peers.
+   * @param before only the relays with smaller numbers
+   */
+  flush (before = Infinity): void {
+    for (const line of this.#byPeer.values()) line.flush(before)
   }
 
   /** Asks again, the peers that have not answered in time. Forgets those that have left, when they have told everything. */
@@ -103,11 +106,14 @@ export class RelayLines {
     return lost
   }
 
-  /** A peer is asked again. It may have refused older ones, and have the user by now: they come first. */
+  /** Asks the peer of a relay for the user's older ones that nobody has: it may have refused them, and have the user by now. */
   #askOlder ({ relay, peer }: Ask): void {
+    if (relay.isHere) return // then older ones were handed to the same connections
     for (const older of this.#parts.relays.before(relay)) {
       if (older.askOf(peer.instance) !== undefined) return
-      if (older.isLeft) this.ask(older, peer)
+      if (!older.isLeft) continue
+      if (older.isMaybeSeen) older.delivery.redelivered = true
+      this.ask(older, peer)
     }
   }
 }

@@ -89,6 +89,11 @@ export class Relay {
     return false
   }
 
+  /** Whether a client that connects to a peer now may have seen it elsewhere. */
+  get isMaybeSeen (): boolean {
+    return this.isSpread || (this.isChecked && this.isPublished)
+  }
+
   /** Whether no frame can take it: it would be larger than what the broker takes. */
   get isTooLarge (): boolean {
     const { text } = this.delivery.notification.payload
@@ -111,7 +116,8 @@ export class Relay {
   encode (attempt: number, after: Pick<Ask, 'relay' | 'attempt'> | undefined): string {
     const { userId, id, position, expiresAt, redelivered, notification: { payload: { json } } } = this.delivery
     const item: RelayedItem = { relay: this.id, attempt, userId, id, json, position }
-    if (after !== undefined) {
+    if (after !== undefined && this.isHere) item.behind = after.relay.id
+    else if (after !== undefined) {
       item.after = after.relay.id
       item.afterAttempt = after.attempt
     }

@@ -271,6 +271,7 @@ export interface MemoryRelay {
 export function connectOutbox (dispatcher: Dispatcher, awaitsAcks: boolean, receiptTimeout: number) {
   const relays: MemoryRelay[] = []
   const told: SettledItem[] = []
+  let lastNumber = 0
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 1 }, 0)
   let isThere = true
   let scheduled: NodeJS.Immediate | undefined
@@ -280,6 +281,7 @@ export function connectOutbox (dispatcher: Dispatcher, awaitsAcks: boolean, rece
     receiptTimeout,
     publishTimeout: 600_000,
     now: () => performance.now(),
+    number: () => ++lastNumber,
     publish (_inbox, body, done) {
       relays.push({ body, answered: isRouted => done(isRouted === undefined ? 'unknown' : isRouted ? 'routed' : 'returned') })
     },

@@ -163,6 +163,18 @@ test('a relay that is behind a lost one has no answer, so that the peer sends bo
   t.same(hosted, ['n1', 'n2'])
 })
 
+test('a relay that the peer has connections for is behind a lost one, and not behind one that was refused', async t => {
+  const { relays, hosted, receipts, absent } = openRelays()
+  const behind = { ...item(2), behind: 1 }
+  relays.receive('peer', behind)
+  t.same([hosted, receipts], [[], []], 'the first one was lost')
+  absent.add('123')
+  relays.receive('peer', { ...item(1), attempt: 1 })
+  absent.delete('123')
+  relays.receive('peer', behind)
+  t.same(hosted, ['n2'], 'the first one is not asked for again')
+})
+
 test('a relay that is behind one that could not be delivered does not wait for it', async t => {
   const { relays, hosted } = openRelays()
   relays.receive('peer', { ...item(1), json: '"broken' })

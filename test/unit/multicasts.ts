@@ -24,10 +24,12 @@ function start () {
   const unsent: string[] = []
   let now = 0
   let inOrder = 0
+  let lastNumber = 0
   const multicasts = new OutgoingMulticasts({
     receiptTimeout: 1_000,
     publishTimeout: 2_000,
     now: () => now,
+    number: () => ++lastNumber,
     unsent: { add: (type, reason) => { unsent.push(`${type} ${reason}`) }, sent: type => { unsent.push(`${type} sent`) } },
     keepOrder () { inOrder++ },
     schedule () {},
@@ -54,7 +56,7 @@ function start () {
     inOrder: () => inOrder,
     /** What was published since the last call. */
     flush () {
-      multicasts.flush()
+      multicasts.flush(() => {})
       return published.splice(0)
     },
     mark () {

@@ -48,12 +48,17 @@ test('nothing is behind what is over', t => {
   t.end()
 })
 
-test('what a connection here has is behind nothing that a peer may refuse', t => {
+test('what a connection here has waits for a lost relay, and not for one that the peer refuses', t => {
   const relays = new OpenRelays()
   openRelay(relays, 1)
   const second = openRelay(relays, 2)
+  const encode = () => {
+    const { after, afterAttempt, behind } = JSON.parse(second.relay.encode(1, relays.previous(second)))
+    return { after, afterAttempt, behind }
+  }
+  t.same(encode(), { after: 1, afterAttempt: 1, behind: undefined })
   second.relay.delivery.isSentHere = true
-  t.equal(relays.previous(second), undefined)
+  t.same(encode(), { after: undefined, afterAttempt: undefined, behind: 1 })
   t.end()
 })
 

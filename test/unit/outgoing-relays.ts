@@ -7,14 +7,17 @@ import { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from '../support/core.js'
 
-/** An instance with one peer, which is known to have a user or not. The broker confirms what is published. */
+/** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
 function openRelays () {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
+  const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
-  const published: RelayedItem[] = []
+  const knownToOther = new Set<string>()
+  const published: Array<RelayedItem & { inbox: string }> = []
   /** Those who wait for what was announced before. */
   const waiting: Array<() => void> = []
   const absent: string[] = []
+  let lastNumber = 0
   const relays = new OutgoingRelays({
     afterMarker (callback) {
       waiting.push(callback)
@@ -25,15 +28,16 @@ function openRelays () {
     publishTimeout: 1_000,
     awaitsAcks: false,
     now: () => 0,
-    publish (_inbox, items, done) {
-      published.push(...JSON.parse(items) as RelayedItem[])
+    number: () => ++lastNumber,
+    publish (inbox, items, done) {
+      for (const item of JSON.parse(items) as RelayedItem[]) published.push({ ...item, inbox })
       done('routed')
     },
     returned () {},
     schedule () {},
     tell () {},
     isAlone: () => false,
-    peersOf: userId => known.has(userId) ? [peer] : [],
+    peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
     traceOf: () => undefined,
     listener: {
       peersAnswered: ({ id }, isElsewhere) => { if (!isElsewhere) absent.push(id) },
@@ -50,12 +54,12 @@ function openRelays () {
     relays.deliver(delivery, false)
     return delivery
   }
-  /** The relays that this turn has for the peer, each with the one that it must not overtake. */
-  function flush (): Array<[id: string, after: number | undefined]> {
+  /** The relays that this turn has for a peer, each with the one that it must not overtake. */
+  function flush (to = peer): Array<[id: string, after: number | undefined]> {
     relays.flush()
-    return published.splice(0).map(({ id, after }) => [id, after])
+    return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, take, flush, waiting, absent }
+  return { relays, peer, known, knownToOther, take, flush, waiting, absent }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -68,6 +72,19 @@ test('a peer that is asked again is first asked for the older ones that it has r
   relays.receipt('peer', [1, 'nobody', 0])
   // The receipt for the second one is lost with the inbox. By now the user is connected to the peer.
   relays.resume(true)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.end()
+})
+
+test('a peer that has refused a relay for which another one is asked still gets it before newer ones', t => {
+  const { relays, known, knownToOther, take, flush } = openRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  t.same(flush(), [['n1', undefined]])
+  relays.receipt('peer', [1, 'nobody', 0])
+  // The other peer has not answered. By now the user is connected to the first one.
+  take(2)
   t.same(flush(), [['n1', undefined], ['n2', 1]])
   t.end()
 })
