@@ -1,7 +1,6 @@
 import type { Delivery } from '../delivery/delivery.js'
 import type { Origin, Outcome } from '../delivery/doors.js'
 import type { PeerListener } from '../delivery/peers.js'
-import { errors } from '../errors.js'
 import { AbsenceChecks, type AbsenceChecksParts } from './absence-checks.js'
 import type { Receipt } from './frames.js'
 import type { Peer } from './peer.js'
@@ -9,13 +8,13 @@ import { OpenRelays } from './open-relays.js'
 import { RelayLines, type RelayLinesParts } from './relay-lines.js'
 import { RelayReceipts, type RelayReceiptsParts } from './relay-receipts.js'
 import { Relay, toSettledState } from './relay.js'
+import { UnansweredRelays, type UnansweredRelaysParts } from './unanswered-relays.js'
 
 export interface OutgoingRelaysParts extends
   Pick<AbsenceChecksParts, 'afterMarker'>,
   Pick<RelayLinesParts, 'log' | 'receiptTimeout' | 'now' | 'publish' | 'returned' | 'schedule'>,
-  Pick<RelayReceiptsParts, 'awaitsAcks' | 'times' | 'tell'> {
-  /** How long a call may wait for the peers, in milliseconds. */
-  publishTimeout: number
+  Pick<RelayReceiptsParts, 'awaitsAcks' | 'times' | 'tell'>,
+  Pick<UnansweredRelaysParts, 'publishTimeout'> {
   /** The next number of what peers are asked for. */
   number (): number
   /** Whether no peer has welcomed anybody. */
@@ -38,6 +37,7 @@ export class OutgoingRelays {
   readonly #lines: RelayLines
   readonly #checks: AbsenceChecks
   readonly #receipts: RelayReceipts
+  readonly #unanswered: UnansweredRelays
   #isClosed = false
 
   constructor (parts: OutgoingRelaysParts) {
@@ -50,10 +50,11 @@ export class OutgoingRelays {
       drop: ask => this.#lines.drop(ask),
       refused: relay => this.#reconsider(relay)
     })
+    this.#unanswered = new UnansweredRelays({ ...parts, relays: this.#relays, close: relay => this.#close(relay, false) })
     this.#lines = new RelayLines({
       ...parts,
       relays: this.#relays,
-      isGone: ({ relay }) => this.#isGone(relay),
+      isGone: ({ relay }) => relay.delivery.isGone && !relay.isOver && this.#unanswered.abandon(relay),
       confirmed: ({ relay }) => this.#confirmed(relay)
     })
   }
@@ -69,7 +70,7 @@ export class OutgoingRelays {
     else if (relay.asks.length > 0) return
     for (const peer of this.#parts.peersOf(delivery.userId)) this.#lines.ask(relay, peer)
     this.#checks.add(relay)
-    if (this.#isClosed) queueMicrotask(() => this.#end(relay)) // later, as the caller does not wait for it yet
+    if (this.#isClosed) queueMicrotask(() => this.#unanswered.end(relay)) // later, as the caller does not wait for it yet
   }
 
   /** A delivery was sent here, and is settled: peers that announce its user before the check get it too. */
@@ -159,22 +160,16 @@ export class OutgoingRelays {
    * @param isOpen whether frames can be published
    */
   tick (isOpen: boolean): void {
-    const now = this.#parts.now()
     this.#receipts.tick()
     if (!isOpen) for (const waiting of [this.#checks, this.#lines]) waiting.dropSettled()
     this.#lines.repeatOverdue()
-    for (const relay of [...this.#relays]) {
-      const { delivery, patience, isOver } = relay
-      if (isOver) continue
-      if (delivery.isGone) this.#abandon(relay)
-      else if (patience < now && delivery.origin?.redelivers !== true && relay.isUnconfirmed === (relay.asks.length > 0)) this.#giveUp(relay)
-    }
+    this.#unanswered.tick()
     this.#parts.schedule()
   }
 
   close (): void {
     this.#isClosed = true
-    for (const relay of [...this.#relays]) this.#end(relay)
+    this.#unanswered.close()
   }
 
   #relayOf ({ relay }: Delivery): Relay | undefined {
@@ -190,11 +185,6 @@ export class OutgoingRelays {
     return relay
   }
 
-  /** Whether a relay need not be sent any more, as its source delivers the notification again. */
-  #isGone (relay: Relay): boolean {
-    return relay.delivery.isGone && !relay.isOver && this.#abandon(relay)
-  }
-
   /** The broker has a relay for one more peer. */
   #confirmed ({ delivery, isUnconfirmed, isOver }: Relay): void {
     if (delivery.isSentHere && !isUnconfirmed && !isOver) this.#parts.listener.peersAnswered(delivery, true)
@@ -206,7 +196,7 @@ export class OutgoingRelays {
     this.#confirmed(relay)
     relay.delivery.isTakenElsewhere = relay.asks.some(({ isTaken }) => isTaken)
     if (!relay.isNobodys) return
-    if (relay.delivery.isGone) this.#abandon(relay)
+    if (relay.delivery.isGone) this.#unanswered.abandon(relay)
     else this.#parts.listener.reconsider(relay.delivery)
   }
 
@@ -216,37 +206,5 @@ export class OutgoingRelays {
     relay.isSpread = isSpread
     this.#lines.forget(relay)
     if (relay.isChecked || !isSpread) this.#relays.delete(relay)
-  }
-
-  /**
-   * The broker will redeliver the message. A peer may have the delivery. Don't wait for its receipt, or other deliveries that
-   * join this one never settle. But while the delivery has connections here, the message joins it, and nobody asks the peers
-   * again.
-   * @returns whether the peers need not be asked any more
-   */
-  #abandon (relay: Relay): boolean {
-    const { delivery } = relay
-    if (delivery.holders.length > 0 || delivery.isWaiting) return false
-    this.#close(relay, false)
-    if (!delivery.isSettled) this.#parts.listener.abandon(delivery)
-    return true
-  }
-
-  /** The peers can't be reached in time. Settles with what was sent here; otherwise the call of notify() fails. */
-  #giveUp (relay: Relay): void {
-    const { publishTimeout, listener } = this.#parts
-    const { delivery } = relay
-    if (delivery.isSentHere) listener.peersAnswered(delivery, true)
-    else if (relay.isLeft) listener.fail(delivery, new errors.PublishTimeout('the other instances', publishTimeout))
-  }
-
-  /** The same when the application closes and no answer can arrive any more. A message returns to its queue. */
-  #end (relay: Relay): void {
-    const { delivery, isOver } = relay
-    if (!isOver && delivery.origin?.redelivers !== true) {
-      if (delivery.isSentHere) this.#parts.listener.peersAnswered(delivery, true)
-      else this.#parts.listener.fail(delivery, new errors.PublishFailed('the other instances', 'the application is closing'))
-    }
-    this.#close(relay, false)
   }
 }
