@@ -1,4 +1,4 @@
-import { Simulation } from './simulated-cluster.js'
+import { Simulation } from './simulated-cluster/simulation.js'
 
 const STEPS = 120
 
@@ -18,7 +18,7 @@ export const settings = [
 ] as const
 
 /**
- * Runs schedules of several instances that share a queue: see `simulated-cluster.ts`.
+ * Runs schedules of several instances that share a queue: see `simulated-cluster/simulation.ts`.
  * @param seeds one for each schedule
  * @returns the first one that went wrong, with its seed
  */

@@ -1,7 +1,7 @@
 // The part of RabbitMQ that instances use to reach each other, in memory. A test decides when anything moves on.
-import type { decodeFrame } from '../../src/cluster/frames.js'
-import { EVERYBODY, type Published } from '../../src/cluster/wire.js'
-import type { Random } from './random.js'
+import type { decodeFrame } from '../../../src/cluster/frames.js'
+import { EVERYBODY, type Published } from '../../../src/cluster/wire.js'
+import type { Random } from '../random.js'
 
 /** How long a new binding may be unknown to other nodes, in milliseconds. Shorter than the pause of a joining instance. */
 const MAX_LAG = 60

@@ -1,6 +1,6 @@
 // A hold that several instances share, in memory. A test decides when a call arrives there, and when its answer arrives.
-import type { Held, HoldStore } from '../../src/delivery/doors.js'
-import type { MemoryStore } from './core.js'
+import type { Held, HoldStore } from '../../../src/delivery/doors.js'
+import type { MemoryStore } from '../core.js'
 
 /** The connection of one instance to the hold: calls arrive in order, and so do their answers. */
 export class HoldConnection implements HoldStore {
