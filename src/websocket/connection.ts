@@ -3,9 +3,7 @@ import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Subscriber } from '../delivery/doors.js'
-import { describeValue } from '../delivery/notification.js'
 import type { Payload } from '../delivery/payload.js'
-import { errors } from '../errors.js'
 import { createConnectionId } from './connection-id.js'
 import { frameEncoder, joinFrames, TextFrame } from './frames.js'
 import { SUBPROTOCOL, type ServerFrame } from './protocol.js'
@@ -49,6 +47,9 @@ export class Connection implements Subscriber {
   private challenge: string | undefined
   /** The slot of the heartbeat that pings it. */
   slot = 0
+  /** The second in which its client has last sent something, and how many messages that second's were worth. */
+  private second = 0
+  private inboundCount = 0
   /** How many more ids its client may answer: one for each notification sent. */
   private credit = 0
   /** What it was sent, and nobody has acknowledged, the oldest first; undefined if there is nothing. */
@@ -138,6 +139,20 @@ export class Connection implements Subscriber {
     return cost - spent
   }
 
+  /**
+   * Counts what the client has sent.
+   * @returns how many messages the client has sent in this second
+   */
+  countInbound (cost: number): number {
+    const now = Math.floor(performance.now() / 1_000)
+    if (now !== this.second) {
+      this.second = now
+      this.inboundCount = 0
+    }
+    this.inboundCount += cost
+    return this.inboundCount
+  }
+
   spendClaim (id: string): boolean {
     return this.claims?.delete(id) === true
   }
@@ -216,16 +231,6 @@ export class Connection implements Subscriber {
     this.closeCode = code
     this.socket.close(code, reason)
   }
-}
-
-/**
- * Checks a socket that an application hands over.
- * @throws FST_NOTIFICATION_INVALID_SOCKET
- */
-export function assertOpen (socket: WebSocket): void {
-  const { readyState, OPEN, send, on } = (socket ?? {}) as Partial<WebSocket>
-  if (typeof send !== 'function' || typeof on !== 'function') throw new errors.InvalidSocket(describeValue(socket))
-  if (readyState !== OPEN) throw new errors.InvalidSocket('one that is closing or closed')
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { RawData } from 'ws'
+import type { RawData, WebSocket } from 'ws'
 import { closeCodes } from '../close-codes.js'
 import type { Connection } from './connection.js'
 import { errors } from '../errors.js'
@@ -7,6 +7,8 @@ import { decodeFrame } from './protocol.js'
 
 export interface InboundParts {
   limits: Options['limits']
+  /** Finds the connection of a socket, while it is open. */
+  connectionOf (socket: WebSocket): Connection | undefined
   /** A client has acknowledged notifications. */
   acknowledged (connection: Connection, ids: readonly string[]): void
   /** A client could not handle notifications. */
@@ -23,40 +25,40 @@ const BYTES_PER_MESSAGE = 2_048
  * in bytes, so that a frame of many ids costs as much as many frames of one. Text from a plain client is accepted and
  * ignored, because some clients send text to keep a connection open.
  */
-export function policeInbound (connection: Connection, { limits, acknowledged, rejected, close }: InboundParts): void {
-  const { frameBytes, framesPerSecond } = limits
-  let second = 0
-  let messages = 0
+export class Inbound {
+  readonly #parts: InboundParts
 
-  function refuse ({ code, message }: Error & { code: string }, reason: string): void {
-    connection.tell({ type: 'error', code, message })
-    close(connection, closeCodes.policyViolation, reason)
-    // The client has been told why. To read more from this client would take time from the others.
-    connection.socket.pause()
+  constructor (parts: InboundParts) {
+    this.#parts = parts
   }
 
-  /** @param cost how many messages it is worth */
-  function count (cost: number): void {
-    const now = Math.floor(performance.now() / 1_000)
-    if (now !== second) {
-      second = now
-      messages = 0
+  /** Handles what a client sends, and limits it. */
+  listen ({ socket }: Connection): void {
+    socket.on('message', this.#onMessage).on('ping', this.#onControl).on('pong', this.#onControl)
+  }
+
+  // One set of listeners serves all sockets: a set for each would take about 600 bytes. `ws` calls them with the socket as `this`.
+
+  readonly #onMessage = this.#listener((connection, data: RawData, isBinary: boolean) => this.#receive(connection, data as Buffer, isBinary))
+  readonly #onControl = this.#listener(connection => this.#count(connection, 1))
+
+  #listener<A extends unknown[]> (handle: (connection: Connection, ...args: A) => void): (this: WebSocket, ...args: A) => void {
+    const connectionOf = (socket: WebSocket) => this.#parts.connectionOf(socket)
+    return function (...args) {
+      const connection = connectionOf(this)
+      if (connection !== undefined) handle(connection, ...args)
     }
-    messages += cost
-    if (messages > framesPerSecond && cost > 0) refuse(new errors.TooManyFrames(framesPerSecond), 'too many frames')
   }
 
-  const countOne = () => count(1)
-
-  function onMessage (data: RawData, isBinary: boolean): void {
-    const bytes = data as Buffer
+  #receive (connection: Connection, bytes: Buffer, isBinary: boolean): void {
+    const { limits: { frameBytes }, close } = this.#parts
     if (connection.acknowledges && !isBinary && bytes.length <= frameBytes) {
-      onFrame(bytes)
+      this.#receiveFrame(connection, bytes)
       return
     }
     // What may not be sent at all is closed with a code of its own.
     const isWrong = isBinary || bytes.length > frameBytes
-    count(isWrong ? 1 : costOf(bytes))
+    this.#count(connection, isWrong ? 1 : costOf(bytes))
     if (!connection.isOpen) return
     if (isBinary) close(connection, closeCodes.unsupportedData, 'text only')
     // The limit of `ws` is larger if the application has registered @fastify/websocket.
@@ -67,21 +69,33 @@ export function policeInbound (connection: Connection, { limits, acknowledged, r
    * Handles a frame of a client that acknowledges. Acks count even while the connection is being closed: an
    * acknowledged notification need not be redelivered.
    */
-  function onFrame (bytes: Buffer): void {
+  #receiveFrame (connection: Connection, bytes: Buffer): void {
+    const { acknowledged, rejected } = this.#parts
     const frame = decodeFrame(bytes.toString())
     if (frame === undefined) {
-      if (connection.isOpen) refuse(new errors.InvalidFrame(), 'invalid frame')
-      else count(costOf(bytes))
+      if (connection.isOpen) this.#refuse(connection, new errors.InvalidFrame(), 'invalid frame')
+      else this.#count(connection, costOf(bytes))
       return
     }
     if (frame.type === 'ack') acknowledged(connection, frame.ids)
     else if (frame.type === 'nack') rejected(connection, frame.ids)
     else connection.tell({ type: 'pong' })
-    if (frame.type === 'ping') count(costOf(bytes))
-    else count(connection.spendCredit(Math.max(frame.ids.length, costOf(bytes))))
+    if (frame.type === 'ping') this.#count(connection, costOf(bytes))
+    else this.#count(connection, connection.spendCredit(Math.max(frame.ids.length, costOf(bytes))))
   }
 
-  connection.socket.on('message', onMessage).on('ping', countOne).on('pong', countOne)
+  /** @param cost how many messages it is worth */
+  #count (connection: Connection, cost: number): void {
+    const { framesPerSecond } = this.#parts.limits
+    if (connection.countInbound(cost) > framesPerSecond && cost > 0) this.#refuse(connection, new errors.TooManyFrames(framesPerSecond), 'too many frames')
+  }
+
+  #refuse (connection: Connection, { code, message }: Error & { code: string }, reason: string): void {
+    connection.tell({ type: 'error', code, message })
+    this.#parts.close(connection, closeCodes.policyViolation, reason)
+    // The client has been told why. To read more from this client would take time from the others.
+    connection.socket.pause()
+  }
 }
 
 function costOf ({ length }: Buffer): number {

@@ -7,7 +7,7 @@ import { denialOf, DeniedClients, type Denial } from './denied-clients.js'
 import { errors } from '../errors.js'
 import type { UpgradeContext } from '../options/values.js'
 import { identify, type Verified } from './identity.js'
-import { policeInbound, type InboundParts } from './inbound.js'
+import { Inbound, type InboundParts } from './inbound.js'
 import { assertUserId } from '../delivery/notification.js'
 import type { Options } from '../options/schema.js'
 import { describeAllowed, describeOrigin, isForwarded, isOriginAllowed } from './origin.js'
@@ -17,6 +17,7 @@ import { createRation } from './log-ration.js'
 import { RETRY_AFTER } from './refuse.js'
 import { causeOf, createErrorSerializer } from './refusal-serializer.js'
 import { routeSchema, type AuthenticatedQuerySchema } from './route-schema.js'
+import { createRelease } from './release-request.js'
 import type { Sockets } from './sockets.js'
 import type { Refused, Upgrades } from './upgrades.js'
 
@@ -56,7 +57,14 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
   const ration = createRation(REFUSALS_LOGGED, 60_000)
-  const inbound: InboundParts = { limits, acknowledged, rejected, close: (connection, code, reason) => sockets.close(connection, code, reason) }
+  const release = createRelease(app.log)
+  const inbound = new Inbound({
+    limits,
+    acknowledged,
+    rejected,
+    connectionOf: socket => sockets.connectionOf(socket),
+    close: (connection, code, reason) => sockets.close(connection, code, reason)
+  })
 
   function refuseHttp (request: Request, reply: FastifyReply): void {
     if (request.ws) return
@@ -161,12 +169,13 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     },
     handler: (_request, reply) => reply.callNotFound(), // `onRequest` has refused plain HTTP
     wsHandler: (socket, request) => {
+      if (upgrades.gate !== undefined) release(socket, request)
       const denial = denials.get(request)
       if (denial !== undefined) return deny(socket, request, denial)
       const { userId, ...identity } = verified.get(request)!
       verified.delete(request)
       const connection = sockets.open(userId, socket, { request, ...identity, isOwn: true, begunAt: begun.get(request)! })
-      policeInbound(connection, inbound)
+      inbound.listen(connection)
     }
   })
 }

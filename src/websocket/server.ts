@@ -74,11 +74,11 @@ function refuseOtherRoutes (app: FastifyInstance, path: string): void {
  * Replaces the error handler of @fastify/websocket, which terminates the socket. When a client breaks the protocol, `ws`
  * has already sent a close frame with the matching code; terminating the socket would cut that frame off.
  */
-function handleSocketError (error: Error, socket: WebSocket, request: FastifyRequest): void {
+export function handleSocketError (error: Error, socket: WebSocket, { log }: Pick<FastifyRequest, 'log'>): void {
   if ((error as { code?: string }).code?.startsWith('WS_ERR_')) {
-    request.log.debug({ err: error }, 'client broke the protocol')
+    log.debug({ err: error }, 'client broke the protocol')
     return
   }
-  request.log.error({ err: error }, 'websocket failed')
+  log.error({ err: error }, 'websocket failed')
   socket.terminate()
 }

@@ -6,13 +6,14 @@ import type { Registry } from '../delivery/registry.js'
 import type { Options } from '../options/schema.js'
 import { Teardown } from '../teardown.js'
 import { Admission } from './admission.js'
+import { assertOpen } from './assert-open.js'
 import { Backlog } from './backlog.js'
 import { inBatches } from './close-batches.js'
 import { CloseHandshakes } from './close-handshakes.js'
-import { assertOpen, Connection, type ConnectionRules } from './connection.js'
+import { Connection, type ConnectionRules } from './connection.js'
 import { isMeant, type Disconnect } from './disconnect.js'
 import { Heartbeat } from './heartbeat.js'
-import { OpenConnections, type Unlisten } from './open-connections.js'
+import { OpenConnections } from './open-connections.js'
 import { CLOSE_TIMEOUT } from './server.js'
 import { createWelcome } from './protocol.js'
 import { Memberships } from './memberships.js'
@@ -54,7 +55,11 @@ export class Sockets {
   readonly #rules: ConnectionRules
   readonly #admission: Admission
   readonly #heartbeat: Heartbeat
-  readonly #open = new OpenConnections()
+  readonly #open = new OpenConnections({
+    failed: (connection, error) => this.#failed(connection, error),
+    closed: (connection, code) => this.#closed(connection, code)
+  })
+
   readonly #backlog: Backlog
   readonly #writeBatcher = new WriteBatcher(bytes => this.#backlog.written(bytes))
   readonly #handshakes = new CloseHandshakes(CLOSE_TIMEOUT)
@@ -113,6 +118,11 @@ export class Sockets {
     return this.#admission.find(userId, socket)
   }
 
+  /** The first connection of a socket, while it is open. */
+  connectionOf (socket: WebSocket): Connection | undefined {
+    return this.#open.of(socket)[0]
+  }
+
   /**
    * Sends a user's notifications to a socket, until it closes.
    * @throws FST_NOTIFICATION_INVALID_SOCKET
@@ -124,7 +134,7 @@ export class Sockets {
 
     const { server, log, hooks } = this.#parts
     const connection = new Connection(userId, socket, expiresAt, this.#rules, isOwn ? this.#writeBatcher : undefined, sessionId)
-    this.#open.add(connection, this.#listen(connection))
+    this.#open.add(connection)
     this.#heartbeat.add(connection)
     hooks.connected?.()
     // On shutdown @fastify/websocket closes all `clients` at once and without a code. `closeAll` closes ours instead.
@@ -142,7 +152,6 @@ export class Sockets {
   /** Gives a socket back to the application, and leaves it open. */
   release (connection: Connection): void {
     const { server, hooks } = this.#parts
-    this.#open.unlisten(connection)
     this.#forget(connection)
     hooks.closed?.('released')
     hooks.recorded?.(connection, 'disconnected')
@@ -206,23 +215,18 @@ export class Sockets {
     teardown.end()
   }
 
-  #listen (connection: Connection): Unlisten {
+  #failed (connection: Connection, err: Error): void {
+    this.#stopSending(connection) // `ws` has begun to close the socket
+    connection.closeCode ??= closeCodeOf(err)
+    this.#parts.log.debug({ connectionId: connection.id, userId: connection.userId, err }, 'client connection failed')
+  }
+
+  #closed (connection: Connection, code: number): void {
     const { log, hooks } = this.#parts
-    const { socket } = connection
-    const onError = (err: Error) => {
-      this.#stopSending(connection) // `ws` has begun to close the socket
-      connection.closeCode ??= closeCodeOf(err)
-      log.debug({ connectionId: connection.id, userId: connection.userId, err }, 'client connection failed')
-    }
-    const onPong = (payload: Buffer) => connection.receivePong(payload)
-    const onClose = (code: number) => {
-      this.#forget(connection)
-      hooks.closed?.(connection.closeCode ?? code)
-      hooks.recorded?.(connection, 'disconnected', code)
-      log.info({ connectionId: connection.id, userId: connection.userId, code }, 'client disconnected')
-    }
-    socket.on('error', onError).on('pong', onPong).once('close', onClose)
-    return () => socket.off('error', onError).off('pong', onPong).off('close', onClose)
+    this.#forget(connection)
+    hooks.closed?.(connection.closeCode ?? code)
+    hooks.recorded?.(connection, 'disconnected', code)
+    log.info({ connectionId: connection.id, userId: connection.userId, code }, 'client disconnected')
   }
 
   /** The socket of a connection is being closed: nothing more is sent to it. */
