@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import notificationPlugin from '../src/index.js'
 import { createApp, listen, startApp } from './support/app.js'
 import { connectClient } from './support/client.js'
+import { eventually } from './support/eventually.js'
 
 test('notify() from a route reaches the user, and tells what became of it', async t => {
   const { app, notifications } = await startApp(t, {}, app => {
@@ -132,6 +133,27 @@ test('a route of the application can register sockets of its own', async t => {
   }
   await client.close()
   t.throws(() => notifier.register('me', socket), { code: 'FST_NOTIFICATION_INVALID_SOCKET' }, 'a closed socket')
+})
+
+test('one socket may be registered for several users, and each may be taken back', async t => {
+  const { app } = createApp(t)
+  await app.register(notificationPlugin, {})
+  const accepted = new EventEmitter()
+  app.get('/own', { websocket: true }, socket => { accepted.emit('socket', socket) })
+  const { at } = await listen(app)
+  const [client, [socket]] = await Promise.all([connectClient(t, at('/own')), once(accepted, 'socket')])
+  const { notifier } = app
+
+  const listening = socket.eventNames().length
+  for (const userId of ['a', 'b', 'c']) notifier.register(userId, socket)
+  t.ok(notifier.unregister('a', socket))
+  t.match(await notifier.notify('a', 'nobody'), { outcome: 'offline' })
+  for (const userId of ['b', 'c']) await notifier.notify(userId, `for ${userId}`)
+  t.same(await client.received(2), ['for b', 'for c'])
+
+  await client.close()
+  await eventually(() => ['b', 'c'].every(userId => notifier.connections(userId) === 0), 'both have ended')
+  t.equal(socket.eventNames().length, listening, 'no listener is left')
 })
 
 test('disconnect() closes every connection of a user at once', async t => {
