@@ -1,10 +1,12 @@
 import { appendTo } from '../lists.js'
-import { MAX_USERS } from './frames.js'
+import { MAX_USERS, type KnownPeer, type Presence } from './frames.js'
 import type { Published } from './wire.js'
 
 export interface AnnouncerParts {
   /** Publishes an announcement. Its number is `seq`. */
   publish (presence: string, done: (published: Published) => void): void
+  /** The peers that are known. */
+  peers (): KnownPeer[]
   /** Whether users may be welcomed whose announcement is confirmed. */
   mayWelcome (): boolean
   /** Asks for a call of `flush` at the end of this turn. */
@@ -134,7 +136,7 @@ export class Announcer {
     }
     const parts = this.parts()
     let more = parts.length
-    for (const here of parts) this.#publish({ here, gone: [], more: --more })
+    for (const here of parts) this.#publish(--more > 0 ? { here, gone: [], more } : { here, gone: [], more, peers: this.#parts.peers() })
   }
 
   /** Whether changes are announced. */
@@ -194,7 +196,7 @@ export class Announcer {
     this.#parts.schedule()
   }
 
-  #publish (presence: { here: string[], gone: string[], more?: number }): void {
+  #publish (presence: Presence): void {
     const term = this.#term
     const seq = ++this.#seq
     for (const userId of presence.here) this.#announcedBy.set(userId, seq)

@@ -48,6 +48,7 @@ export class ClusterCore {
       returned: (peer, inbox, heard) => this.#returned(peer, inbox, heard)
     })
     const presence = this.presence = new Presence({
+      instance: parts.instance,
       wire,
       frames,
       patience: receiptTimeout,

@@ -21,6 +21,9 @@ export const MAX_USERS = 5_000
 /** Maximum parts of a state, and announcements that begin a term: more users than one process can have. */
 export const MAX_PARTS = 1_000
 
+/** Maximum peers: whoever has our login could announce any number. */
+export const MAX_PEERS = 1_000
+
 const Users = Type.Array(Id, { maxItems: MAX_USERS })
 const Entries = Type.Array(Entry, { maxItems: MAX_USERS })
 const Part = Type.Integer({ minimum: 0, maximum: MAX_PARTS - 1 })
@@ -37,6 +40,14 @@ const RelayId = Type.Integer({ minimum: 1, maximum })
 const Settled = Type.Union([Type.Literal('sent'), Type.Literal('acknowledged'), Type.Literal('held'), Type.Literal('dead-lettered')])
 export type SettledState = Static<typeof Settled>
 
+const InstanceId = Type.String({ minLength: 1, maxLength: 64 })
+const InboxName = Type.String({ minLength: 1, maxLength: 255 })
+const Term = Type.Integer({ minimum: 1, maximum })
+
+/** The peers that the sender knows: the receiver may have missed what one of them has announced, and that one may hang. */
+const KnownPeers = Type.Optional(Type.Array(Type.Object({ instance: InstanceId, inbox: InboxName, term: Term }), { maxItems: MAX_PEERS }))
+export type KnownPeer = NonNullable<Static<typeof KnownPeers>>[number]
+
 /** With what connections are closed. */
 const Close = { code: Type.Integer(), reason: Type.String() }
 
@@ -46,7 +57,9 @@ const bodies = {
     here: Entries,
     gone: Entries,
     /** How many more announcements begin the term. Together these list all users of the sender. Absent in later ones. */
-    more: Type.Optional(Part)
+    more: Type.Optional(Part),
+    /** In the last one of these. */
+    peers: KnownPeers
   }),
   /** To all, twice a second: the sender is alive. */
   beat: Type.Null(),
@@ -55,7 +68,7 @@ const bodies = {
   /** To all: who is there? The answer is a `beat`. To one: asks for the users of the receiver. Each question has a number of its own. */
   hello: Count,
   /** To one: the answer to a question. All users and groups of the sender, in parts, as of announcement `seq` of the envelope. */
-  state: Type.Object({ answers: Count, users: Entries, part: Part, more: Part }),
+  state: Type.Object({ answers: Count, users: Entries, part: Part, more: Part, peers: KnownPeers }),
   /** To one: the sender knows all users of the receiver's term. */
   synced: Count,
   /** To the sender itself: everything that was in its inbox before has been received. 0: its inbox is bound. */
@@ -150,11 +163,11 @@ export type Broadcast = Bodies['broadcast']
 const EnvelopeSchema = Type.Object({
   v: Type.Literal(FRAME_VERSION),
   /** The instance that has sent the frame. */
-  from: Type.String({ minLength: 1, maxLength: 64 }),
+  from: InstanceId,
   /** The current inbox of that instance, for answers. */
-  inbox: Type.String({ minLength: 1, maxLength: 255 }),
+  inbox: InboxName,
   /** Rises each time that the inbox or the publishing channel of the sender is opened anew. */
-  term: Type.Integer({ minimum: 1, maximum }),
+  term: Term,
   /** The sender's newest announcement in this term: announcements are numbered from 1, without gaps. */
   seq: Count
 })

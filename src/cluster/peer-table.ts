@@ -1,4 +1,4 @@
-import { MAX_PARTS, type Frame, type FrameKind, type FrameOf, type Presence } from './frames.js'
+import { MAX_PARTS, MAX_PEERS, type Frame, type FrameKind, type FrameOf, type KnownPeer, type Presence } from './frames.js'
 import { KnownUsers } from './known-users.js'
 import { Peer } from './peer.js'
 
@@ -8,9 +8,6 @@ const GAP_TIMEOUT = 1_000
 /** How long a peer may be silent before it is asked whether it is there, in milliseconds: four beats. */
 const SILENCE = 2_000
 
-/** Maximum peers: whoever has our login could announce any number. */
-const MAX_PEERS = 1_000
-
 /**
  * What holds whichever term it is from: nothing of it is sent again when another term begins. After an alarm, the first
  * announcement of the next term may overtake it.
@@ -18,6 +15,8 @@ const MAX_PEERS = 1_000
 const TIMELESS: ReadonlySet<FrameKind> = new Set(['settled', 'wake', 'multicast', 'stop', 'counted', 'membership', 'disconnect', 'signout', 'broadcast'])
 
 export interface PeerTableHooks {
+  /** The id of this instance. */
+  readonly instance: string
   now (): number
   /** A peer is there that was not known. */
   found (peer: Peer): void
@@ -65,6 +64,11 @@ export class PeerTable {
     return [...this.#peers.values()].filter(({ hasLeft }) => !hasLeft)
   }
 
+  /** The same, for other instances. */
+  get known (): KnownPeer[] {
+    return this.peers.map(({ instance, inbox, term }) => ({ instance, inbox, term }))
+  }
+
   /** Whether everything that the known peers have announced is known here. */
   get isSynced (): boolean {
     for (const peer of this.#peers.values()) if (!peer.isSynced) return false
@@ -86,7 +90,7 @@ export class PeerTable {
       return true
     }
     // Who answers a question was asked in this term or an earlier one. A later term that we know of was never theirs.
-    if (frame.term < peer.term && !isAnswer(frame, peer)) return TIMELESS.has(frame.kind)
+    if (frame.term < peer.term && !peer.isAnswer(frame)) return TIMELESS.has(frame.kind)
     if (frame.term !== peer.term) this.#begin(peer, frame)
     peer.heardAt = this.#hooks.now()
     if (frame.kind !== 'state') peer.newest = Math.max(peer.newest, frame.seq)
@@ -172,7 +176,7 @@ export class PeerTable {
     if (peer.isSynced) this.#hooks.changed()
   }
 
-  #applyNext (peer: Peer, { here, gone, more }: Presence): void {
+  #applyNext (peer: Peer, { here, gone, more, peers }: Presence): void {
     if (more === undefined) {
       for (const userId of gone) this.#users.delete(userId, peer)
       for (const userId of here) this.#add(userId, peer)
@@ -182,14 +186,15 @@ export class PeerTable {
     const users = peer.beginning ??= new Set()
     for (const userId of here) users.add(userId)
     if (more > 0) return
+    this.#meet(peers)
     peer.beginning = undefined
     peer.isComplete = true
     this.#replace(peer, users)
   }
 
   #gather (peer: Peer, frame: FrameOf<'state'>): void {
-    if (!isAnswer(frame, peer)) return // a later question is on its way
-    const { seq, body: { users, part, more } } = frame
+    if (!peer.isAnswer(frame)) return // a later question is on its way
+    const { seq, body: { users, part, more, peers } } = frame
     if (part === 0) {
       peer.gathered = new Set()
       peer.gatheredSeq = seq
@@ -200,6 +205,7 @@ export class PeerTable {
     peer.nextPart++
     for (const userId of users) peer.gathered.add(userId)
     if (more > 0) return
+    this.#meet(peers)
     const { gathered } = peer
     peer.gathered = undefined
     // Any announcement that was mentioned before the question was asked is part of the answer. Else it was never made.
@@ -210,6 +216,16 @@ export class PeerTable {
     peer.newest = Math.max(peer.newest, seq)
     peer.dropApplied()
     this.#replace(peer, gathered)
+  }
+
+  /** Asks the peers that another one knows, and that may have announced themselves while this instance had no inbox. */
+  #meet (others: readonly KnownPeer[] = []): void {
+    for (const { instance, inbox, term } of others) {
+      if (instance === this.#hooks.instance || this.#peers.has(instance) || this.#peers.size >= MAX_PEERS) continue
+      const peer = new Peer({ from: instance, inbox, term, seq: 0 }, this.#hooks.now())
+      this.#peers.set(instance, peer)
+      this.#ask(peer)
+    }
   }
 
   #leave (peer: Peer): void {
@@ -227,9 +243,4 @@ export class PeerTable {
   #add (userId: string, peer: Peer): void {
     if (this.#users.add(userId, peer)) this.#hooks.arrived(userId, peer)
   }
-}
-
-/** Whether a frame answers the newest question that a peer was asked. */
-function isAnswer (frame: Frame, { question }: Peer): boolean {
-  return frame.kind === 'state' && question !== 0 && frame.body.answers === question
 }

@@ -1,4 +1,4 @@
-import type { Envelope, FrameOf, Presence } from './frames.js'
+import type { Envelope, Frame, FrameOf, Presence } from './frames.js'
 
 /** Maximum announcements, and users in them, that wait for an earlier one. Beyond that, the peer is asked for all its users. */
 const MAX_EARLY = 1_000
@@ -60,6 +60,11 @@ export class Peer {
   /** Whether everything that it has announced so far is known here. */
   get isSynced (): boolean {
     return this.hasLeft || (this.isComplete && this.isProven && this.applied >= this.newest)
+  }
+
+  /** Whether a frame answers the newest question. */
+  isAnswer (frame: Frame): boolean {
+    return frame.kind === 'state' && this.question !== 0 && frame.body.answers === this.question
   }
 
   /** It has a new inbox or a new publishing channel: its announcements begin anew. */

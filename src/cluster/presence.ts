@@ -13,7 +13,7 @@ const BEAT = 500
 /** How long to wait before a new term begins because the broker has not taken an announcement, in milliseconds. */
 const REOPEN = 500
 
-export interface PresenceParts extends Pick<PeerTableHooks, 'arrived' | 'receipts' | 'moved'> {
+export interface PresenceParts extends Pick<PeerTableHooks, 'instance' | 'arrived' | 'receipts' | 'moved'> {
   wire: Wire
   frames: FrameSender
   /** How long a peer, or a marker, may take, in milliseconds. */
@@ -55,6 +55,7 @@ export class Presence {
     const joining = this.#joining = new Joining({ now, patience, hello: called => frames.toAll('hello', '0', published => called(published === 'routed')) })
     this.#announcer = new Announcer({
       publish: (presence, done) => frames.toAll('presence', presence, done),
+      peers: () => table.known,
       mayWelcome: () => joining.isOver,
       schedule,
       lost: () => frames.lost(),
@@ -215,7 +216,10 @@ export class Presence {
   #introduce (instance: string, question: number): void {
     const { frames } = this.#parts
     const parts = question === 0 ? [] : this.#announcer.parts()
-    parts.forEach((users, part) => frames.to(instance, 'state', JSON.stringify({ answers: question, users, part, more: parts.length - part - 1 })))
+    for (const [part, users] of parts.entries()) {
+      const more = parts.length - part - 1
+      frames.to(instance, 'state', JSON.stringify({ answers: question, users, part, more, peers: more === 0 ? this.#table.known : undefined }))
+    }
     frames.beat()
   }
 

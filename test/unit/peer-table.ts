@@ -10,6 +10,7 @@ function openTable () {
   const asked: number[] = []
   const clock = { now: 0 }
   const table = new PeerTable({
+    instance: 'this one',
     now: () => clock.now,
     found () {},
     ask: (_peer, question) => { asked.push(question) },
@@ -121,6 +122,46 @@ test('announcements that begin a term and never end are not kept', async t => {
 test('there is a limit to the peers', async t => {
   const { table, receive } = openTable()
   for (let n = 0; n < 2_000; n++) receive({ kind: 'beat', from: `peer-${n}` })
+  t.equal(table.peers.length, 1_000)
+})
+
+const hung = { instance: 'hung', inbox: 'its inbox', term: 3 }
+const peers = [hung, { ...hung, instance: 'this one' }, { ...hung, instance: 'peer' }]
+
+for (const [what, tell] of [
+  ['that begins a term', ({ receive }) => receive({ kind: 'presence', body: { here: [], gone: [], more: 0, peers } })],
+  ['that answers a question', ({ asked, receive }) => {
+    receive({ kind: 'beat' })
+    receive({ kind: 'state', body: { answers: asked.at(-1)!, users: [], part: 0, more: 0, peers } })
+  }]
+] satisfies Array<[string, (opened: ReturnType<typeof openTable>) => void]>) {
+  test(`a peer of which nothing was heard is known from what another one says ${what}, and is asked for its users`, async t => {
+    const opened = openTable()
+    const { table, asked, receive } = opened
+    tell(opened)
+    t.same(table.peers.map(({ instance }) => instance), ['peer', 'hung'])
+    t.notOk(table.isSynced)
+    const frame = { from: 'hung', inbox: 'its inbox', term: 3, seq: 2 }
+    receive({ ...frame, kind: 'state', body: { answers: asked.at(-1)!, users: ['a'], part: 0, more: 0 } })
+    receive({ ...frame, kind: 'beat' })
+    t.ok(table.isSynced)
+    t.equal(table.of('a').length, 1)
+  })
+}
+
+test('a peer that another one still knows is gone when the broker does not know its inbox', async t => {
+  const { table, receive } = openTable()
+  receive({ kind: 'presence', body: { here: [], gone: [], more: 0, peers: [hung] } })
+  table.remove(table.get('hung')!)
+  t.ok(table.isSynced)
+})
+
+test('there is a limit to the peers that others know', async t => {
+  const { table, receive } = openTable()
+  for (let n = 0; n < 3; n++) {
+    const peers = Array.from({ length: 500 }, (_, k) => ({ ...hung, instance: `peer-${n}-${k}` }))
+    receive({ kind: 'presence', from: `peer-${n}`, body: { here: [], gone: [], more: 0, peers } })
+  }
   t.equal(table.peers.length, 1_000)
 })
 
