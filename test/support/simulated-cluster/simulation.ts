@@ -174,9 +174,15 @@ export class Simulation {
     this.#world.check(checkReleased)
     for (let round = 0; round < 40; round++) {
       await this.#rest(this.#world.options.settle === 'acknowledged')
-      if (this.#world.messages.every(({ outcome }) => outcome !== undefined)) break
+      if (!this.#isBusy) break
     }
     await this.#rest(this.#world.options.settle === 'acknowledged')
+  }
+
+  /** Whether a message has no outcome, or a client is still to get something: slow ones take two at a time. */
+  get #isBusy (): boolean {
+    if (this.#world.messages.some(({ outcome }) => outcome === undefined)) return true
+    return this.#world.alive().some(({ instance, fanOut }) => [...instance.dispatcher.waiting(), ...fanOut.waiting()].length > 0)
   }
 
   /** Lets those go on whose turn it is. With a hold, that includes the next turns of the event loop. */
