@@ -9,6 +9,7 @@ import { IncomingRelays } from './incoming-relays.js'
 import { Multicasts } from './multicasts.js'
 import { OutgoingRelays } from './outgoing-relays.js'
 import type { Peer } from './peer.js'
+import { createPeers } from './peers.js'
 import { Presence } from './presence.js'
 import { Wakes } from './wakes.js'
 
@@ -106,17 +107,7 @@ export class ClusterCore {
       afterMarker: callback => presence.after(callback),
       stopAll: payloads => listener.stop(payloads)
     })
-    this.peers = {
-      areNone: () => presence.isAlone(),
-      have: userId => presence.of(userId).length > 0,
-      sentHere: delivery => outgoing.sentHere(delivery),
-      deliver: (delivery, isHere) => outgoing.deliver(delivery, isHere),
-      isAsking: delivery => outgoing.isAsking(delivery),
-      unanswered: userId => outgoing.unanswered(userId),
-      settled: (delivery, outcome) => outgoing.settled(delivery, outcome),
-      failed: delivery => outgoing.failed(delivery),
-      wake: userId => wakes.add(userId)
-    }
+    this.peers = createPeers(presence, outgoing, wakes)
   }
 
   /**
