@@ -1,6 +1,8 @@
 import { appendTo, lowerBound } from '../lists.js'
 import type { Ask, Relay } from './relay.js'
 
+const NONE: readonly Relay[] = []
+
 /** The relays that a peer may be asked for, by number and by user. */
 export class OpenRelays {
   readonly #byId = new Map<number, Relay>()
@@ -30,10 +32,16 @@ export class OpenRelays {
     else others.splice(indexOf(others, relay.id), 1)
   }
 
-  /** The relays of the same user that are older than one, the newest first. */
-  * before ({ id, delivery: { userId } }: Relay): Generator<Relay> {
-    const relays = this.of(userId)
-    for (let i = indexOf(relays, id) - 1; i >= 0; i--) yield relays[i]!
+  /** A user's relays before one that a peer is asked for, that nobody has and that the peer is not asked for, the newest first. */
+  leftBefore ({ relay, peer }: Ask): readonly Relay[] {
+    const relays = this.of(relay.delivery.userId)
+    let left: Relay[] | undefined
+    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
+      const older = relays[i]!
+      if (older.askOf(peer.instance) !== undefined) break // and what is older still was looked for when it was asked for that one
+      if (older.isLeft) (left ??= []).push(older)
+    }
+    return left ?? NONE
   }
 
   /**
@@ -43,7 +51,7 @@ export class OpenRelays {
    */
   previous ({ relay, peer }: Ask): Ask | undefined {
     const relays = this.of(relay.delivery.userId)
-    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
+    for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) {
       const other = relays[i]!
       if (other.isOver) continue
       const ask = other.askOf(peer.instance)

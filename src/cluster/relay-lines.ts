@@ -5,7 +5,7 @@ import { RelayLine, type RelayLineParts } from './relay-line.js'
 import type { Ask, Relay } from './relay.js'
 
 export interface RelayLinesParts extends Omit<RelayLineParts, 'previous' | 'askOlder'> {
-  relays: Pick<OpenRelays, 'previous' | 'before'>
+  relays: Pick<OpenRelays, 'previous' | 'leftBefore'>
   log: FastifyBaseLogger
   /** Asks for a call of `flush` at the end of this turn. */
   schedule (): void
@@ -107,13 +107,11 @@ export class RelayLines {
   }
 
   /** Asks the peer of a relay for the user's older ones that nobody has: it may have refused them, and have the user by now. */
-  #askOlder ({ relay, peer }: Ask): void {
-    if (relay.isHere) return // then older ones were handed to the same connections
-    for (const older of this.#parts.relays.before(relay)) {
-      if (older.askOf(peer.instance) !== undefined) return
-      if (!older.isLeft) continue
+  #askOlder (ask: Ask): void {
+    if (ask.relay.isHere) return // then older ones were handed to the same connections
+    for (const older of this.#parts.relays.leftBefore(ask)) {
       if (older.isMaybeSeen) older.delivery.redelivered = true
-      this.ask(older, peer)
+      this.ask(older, ask.peer)
     }
   }
 }

@@ -41,6 +41,17 @@ test('the previous relay of a user is the newest older one that was sent to the 
   t.end()
 })
 
+test('a peer is asked first for what nobody has and it is not asked for, back to the newest one that it is asked for', t => {
+  const relays = new OpenRelays()
+  openRelay(relays, 1, 'published', otherPeer)
+  openRelay(relays, 2)
+  const third = openRelay(relays, 3, 'published', otherPeer)
+  openRelay(relays, 4, 'published', otherPeer).isTaken = true
+  const fifth = openRelay(relays, 5, 'published', otherPeer)
+  t.same(relays.leftBefore(openRelay(relays, 6)).map(({ id }) => id), [fifth.relay.id, third.relay.id])
+  t.end()
+})
+
 test('nothing is behind what is over', t => {
   const relays = new OpenRelays()
   openRelay(relays, 1).relay.isOver = true
@@ -67,6 +78,7 @@ test(`the previous one of each of ${COUNT} relays of one user is found in time, 
   const relays = new OpenRelays()
   const asks = Array.from({ length: COUNT }, (_, n) => openRelay(relays, n + 1))
   t.ok(asks.every((ask, n) => relays.previous(ask) === asks[n - 1]))
+  t.ok(asks.every(ask => relays.leftBefore(ask).length === 0))
   for (const { relay } of asks.toReversed()) relays.delete(relay)
   t.same([...relays], [])
   t.same(relays.of('123'), [])

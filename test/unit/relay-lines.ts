@@ -25,7 +25,7 @@ function openLines (answersAtOnce = true) {
       if (answersAtOnce) done('routed')
       else answers.push(done)
     },
-    relays: { previous: () => undefined, before: function * () {} },
+    relays: { previous: () => undefined, leftBefore: () => [] },
     isGone () {
       waited++
       return false
