@@ -21,3 +21,9 @@ export function lowerBound<Item> (items: readonly Item[], isBefore: (item: Item)
   }
   return low
 }
+
+/** Cuts a list into parts of at most `size` items. There is at least one part. */
+export function inParts<Item> (items: readonly Item[], size: number): Item[][] {
+  const count = Math.max(1, Math.ceil(items.length / size))
+  return Array.from({ length: count }, (_, part) => items.slice(part * size, (part + 1) * size))
+}

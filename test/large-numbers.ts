@@ -13,6 +13,7 @@ test('200,000 users are announced to a new peer in frames of 5,000, and those wh
     peers: () => [],
     mayWelcome: () => true,
     schedule () {},
+    later (_milliseconds, run) { run() },
     lost () {},
     begun () {},
     announced () {}

@@ -1,3 +1,4 @@
+import { inParts } from '../lists.js'
 import type { Published } from './wire.js'
 
 /** Maximum items per frame, some 300 KB. The broker refuses a message that is too large, however often it is sent. */
@@ -50,8 +51,7 @@ export class Batches<Item extends Told> {
   }
 
   #publish (instance: string, items: readonly Item[]): void {
-    for (let start = 0; start < items.length; start += MAX_ITEMS) {
-      const batch = items.slice(start, start + MAX_ITEMS)
+    for (const batch of inParts(items, MAX_ITEMS)) {
       this.publish(instance, JSON.stringify(batch), published => {
         if (published === 'unknown') put(this.#again, instance, batch)
       })

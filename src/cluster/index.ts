@@ -206,6 +206,7 @@ export class Cluster implements BrokerExtension {
       publish: (to, frame, done) => this.#publish(to, frame, done),
       now: () => performance.now(),
       defer: run => { setImmediate(run) },
+      later: (milliseconds, run) => { setTimeout(run, milliseconds).unref() },
       reopen () {
         log.warn({ exchange }, 'relay bindings lost')
         inbox().reopen().catch((err: unknown) => log.debug({ err }, 'inbox not closed'))

@@ -58,6 +58,7 @@ export class Presence {
       peers: () => table.known,
       mayWelcome: () => joining.isOver,
       schedule,
+      later: (milliseconds, run) => wire.later(milliseconds, run),
       lost: () => frames.lost(),
       begun: () => joining.tick(),
       announced

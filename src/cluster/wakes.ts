@@ -1,4 +1,4 @@
-import { appendTo } from '../lists.js'
+import { appendTo, inParts } from '../lists.js'
 import { MAX_USERS } from './frames.js'
 import type { Peer } from './peer.js'
 import type { Published } from './wire.js'
@@ -70,8 +70,7 @@ export class Wakes {
   }
 
   #publish (instance: string, userIds: readonly string[]): void {
-    for (let start = 0; start < userIds.length; start += MAX_USERS) {
-      const part = userIds.slice(start, start + MAX_USERS)
+    for (const part of inParts(userIds, MAX_USERS)) {
       this.#parts.publish(instance, JSON.stringify(part), published => {
         // A peer that had lost its inbox has another one by now, or its users are not known any more.
         if (published !== 'routed') for (const userId of part) this.#again.add(userId)

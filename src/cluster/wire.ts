@@ -18,6 +18,8 @@ export interface Wire {
   now (): number
   /** Runs a function at the end of this turn of the event loop. */
   defer (run: () => void): void
+  /** Runs a function after so many milliseconds. */
+  later (milliseconds: number, run: () => void): void
   /** Opens another inbox, because the bindings of this one are lost. */
   reopen (): void
 }

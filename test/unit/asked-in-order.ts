@@ -16,6 +16,7 @@ function start (t: Test) {
     publish: (to, json, done) => { published.push({ to, frame: decodeFrame(Buffer.from(json), to === EVERYBODY) as Frame, done }) },
     now: () => 0,
     defer: run => { deferred.push(run) },
+    later: (_milliseconds, run) => { deferred.push(run) },
     reopen: () => t.fail('its bindings are there')
   })
   t.teardown(() => core.close())

@@ -19,6 +19,7 @@ test('an instance that has found no peers keeps knowing it, for ten markers a se
     },
     now: () => now,
     defer: run => { deferred.push(run) },
+    later: (_milliseconds, run) => { deferred.push(run) },
     reopen: () => t.fail('its bindings are there')
   })
   function pass (milliseconds: number): void {

@@ -9,6 +9,7 @@ interface Announcement { readonly here: string[], readonly gone: string[], reado
 function openAnnouncer () {
   const announced: Announcement[] = []
   const answers: Array<(published: Published) => void> = []
+  const later: Array<() => void> = []
   const announcer = new Announcer({
     publish (presence, done) {
       announced.push(JSON.parse(presence))
@@ -17,6 +18,7 @@ function openAnnouncer () {
     peers: () => [],
     mayWelcome: () => true,
     schedule () {},
+    later (_milliseconds, run) { later.push(run) },
     lost () {},
     begun () {},
     announced () {}
@@ -24,8 +26,11 @@ function openAnnouncer () {
   announcer.begin()
   /** The broker confirms the oldest unconfirmed announcement. */
   const confirm = (): void => answers.shift()!('routed')
+  /** The pause after an announcement ends. */
+  const pause = (): void => later.splice(0).forEach(end => end())
   confirm()
-  return { announcer, announced, confirm }
+  pause()
+  return { announcer, announced, confirm, pause }
 }
 
 /** What a peer knows that is told all users now, and then gets every later announcement. */
@@ -87,4 +92,32 @@ test('a user is welcomed when the newest announcement that names the user is con
   confirm()
   await null
   t.ok(isWelcome)
+})
+
+test('users who come in the pause after an announcement share the next one', t => {
+  const { announcer, announced, confirm, pause } = openAnnouncer()
+  announcer.add('first')
+  announcer.flush()
+  t.match(announced.at(-1), { here: ['first'] }, 'who comes alone does not wait')
+  confirm()
+  for (const userId of ['second', 'third']) {
+    announcer.add(userId)
+    announcer.flush()
+  }
+  t.equal(announced.length, 2)
+  pause()
+  announcer.flush()
+  t.match(announced.slice(2), [{ here: ['second', 'third'] }])
+  t.end()
+})
+
+test('what is urgent is announced in the pause too', t => {
+  const { announcer, announced, confirm } = openAnnouncer()
+  announcer.add('123')
+  announcer.flush()
+  confirm()
+  announcer.delete('123')
+  announcer.flush(true)
+  t.match(announced.at(-1), { gone: ['123'] })
+  t.end()
 })

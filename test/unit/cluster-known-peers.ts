@@ -14,6 +14,7 @@ test('an instance tells which peers it knows when it answers a question, and whe
     },
     now: () => 0,
     defer () {},
+    later () {},
     reopen: () => t.fail('its bindings are there')
   })
   t.teardown(() => core.close())

@@ -12,6 +12,7 @@ function askPeer (t: Test) {
     publish: (to, _json, done) => { if (to === 'its inbox') answers.push(done) },
     now: () => 0,
     defer () {},
+    later () {},
     reopen: () => t.fail('its bindings are there')
   })
   t.teardown(() => core.close())

@@ -34,6 +34,7 @@ export function startMember (world: World, clients: SimulatedClients): Member {
       publish: (to, frame, done) => broker.publish(number, to, frame, done),
       now: () => broker.now,
       defer: run => { deferred.push(run) },
+      later: (_milliseconds, run) => { deferred.push(run) },
       reopen: () => world.violations.push(`${number} thinks that its bindings are lost`)
     },
     awaitsAcks: settle === 'acknowledged',
