@@ -29,7 +29,7 @@ test('200,000 users are announced to a new peer in frames of 5,000, and those wh
 })
 
 test('what a peer has announced of 200,000 users is known in their number, and gone with it', t => {
-  const table = new PeerTable({ instance: 'this one', now: () => 0, found () {}, ask () {}, arrived () {}, receipts () {}, synced () {}, moved () {}, changed () {} })
+  const table = new PeerTable({ instance: 'this one', now: () => 0, found () {}, ask () {}, arrived () {}, usersKnown () {}, receipts () {}, synced () {}, moved () {}, changed () {} })
   const envelope = { from: 'peer', inbox: 'inbox', term: 1 }
   for (let part = 0; part < 40; part++) {
     table.receive({ ...envelope, seq: part + 1, kind: 'presence', body: { here: users.slice(5_000 * part, 5_000 * (part + 1)), gone: [], more: 39 - part } })

@@ -62,6 +62,7 @@ export class ClusterCore {
         this.#outgoing.arrived(userId, peer)
       },
       receipts: ({ from, body }) => { for (const receipt of body) this.#outgoing.receipt(from, receipt) },
+      usersKnown: () => this.multicasts.usersKnown(),
       moved: peer => { for (const part of [this.#outgoing, this.multicasts]) part.peerMoved(peer) }
     })
     this.#receipts = new Batches(schedule, (instance, json, done) => frames.to(instance, 'receipts', json, done))

@@ -54,6 +54,11 @@ export class Multicasts implements MulticastPeers {
     this.#outgoing.peerGone(peer)
   }
 
+  /** All users of a peer are known now. */
+  usersKnown (): void {
+    this.#outgoing.usersKnown()
+  }
+
   /** A peer has another inbox. */
   peerMoved (peer: Peer): void {
     this.#outgoing.peerMoved(peer)

@@ -32,14 +32,14 @@ export class OpenRelays {
     else others.splice(indexOf(others, relay.id), 1)
   }
 
-  /** A user's relays before one that a peer is asked for, that nobody has and that the peer is not asked for, the newest first. */
+  /** A user's relays before one that a peer is asked for, that no client has and that the peer is not asked for, the newest first. */
   leftBefore ({ relay, peer }: Ask): readonly Relay[] {
     const relays = this.of(relay.delivery.userId)
     let left: Relay[] | undefined
     for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
       const older = relays[i]!
       if (older.askOf(peer.instance) !== undefined) break // and what is older still was looked for when it was asked for that one
-      if (older.isLeft) (left ??= []).push(older)
+      if (older.isWithoutClient) (left ??= []).push(older)
     }
     return left ?? NONE
   }

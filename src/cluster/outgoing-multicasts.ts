@@ -94,6 +94,11 @@ export class OutgoingMulticasts {
     }
   }
 
+  /** All users of a peer are known now. */
+  usersKnown (): void {
+    for (const multicast of this.#multicasts.values()) if (!multicast.isChecked) this.#askAll(multicast)
+  }
+
   /** A peer has another inbox: what was in the old one is lost. */
   peerMoved ({ instance }: Peer): void {
     for (const multicast of this.#multicasts.values()) this.#ask(multicast, multicast.asks.get(instance))
@@ -141,7 +146,8 @@ export class OutgoingMulticasts {
   #askAll (multicast: OutgoingMulticast): void {
     const { audience: { group }, asks, asked } = multicast
     const { peers, peersOf } = this.#parts
-    const having = group === undefined ? peers() : peersOf(groupEntry(group))
+    // Something older may be for users of a peer that are not known yet.
+    const having = group === undefined ? peers().filter(({ hasToldUsers }) => hasToldUsers) : peersOf(groupEntry(group))
     const others = having.filter(({ instance }) => !asked.has(instance))
     if (others.length > 0 && multicast.isTooLarge) return this.#refuse(multicast)
     for (const peer of others) {

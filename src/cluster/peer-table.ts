@@ -24,6 +24,8 @@ export interface PeerTableHooks {
   ask (peer: Peer, question: number): void
   /** A peer has a user now. */
   arrived (userId: string, peer: Peer): void
+  /** All users are known that a peer has told of in this term, after `arrived` for each. */
+  usersKnown (): void
   /** The receipts of a peer have their turn. */
   receipts (frame: FrameOf<'receipts'>): void
   /** All users of a peer's term are known. */
@@ -62,11 +64,6 @@ export class PeerTable {
   /** The peers that are there, without those that are closing. */
   get peers (): Peer[] {
     return [...this.#peers.values()].filter(({ hasLeft }) => !hasLeft)
-  }
-
-  /** The same, for other instances. */
-  get known (): KnownPeer[] {
-    return this.peers.map(({ instance, inbox, term }) => ({ instance, inbox, term }))
   }
 
   /** Whether everything that the known peers have announced is known here. */
@@ -186,10 +183,8 @@ export class PeerTable {
     const users = peer.beginning ??= new Set()
     for (const userId of here) users.add(userId)
     if (more > 0) return
-    this.#meet(peers)
     peer.beginning = undefined
-    peer.isComplete = true
-    this.#replace(peer, users)
+    this.#complete(peer, users, peers)
   }
 
   #gather (peer: Peer, frame: FrameOf<'state'>): void {
@@ -205,17 +200,22 @@ export class PeerTable {
     peer.nextPart++
     for (const userId of users) peer.gathered.add(userId)
     if (more > 0) return
-    this.#meet(peers)
     const { gathered } = peer
     peer.gathered = undefined
     // Any announcement that was mentioned before the question was asked is part of the answer. Else it was never made.
     if (peer.newest <= peer.newestWhenAsked) peer.newest = Math.max(peer.applied, seq)
     if (peer.isComplete && seq < peer.applied) return // older than what is known
-    peer.isComplete = true
     peer.applied = seq
     peer.newest = Math.max(peer.newest, seq)
     peer.dropApplied()
-    this.#replace(peer, gathered)
+    this.#complete(peer, gathered, peers)
+  }
+
+  #complete (peer: Peer, users: ReadonlySet<string>, others: readonly KnownPeer[] | undefined): void {
+    peer.isComplete = peer.hasToldUsers = true
+    this.#replace(peer, users)
+    this.#meet(others)
+    this.#hooks.usersKnown()
   }
 
   /** Asks the peers that another one knows, and that may have announced themselves while this instance had no inbox. */

@@ -16,6 +16,8 @@ export class Peer {
   userCount = 0
   /** Whether all its users of this term are known, as of announcement `applied`. */
   isComplete = false
+  /** Whether it has ever told all its users. Those of a former term are kept until it has told those of the next one. */
+  hasToldUsers = false
   /** The newest announcement that was applied: all before it were applied too. */
   applied = 0
   /** The newest announcement that any frame has mentioned. */

@@ -1,6 +1,6 @@
 import { Announcer } from './announcer.js'
 import type { FrameSender } from './frame-sender.js'
-import type { Frame } from './frames.js'
+import type { Frame, KnownPeer } from './frames.js'
 import { Joining, WELCOME_DELAY } from './joining.js'
 import { Markers } from './markers.js'
 import type { Peer } from './peer.js'
@@ -13,7 +13,7 @@ const BEAT = 500
 /** How long to wait before a new term begins because the broker has not taken an announcement, in milliseconds. */
 const REOPEN = 500
 
-export interface PresenceParts extends Pick<PeerTableHooks, 'instance' | 'arrived' | 'receipts' | 'moved'> {
+export interface PresenceParts extends Pick<PeerTableHooks, 'instance' | 'arrived' | 'usersKnown' | 'receipts' | 'moved'> {
   wire: Wire
   frames: FrameSender
   /** How long a peer, or a marker, may take, in milliseconds. */
@@ -55,7 +55,7 @@ export class Presence {
     const joining = this.#joining = new Joining({ now, patience, hello: called => frames.toAll('hello', '0', published => called(published === 'routed')) })
     this.#announcer = new Announcer({
       publish: (presence, done) => frames.toAll('presence', presence, done),
-      peers: () => table.known,
+      peers: () => this.#knownPeers(),
       mayWelcome: () => joining.isOver,
       schedule,
       later: (milliseconds, run) => wire.later(milliseconds, run),
@@ -219,9 +219,14 @@ export class Presence {
     const parts = question === 0 ? [] : this.#announcer.parts()
     for (const [part, users] of parts.entries()) {
       const more = parts.length - part - 1
-      frames.to(instance, 'state', JSON.stringify({ answers: question, users, part, more, peers: more === 0 ? this.#table.known : undefined }))
+      frames.to(instance, 'state', JSON.stringify({ answers: question, users, part, more, peers: more === 0 ? this.#knownPeers() : undefined }))
     }
     frames.beat()
+  }
+
+  /** The peers that are there, for other instances. */
+  #knownPeers (): KnownPeer[] {
+    return this.#table.peers.map(({ instance, inbox, term }) => ({ instance, inbox, term }))
   }
 
   /** This instance knows all users of a peer's term. */

@@ -58,10 +58,20 @@ export class Relay {
     readonly patience: number
   ) {}
 
-  /** Whether no connection is known to have it, neither here nor on a peer. */
+  /** Whether no connection is known to have it, neither here nor on a peer, and it waits for nothing here. */
   get isLeft (): boolean {
-    const { holders, isSentHere, isWaiting, isSettled } = this.delivery
-    if (this.isOver || holders.length > 0 || isSentHere || isWaiting || isSettled) return false
+    return !this.delivery.isWaiting && this.#isUntaken
+  }
+
+  /** The same, but for that it may wait for room here. */
+  get isWithoutClient (): boolean {
+    const { isWaiting, waitsFor } = this.delivery
+    return (!isWaiting || waitsFor === 'room') && this.#isUntaken
+  }
+
+  get #isUntaken (): boolean {
+    const { holders, isSentHere, isSettled } = this.delivery
+    if (this.isOver || holders.length > 0 || isSentHere || isSettled) return false
     for (const { isTaken } of this.asks) if (isTaken) return false
     return true
   }

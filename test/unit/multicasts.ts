@@ -10,7 +10,11 @@ import { Tally, type Summary } from '../../src/delivery/multicast.js'
 import type { Origin } from '../../src/delivery/doors.js'
 import { call, MemoryMessage } from '../support/core.js'
 
-const peerOf = (instance: string) => new Peer({ from: instance, inbox: `inbox of ${instance}`, term: 1, seq: 0 }, 0)
+function peerOf (instance: string): Peer {
+  const peer = new Peer({ from: instance, inbox: `inbox of ${instance}`, term: 1, seq: 0 }, 0)
+  peer.hasToldUsers = true
+  return peer
+}
 const everybody = { group: undefined, except: new Set<string>() }
 const payload = composePayload('hi', 'x')
 const one: Counted[4] = { sent: 1 }
@@ -89,6 +93,17 @@ test('a multicast goes to each peer once, and is settled when all have answered 
   t.same(flush().map(({ instance }) => instance), ['c'])
   multicasts.receive('c', [1, 'counted', 1, 1, one])
   t.same(await result, Object.assign(new Tally(), { users: 3, connections: 4, outcomes: { sent: 2, offline: 1 } }))
+})
+
+test('a multicast for everybody goes to a peer when its users are known: something older may be for them', async t => {
+  const { multicasts, peers, flush } = start()
+  const peer = peers[1]!
+  peer.hasToldUsers = false
+  multicasts.deliver(everybody, payload, call)
+  t.same(flush().map(({ instance }) => instance), ['a'])
+  peer.hasToldUsers = true
+  multicasts.usersKnown()
+  t.same(flush().map(({ instance }) => instance), ['b'])
 })
 
 test('a multicast for a group goes to the peers that have it, and says who is not to get it', async t => {

@@ -91,6 +91,18 @@ test('a peer that has refused a relay for which another one is asked still gets 
   t.end()
 })
 
+test('a peer that turns out to have the user gets what waits for room here before newer ones', t => {
+  const { relays, peer, known, take, flush, waiting } = openRelays()
+  take(1).waitFor('room')
+  flush()
+  waiting.shift()!()
+  take(2)
+  known.add('123')
+  relays.arrived('123', peer)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.end()
+})
+
 test('a peer that is asked again is not asked for what somebody has, or what has its outcome', t => {
   const { relays, known, take, flush } = openRelays()
   known.add('123')

@@ -15,6 +15,7 @@ function openTable () {
     found () {},
     ask: (_peer, question) => { asked.push(question) },
     arrived () {},
+    usersKnown () {},
     receipts () {},
     synced () {},
     moved () {},
