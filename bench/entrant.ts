@@ -16,8 +16,10 @@ export interface EntrantOptions {
   readonly channel: Channel
   /** How many users, each with one connection. */
   readonly connections: number
-  /** How many processes share the queue. */
+  /** How many processes share the queue, and the users. */
   readonly instances?: number
+  /** Whether each of them has a queue of its own, for its own users. */
+  readonly isApart?: boolean
   /** How many of these have users. */
   readonly hosts?: number
   /** How many users are written to. */
@@ -53,19 +55,20 @@ let entrants = 0
 /** Declares a queue, and starts a contender that consumes it. */
 export async function enter (options: EntrantOptions): Promise<Entrant> {
   const { contender, amqpUrl, channel, connections, addressed = connections, length = 100, hasProperties = false, queueType = 'classic', isSingleActive = false, heartbeat = HEARTBEAT, profile, env } = options
-  const { nodes = [amqpUrl], instances = 1, hosts = instances } = options
-  const { queue } = await channel.assertQueue(`bench-${++entrants}`, { durable: true, arguments: { 'x-queue-type': queueType, ...(isSingleActive && { 'x-single-active-consumer': true }) } })
+  const { nodes = [amqpUrl], instances = 1, hosts = instances, isApart = false } = options
+  const queues = Array.from({ length: isApart ? instances : 1 }, () => `bench-${++entrants}`)
+  for (const queue of queues) await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': queueType, ...(isSingleActive && { 'x-single-active-consumer': true }) } })
   const server = together(await Promise.all(Array.from({ length: instances }, (_, n) => {
-    return startServer(contender.name, { AMQP_URL: nodes[n % nodes.length]!, QUEUE: queue, HEARTBEAT: String(heartbeat), ...env }, profile)
+    return startServer(contender.name, { AMQP_URL: nodes[n % nodes.length]!, QUEUE: queues[n % queues.length]!, HEARTBEAT: String(heartbeat), ...env }, profile)
   })))
   const userIds = Array.from({ length: connections }, (_, user) => `user-${user}`)
-  const ledger = createLedger(connections, instances === 1 || isSingleActive) // who shares a queue may overtake
+  const ledger = createLedger(connections, instances === queues.length || isSingleActive) // who shares a queue may overtake
   let disconnect = async () => {}
 
   return {
     server,
     ledger,
-    traffic: { channel, queue, ledger, length, hasProperties, userIds: userIds.slice(0, addressed) },
+    traffic: { channel, queues, ledger, length, hasProperties, userIds: userIds.slice(0, addressed) },
     async connect () {
       const clients = await connectClients(server.urls.slice(0, hosts), userIds, contender.dialect, ledger.check)
       disconnect = clients.close
@@ -73,9 +76,11 @@ export async function enter (options: EntrantOptions): Promise<Entrant> {
     async end () {
       await disconnect()
       await server.end()
-      await channel.deleteQueue(queue)
-      await channel.deleteQueue(`${queue}.dead`)
-      await channel.deleteExchange(`${queue}.relay`)
+      for (const queue of queues) {
+        await channel.deleteQueue(queue)
+        await channel.deleteQueue(`${queue}.dead`)
+        await channel.deleteExchange(`${queue}.relay`)
+      }
     }
   }
 }

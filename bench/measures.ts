@@ -86,7 +86,7 @@ export function reconnected ({ ctl }: Bench): Measure {
 }
 
 /** Another instance, which is made up here, announces many users. */
-export async function remembered ({ server, traffic: { channel, queue } }: Entrant): Promise<Measured> {
+export async function remembered ({ server, traffic: { channel, queues: [queue] } }: Entrant): Promise<Measured> {
   const before = await server.heap()
   const { queue: inbox } = await channel.assertQueue('', { exclusive: true })
   await channel.bindQueue(inbox, `${queue}.relay`, inbox) // else it would count as gone
@@ -164,8 +164,8 @@ function request (path: string): FanOut {
 
 /** Publishes a message. */
 function publishTo (recipients: object): FanOut {
-  return async ({ traffic: { channel, queue } }, content) => {
-    channel.publish('', queue, Buffer.from(JSON.stringify({ ...recipients, content })), { persistent: true })
+  return async ({ traffic: { channel, queues: [queue] } }, content) => {
+    channel.publish('', queue!, Buffer.from(JSON.stringify({ ...recipients, content })), { persistent: true })
   }
 }
 

@@ -7,7 +7,8 @@ const WINDOW = 4_000
 
 export interface Traffic {
   readonly channel: Channel
-  readonly queue: string
+  /** The queues of the users in turn. */
+  readonly queues: string[]
   readonly userIds: string[]
   readonly ledger: Ledger
   /** Characters of a content. */
@@ -41,14 +42,14 @@ const PROPERTIES: Options.Publish = {
 }
 
 /** A message for each user in turn. */
-function createPublish ({ channel, queue, userIds, ledger, length, hasProperties }: Traffic): () => void {
+function createPublish ({ channel, queues, userIds, ledger, length, hasProperties }: Traffic): () => void {
   // An id that several messages have would make them one.
   const propertiesOf = (number: number) => hasProperties ? { ...PROPERTIES, messageId: `${PROPERTIES.messageId}-${number}` } : { persistent: true }
   let next = 0
   return () => {
     const user = next++ % userIds.length
     const message = JSON.stringify({ userId: userIds[user], content: ledger.write(user, length) })
-    channel.publish('', queue, Buffer.from(message), propertiesOf(next))
+    channel.publish('', queues[user % queues.length]!, Buffer.from(message), propertiesOf(next))
   }
 }
 

@@ -23,6 +23,9 @@ const CROWD = 51_000 // of three processes: one may open 20,000 files here
 /** So that 10 s see each connection pinged twice; milliseconds. */
 const IDLE_HEARTBEAT = 5_000
 
+/** What several processes cost on this machine that tell each other nothing: each has a queue and users of its own. */
+const APART = 'cluster: false, 3 apart'
+
 /** One who takes part. */
 type Participant = { readonly title: string } & Omit<EntrantOptions, keyof Bench['common']>
 
@@ -126,6 +129,7 @@ export const workloads: Record<string, (bench: Bench) => Promise<void>> = {
 
 const connecting = [
   ...[1, 3].map(count => ({ title: instancesTitle(count), contender: clusterWelcoming, connections: MANY_USERS, instances: count, isSingleActive: true, measure: welcomed })),
+  { title: APART, contender: welcoming, connections: MANY_USERS, instances: 3, isApart: true, measure: welcomed },
   { title: 'cluster: false', contender: welcoming, connections: MANY_USERS, measure: welcomed }
 ]
 
@@ -134,6 +138,7 @@ const onQuorumQueue = { connections: USERS, queueType: 'quorum' } as const
 /** As the plugin declares its queue: with `cluster: true` it has a single active consumer. */
 const instances: Participant[] = [
   ...[1, 2, 3].map(count => ({ title: instancesTitle(count), contender: cluster, ...onQuorumQueue, instances: count, isSingleActive: true })),
+  { title: APART, contender: ours, ...onQuorumQueue, instances: 3, isApart: true },
   { title: 'cluster: false', contender: ours, ...onQuorumQueue }
 ]
 
