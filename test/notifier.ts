@@ -156,6 +156,29 @@ test('one socket may be registered for several users, and each may be taken back
   t.equal(socket.eventNames().length, listening, 'no listener is left')
 })
 
+test('a proxy of a socket may be registered, and its end is noticed', async t => {
+  const { app } = createApp(t)
+  await app.register(notificationPlugin, {})
+  app.get('/own', { websocket: true }, socket => { app.notifier.register('123', new Proxy(socket, { get: (target, name) => Reflect.get(target, name, target) })) })
+  const { at } = await listen(app)
+  const client = await connectClient(t, at('/own'))
+  await eventually(() => app.notifier.connections('123') === 1, 'registered')
+  await app.notifier.notify('123', 'hello')
+  t.same(await client.received(1), ['hello'])
+  await client.close()
+  await eventually(() => app.notifier.connections('123') === 0, 'ended')
+})
+
+test('a client of notification.v1 is heard though the application has registered its socket too', async t => {
+  const { app } = createApp(t)
+  await app.register(notificationPlugin, { settle: 'acknowledged' })
+  app.websocketServer.on('connection', socket => app.notifier.register('everybody', socket))
+  const { notifications } = await listen(app)
+  const client = await connectClient(t, notifications('123'), {}, 'notification.v1')
+  client.socket.send('{"type":"ping"}')
+  await client.until(() => client.messages.some(message => message.includes('"pong"')), () => 'a pong')
+})
+
 test('disconnect() closes every connection of a user at once', async t => {
   const { app, notifications } = await startApp(t, {})
   const tabs = await Promise.all([1, 2].map(() => connectClient(t, notifications('123'))))

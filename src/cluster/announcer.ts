@@ -3,8 +3,8 @@ import { MAX_USERS, type KnownPeer, type Presence } from './frames.js'
 import { Waits } from './waits.js'
 import type { Published, Wire } from './wire.js'
 
-/** Milliseconds between a confirm and the next announcement: 10,000 users at once take a third less processor time. */
-const PAUSE = 4
+/** Milliseconds between a confirm and the next announcement. A user of a storm takes 0.4 ms of processor time so, without it 0.6. */
+const GATHERING = 4
 
 export interface AnnouncerParts extends Pick<Wire, 'later'> {
   /** Publishes an announcement. Its number is `seq`. */
@@ -239,7 +239,7 @@ export class Announcer {
 
   #pause (): void {
     this.#isPausing = true
-    this.#parts.later(PAUSE, () => {
+    this.#parts.later(GATHERING, () => {
       this.#isPausing = false
       if (this.#changed.size > 0) this.#parts.schedule()
     })

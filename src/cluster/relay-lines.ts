@@ -110,6 +110,7 @@ export class RelayLines {
   #askOlder (ask: Ask): void {
     if (ask.relay.isHere) return // then older ones were handed to the same connections
     for (const older of this.#parts.relays.leftBefore(ask)) {
+      if (older.isTooLarge) continue
       if (older.isMaybeSeen) older.delivery.redelivered = true
       this.ask(older, ask.peer)
     }

@@ -63,7 +63,7 @@ export class Relay {
     return !this.delivery.isWaiting && this.#isUntaken
   }
 
-  /** The same, but for that it may wait for room here. */
+  /** Whether no connection is known to have it, neither here nor on a peer. It may wait for room here. */
   get isWithoutClient (): boolean {
     const { isWaiting, waitsFor } = this.delivery
     return (!isWaiting || waitsFor === 'room') && this.#isUntaken

@@ -47,7 +47,7 @@ export class Connection implements Subscriber {
   private challenge: string | undefined
   /** The slot of the heartbeat that pings it. */
   slot = 0
-  /** The second in which its client has last sent something, and how many messages that second's were worth. */
+  /** The second in which its client last sent something, and how many messages it has sent in it. */
   private second = 0
   private inboundCount = 0
   /** How many more ids its client may answer: one for each notification sent. */
@@ -75,7 +75,12 @@ export class Connection implements Subscriber {
     readonly sessionId?: string | undefined
   ) {
     this.stream = streamOf(socket)
-    this.acknowledges = writeBatcher !== undefined && socket.protocol === SUBPROTOCOL
+    this.acknowledges = this.isOwn && socket.protocol === SUBPROTOCOL
+  }
+
+  /** Whether it is of the plugin's route, and so nobody else writes to its socket. */
+  get isOwn (): boolean {
+    return this.writeBatcher !== undefined
   }
 
   get isOpen (): boolean {

@@ -7,7 +7,7 @@ import { decodeFrame } from './protocol.js'
 
 export interface InboundParts {
   limits: Options['limits']
-  /** Finds the connection of a socket, while it is open. */
+  /** Finds the connection of the route that a socket has, while it is open. */
   connectionOf (socket: WebSocket): Connection | undefined
   /** A client has acknowledged notifications. */
   acknowledged (connection: Connection, ids: readonly string[]): void
@@ -37,7 +37,7 @@ export class Inbound {
     socket.on('message', this.#onMessage).on('ping', this.#onControl).on('pong', this.#onControl)
   }
 
-  // One set of listeners serves all sockets: a set for each would take about 600 bytes. `ws` calls them with the socket as `this`.
+  // One set of listeners serves all sockets, to save memory. `ws` calls them with the socket as `this`.
 
   readonly #onMessage = this.#listener((connection, data: RawData, isBinary: boolean) => this.#receive(connection, data as Buffer, isBinary))
   readonly #onControl = this.#listener(connection => this.#count(connection, 1))

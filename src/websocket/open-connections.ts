@@ -9,14 +9,22 @@ export interface SocketEvents {
   closed (connection: Connection, code: number): void
 }
 
-/**
- * The connections whose socket has not closed yet. Those that are being closed are not in the registry any more. One set of
- * listeners serves all sockets: a set for each would take about 700 bytes.
- */
+/** The plugin's listeners on a socket. */
+interface Listeners {
+  error (this: WebSocket, error: Error): void
+  pong (this: WebSocket, payload: Buffer): void
+  close (this: WebSocket, code: number): void
+}
+
+/** The connections whose socket has not closed yet. Those that are being closed are not in the registry any more. */
 export class OpenConnections {
   readonly #events: SocketEvents
   /** An application may hand over one socket for several users. */
   readonly #bySocket = new Map<WebSocket, readonly Connection[]>()
+  /** They serve all sockets of the plugin's route, to save memory: `ws` calls a listener with the socket as `this`. */
+  readonly #shared = this.#createListeners(socket => this.of(socket))
+  /** What `register()` is given may be a proxy: then `this` is the socket behind it. */
+  readonly #individual = new Map<WebSocket, Listeners>()
   readonly #countByUser = new Map<string, number>()
   readonly #emptiness = new EventEmitter<{ empty: [] }>()
   #size = 0
@@ -53,7 +61,10 @@ export class OpenConnections {
     this.#bySocket.set(socket, [...others, connection])
     this.#countByUser.set(userId, this.sizeOf(userId) + 1)
     this.#size++
-    if (others.length === 0) socket.on('error', this.#onError).on('pong', this.#onPong).on('close', this.#onClose)
+    if (others.length > 0) return
+    let listeners = this.#shared
+    if (!connection.isOwn) this.#individual.set(socket, listeners = this.#createListeners(() => this.of(socket)))
+    for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener)
   }
 
   /**
@@ -68,7 +79,8 @@ export class OpenConnections {
       this.#bySocket.set(socket, connections.filter(other => other !== connection))
     } else {
       this.#bySocket.delete(socket)
-      socket.off('error', this.#onError).off('pong', this.#onPong).off('close', this.#onClose)
+      for (const [event, listener] of Object.entries(this.#individual.get(socket) ?? this.#shared)) socket.off(event, listener)
+      this.#individual.delete(socket)
     }
     const rest = this.sizeOf(userId) - 1
     if (rest === 0) this.#countByUser.delete(userId)
@@ -96,16 +108,12 @@ export class OpenConnections {
     for (const connections of this.#bySocket.values()) yield * connections
   }
 
-  // `ws` calls a listener with the socket as `this`.
-
-  readonly #onError = this.#listener((connection, error: Error) => this.#events.failed(connection, error))
-  readonly #onPong = this.#listener((connection, payload: Buffer) => connection.receivePong(payload))
-  readonly #onClose = this.#listener((connection, code: number) => this.#events.closed(connection, code))
-
-  #listener<T> (handle: (connection: Connection, argument: T) => void): (this: WebSocket, argument: T) => void {
-    const connectionsOf = (socket: WebSocket) => this.of(socket)
-    return function (argument) {
-      for (const connection of connectionsOf(this)) handle(connection, argument)
+  #createListeners (connectionsOf: (socket: WebSocket) => readonly Connection[]): Listeners {
+    const events = () => this.#events // they are not set yet
+    return {
+      error (error) { for (const connection of connectionsOf(this)) events().failed(connection, error) },
+      pong (payload) { for (const connection of connectionsOf(this)) connection.receivePong(payload) },
+      close (code) { for (const connection of connectionsOf(this)) events().closed(connection, code) }
     }
   }
 }

@@ -1,6 +1,7 @@
 import { ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import type { Connection } from './connection.js'
 import type { UpgradeSocket } from './upgrade.js'
 import { handleSocketError } from './server.js'
 
@@ -9,9 +10,10 @@ import { handleSocketError } from './server.js'
  * in memory as long as the WebSocket: its TCP socket refers to the response, and the error listener that the plugin's own
  * @fastify/websocket adds to each WebSocket refers to both.
  */
-export function createRelease (log: FastifyBaseLogger): (socket: WebSocket, request: FastifyRequest) => void {
+export function createRelease (log: FastifyBaseLogger, connectionOf: (socket: WebSocket) => Connection | undefined): (socket: WebSocket, request: FastifyRequest) => void {
   function onError (this: WebSocket, error: Error): void {
-    handleSocketError(error, this, { log })
+    const { id, userId } = connectionOf(this) ?? {}
+    handleSocketError(error, this, { log: id === undefined ? log : log.child({ connectionId: id, userId }) })
   }
 
   return (socket, { raw }) => {

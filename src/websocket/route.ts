@@ -57,7 +57,8 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   /** The code of the error that a request was refused with. */
   const refusals = new WeakMap<object, string>()
   const ration = createRation(REFUSALS_LOGGED, 60_000)
-  const release = createRelease(app.log)
+  const log = app.log.child({}, { ...(logLevel !== undefined && { level: logLevel }), ...(logSerializers !== undefined && { serializers: logSerializers }) })
+  const release = createRelease(log, socket => sockets.connectionOf(socket))
   const inbound = new Inbound({
     limits,
     acknowledged,
@@ -169,6 +170,7 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
     },
     handler: (_request, reply) => reply.callNotFound(), // `onRequest` has refused plain HTTP
     wsHandler: (socket, request) => {
+      // The application's own @fastify/websocket has an error handler of the application, which gets the request.
       if (upgrades.gate !== undefined) release(socket, request)
       const denial = denials.get(request)
       if (denial !== undefined) return deny(socket, request, denial)

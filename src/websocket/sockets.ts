@@ -118,9 +118,9 @@ export class Sockets {
     return this.#admission.find(userId, socket)
   }
 
-  /** The first connection of a socket, while it is open. */
+  /** The connection of the plugin's route that a socket has, while it is open. The application may have registered others for it. */
   connectionOf (socket: WebSocket): Connection | undefined {
-    return this.#open.of(socket)[0]
+    return this.#open.of(socket).find(({ isOwn }) => isOwn)
   }
 
   /**

@@ -10,6 +10,7 @@ function openAnnouncer () {
   const announced: Announcement[] = []
   const answers: Array<(published: Published) => void> = []
   const later: Array<() => void> = []
+  const schedule = { count: 0 }
   const announcer = new Announcer({
     publish (presence, done) {
       announced.push(JSON.parse(presence))
@@ -17,7 +18,7 @@ function openAnnouncer () {
     },
     peers: () => [],
     mayWelcome: () => true,
-    schedule () {},
+    schedule () { schedule.count++ },
     later (_milliseconds, run) { later.push(run) },
     lost () {},
     begun () {},
@@ -30,7 +31,7 @@ function openAnnouncer () {
   const pause = (): void => later.splice(0).forEach(end => end())
   confirm()
   pause()
-  return { announcer, announced, confirm, pause }
+  return { announcer, announced, confirm, pause, schedule }
 }
 
 /** What a peer knows that is told all users now, and then gets every later announcement. */
@@ -95,7 +96,7 @@ test('a user is welcomed when the newest announcement that names the user is con
 })
 
 test('users who come in the pause after an announcement share the next one', t => {
-  const { announcer, announced, confirm, pause } = openAnnouncer()
+  const { announcer, announced, confirm, pause, schedule } = openAnnouncer()
   announcer.add('first')
   announcer.flush()
   t.match(announced.at(-1), { here: ['first'] }, 'who comes alone does not wait')
@@ -105,7 +106,9 @@ test('users who come in the pause after an announcement share the next one', t =
     announcer.flush()
   }
   t.equal(announced.length, 2)
+  schedule.count = 0
   pause()
+  t.equal(schedule.count, 1, 'they do not wait for anybody else')
   announcer.flush()
   t.match(announced.slice(2), [{ here: ['second', 'third'] }])
   t.end()

@@ -4,7 +4,8 @@ import type { WebSocket } from 'ws'
 import { eventually } from '../support/eventually.js'
 import { collectGarbage } from '../support/collect-garbage.js'
 import { connectClient } from '../support/client.js'
-import { startApp } from '../support/app.js'
+import notificationPlugin from '../../src/index.js'
+import { createApp, listen, startApp } from '../support/app.js'
 
 test('an open connection keeps neither its request nor its response in memory', async t => {
   const upgrades: Array<WeakRef<object>> = []
@@ -33,19 +34,37 @@ test('who listens to the response of an upgrade is told when the connection has 
   await eventually(() => app.notifier.connections('123') === 0, 'ended')
 })
 
-for (const [listeners, prepare] of [
-  ['no other listener', () => {}],
-  ['a listener of the application', (socket: WebSocket) => socket.on('error', () => {})]
-] as const) {
-  test(`a connection whose WebSocket fails is ended, and this is logged: ${listeners}`, async t => {
-    const sockets: WebSocket[] = []
-    const { app, log, notifications } = await startApp(t, {})
-    app.websocketServer.on('connection', socket => sockets.push(prepare(socket) ?? socket))
-    const client = await connectClient(t, notifications('123'))
-    const closed = once(client.socket, 'close')
-    sockets[0]!.emit('error', new Error('torn'))
-    t.match(await log.line('websocket failed'), { level: 50, err: { message: 'torn' } })
-    t.equal((await closed)[0], 1006)
-    await eventually(() => app.notifier.connections('123') === 0, 'ended')
-  })
-}
+test('a connection whose WebSocket fails is ended, and this is logged with whose it was', async t => {
+  const sockets: WebSocket[] = []
+  const { app, log, notifications } = await startApp(t, {})
+  app.websocketServer.on('connection', socket => sockets.push(socket))
+  const client = await connectClient(t, notifications('123'))
+  const closed = once(client.socket, 'close')
+  sockets[0]!.emit('error', new Error('torn'))
+  t.match(await log.line('websocket failed'), { level: 50, userId: '123', connectionId: /./, err: { message: 'torn' } })
+  t.equal((await closed)[0], 1006)
+  await eventually(() => app.notifier.connections('123') === 0, 'ended')
+})
+
+test("an application's own error listener on a WebSocket of the route is called", async t => {
+  const sockets: WebSocket[] = []
+  const errors: Error[] = []
+  const { app, log, notifications } = await startApp(t, {})
+  app.websocketServer.on('connection', socket => sockets.push(socket.on('error', error => errors.push(error))))
+  await connectClient(t, notifications('123'))
+  sockets[0]!.emit('error', new Error('torn'))
+  await log.line('websocket failed')
+  t.match(errors, [{ message: 'torn' }])
+})
+
+test("the route's logLevel applies to what its WebSockets log", async t => {
+  const { app, log } = createApp(t)
+  const sockets: WebSocket[] = []
+  await app.register(notificationPlugin, { logLevel: 'silent' })
+  app.websocketServer.on('connection', socket => sockets.push(socket))
+  const { notifications } = await listen(app)
+  const client = await connectClient(t, notifications('123'))
+  sockets[0]!.emit('error', new Error('torn'))
+  await client.closed
+  t.notOk(log.lines.some(({ msg }) => msg === 'websocket failed'))
+})
