@@ -85,8 +85,8 @@ const bodies = {
     after: Type.Optional(RelayId),
     afterAttempt: Type.Optional(RelayId),
     /**
-     * Instead of `after`, if a connection of the sender has this one: if the relay has not arrived, this one is not answered.
-     * If it was refused, this one is delivered nevertheless, as the sender does not ask for it again.
+     * Instead of `after`, if a connection of the sender has this one. If the previous one has not arrived, this one is not
+     * answered. If the previous one was refused, this one is delivered: the sender does not ask for the previous one again.
      */
     behind: Type.Optional(RelayId),
     userId: Id,

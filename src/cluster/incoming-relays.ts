@@ -160,7 +160,7 @@ export class IncomingRelays {
       if (previous !== undefined && previous.attempt === afterAttempt) return this.#refuse(instance, sender, relay, attempt, 0)
       if (!sender.has(after)) return // it was lost: the peer repeats both
     }
-    if (behind !== undefined && !sender.has(behind) && sender.refused.get(behind) === undefined) return // the same
+    if (behind !== undefined && !sender.has(behind) && sender.refused.get(behind) === undefined) return // it was lost too
     sender.refused.delete(relay)
     this.#host(instance, sender, item)
   }

@@ -88,7 +88,7 @@ export class Joining {
       this.#calledAt = now
       this.#call()
     } else if (this.#isCallRouted) {
-      // A peer that did not know this inbox yet knows of it before it says that nobody has a user who is welcomed from now on.
+      // The call is in each inbox: a peer learns of this instance before it calls one of its users offline.
       this.#hasCalled = true
     }
   }

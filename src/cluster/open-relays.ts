@@ -38,7 +38,7 @@ export class OpenRelays {
     let left: Relay[] | undefined
     for (let i = indexOf(relays, relay.id) - 1; i >= 0; i--) { // for each relay: a generator would take longer
       const older = relays[i]!
-      if (older.askOf(peer.instance) !== undefined) break // and what is older still was looked for when it was asked for that one
+      if (older.askOf(peer.instance) !== undefined) break // the rest was looked for when the peer was asked for that one
       if (older.isWithoutClient) (left ??= []).push(older)
     }
     return left ?? NONE

@@ -4,7 +4,7 @@ import type { Presence } from './presence.js'
 import type { Wakes } from './wakes.js'
 
 /** What the delivery needs of the peers. */
-export function createPeers (presence: Presence, outgoing: OutgoingRelays, wakes: Wakes): Peers {
+export function createPeers (presence: Pick<Presence, 'isAlone' | 'of'>, outgoing: OutgoingRelays, wakes: Pick<Wakes, 'add'>): Peers {
   return {
     areNone: () => presence.isAlone(),
     have: userId => presence.of(userId).length > 0,

@@ -22,7 +22,7 @@ export class OpenConnections {
   /** An application may hand over one socket for several users. */
   readonly #bySocket = new Map<WebSocket, readonly Connection[]>()
   /** They serve all sockets of the plugin's route, to save memory: `ws` calls a listener with the socket as `this`. */
-  readonly #shared = this.#createListeners(socket => this.of(socket))
+  readonly #shared: Listeners
   /** What `register()` is given may be a proxy: then `this` is the socket behind it. */
   readonly #individual = new Map<WebSocket, Listeners>()
   readonly #countByUser = new Map<string, number>()
@@ -31,6 +31,7 @@ export class OpenConnections {
 
   constructor (events: SocketEvents) {
     this.#events = events
+    this.#shared = this.#createListeners(socket => this.of(socket))
   }
 
   get size (): number {
@@ -109,11 +110,11 @@ export class OpenConnections {
   }
 
   #createListeners (connectionsOf: (socket: WebSocket) => readonly Connection[]): Listeners {
-    const events = () => this.#events // they are not set yet
+    const events = this.#events
     return {
-      error (error) { for (const connection of connectionsOf(this)) events().failed(connection, error) },
+      error (error) { for (const connection of connectionsOf(this)) events.failed(connection, error) },
       pong (payload) { for (const connection of connectionsOf(this)) connection.receivePong(payload) },
-      close (code) { for (const connection of connectionsOf(this)) events().closed(connection, code) }
+      close (code) { for (const connection of connectionsOf(this)) events.closed(connection, code) }
     }
   }
 }

@@ -58,12 +58,13 @@ export function addRoute (app: FastifyInstance, { options, sockets, acknowledged
   const refusals = new WeakMap<object, string>()
   const ration = createRation(REFUSALS_LOGGED, 60_000)
   const log = app.log.child({}, { ...(logLevel !== undefined && { level: logLevel }), ...(logSerializers !== undefined && { serializers: logSerializers }) })
-  const release = createRelease(log, socket => sockets.connectionOf(socket))
+  const connectionOf = (socket: WebSocket) => sockets.connectionOf(socket)
+  const release = createRelease(log, connectionOf)
   const inbound = new Inbound({
     limits,
     acknowledged,
     rejected,
-    connectionOf: socket => sockets.connectionOf(socket),
+    connectionOf,
     close: (connection, code, reason) => sockets.close(connection, code, reason)
   })
 

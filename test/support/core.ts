@@ -2,6 +2,7 @@
 import type { SettledItem } from '../../src/cluster/frames.js'
 import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
 import { Peer } from '../../src/cluster/peer.js'
+import { createPeers } from '../../src/cluster/peers.js'
 import type { WindowSize } from '../../src/delivery/ack-window.js'
 import { Delivery } from '../../src/delivery/delivery.js'
 import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.js'
@@ -303,17 +304,7 @@ export function connectOutbox (dispatcher: Dispatcher, awaitsAcks: boolean, rece
     traceOf: () => undefined
   })
   const timer = setInterval(() => outbox.tick(true), 100)
-  dispatcher.connect({
-    areNone: () => false,
-    have: () => isThere,
-    sentHere: delivery => outbox.sentHere(delivery),
-    deliver: (delivery, isHere) => outbox.deliver(delivery, isHere),
-    isAsking: delivery => outbox.isAsking(delivery),
-    unanswered: userId => outbox.unanswered(userId),
-    settled: (delivery, outcome) => outbox.settled(delivery, outcome),
-    failed: delivery => outbox.failed(delivery),
-    wake () {}
-  })
+  dispatcher.connect(createPeers({ isAlone: () => false, of: () => isThere ? [peer] : [] }, outbox, { add () {} }))
   function close (): void {
     clearInterval(timer)
     outbox.close()

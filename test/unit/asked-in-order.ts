@@ -11,13 +11,10 @@ import { startLoneCore } from '../support/lone-core.js'
 function start (t: Test) {
   const published: Array<{ to: string, frame: Frame, done (published: Published): void }> = []
   const deferred: Array<() => void> = []
-  const core = startLoneCore({
-    state: 'open',
+  const core = startLoneCore(t, {
     publish: (to, json, done) => { published.push({ to, frame: decodeFrame(Buffer.from(json), to === EVERYBODY) as Frame, done }) },
-    now: () => 0,
     defer: run => { deferred.push(run) },
-    later: (_milliseconds, run) => { deferred.push(run) },
-    reopen: () => t.fail('its bindings are there')
+    later: (_milliseconds, run) => { deferred.push(run) }
   })
   t.teardown(() => core.close())
   core.opened('inbox')

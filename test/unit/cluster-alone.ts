@@ -9,8 +9,7 @@ test('an instance that has found no peers keeps knowing it, for ten markers a se
   let markers = 0
   const published: Array<() => void> = []
   const deferred: Array<() => void> = []
-  const core = startLoneCore({
-    state: 'open',
+  const core = startLoneCore(t, {
     publish (to, json, done) {
       const frame = decodeFrame(Buffer.from(json), to === EVERYBODY)
       if (typeof frame === 'string') throw new Error(frame)
@@ -19,8 +18,7 @@ test('an instance that has found no peers keeps knowing it, for ten markers a se
     },
     now: () => now,
     defer: run => { deferred.push(run) },
-    later: (_milliseconds, run) => { deferred.push(run) },
-    reopen: () => t.fail('its bindings are there')
+    later: (_milliseconds, run) => { deferred.push(run) }
   })
   function pass (milliseconds: number): void {
     now += milliseconds

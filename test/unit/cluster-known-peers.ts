@@ -6,16 +6,11 @@ import { startLoneCore } from '../support/lone-core.js'
 
 test('an instance tells which peers it knows when it answers a question, and when it begins a term; not those that have left', t => {
   const published: Frame[] = []
-  const core = startLoneCore({
-    state: 'open',
+  const core = startLoneCore(t, {
     publish: (to, json, done) => {
       published.push(decodeFrame(Buffer.from(json), to === EVERYBODY) as Frame)
       done('routed')
-    },
-    now: () => 0,
-    defer () {},
-    later () {},
-    reopen: () => t.fail('its bindings are there')
+    }
   })
   t.teardown(() => core.close())
   core.opened('inbox')

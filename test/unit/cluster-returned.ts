@@ -7,13 +7,8 @@ import { startLoneCore } from '../support/lone-core.js'
 /** An instance that has heard of a peer, and has asked it for its users. The broker has not answered yet. */
 function askPeer (t: Test) {
   const answers: Array<(published: Published) => void> = []
-  const core = startLoneCore({
-    state: 'open',
-    publish: (to, _json, done) => { if (to === 'its inbox') answers.push(done) },
-    now: () => 0,
-    defer () {},
-    later () {},
-    reopen: () => t.fail('its bindings are there')
+  const core = startLoneCore(t, {
+    publish: (to, _json, done) => { if (to === 'its inbox') answers.push(done) }
   })
   t.teardown(() => core.close())
   core.opened('inbox')
