@@ -12,6 +12,7 @@ import type { Peer } from './peer.js'
 import { createPeers } from './peers.js'
 import { Presence } from './presence.js'
 import { Wakes } from './wakes.js'
+import { EVERYBODY } from './wire.js'
 
 /**
  * What instances tell each other, without input and output: frames come in through `receive`, and go out through the
@@ -70,8 +71,8 @@ export class ClusterCore {
     const wakes = this.#wakes = new Wakes({
       schedule,
       afterMarker: callback => presence.after(callback),
-      peersOf: userId => presence.of(userId),
-      publish: (instance, json, done) => frames.to(instance, 'wake', json, done)
+      peersOf: userId => frames.isOpen ? presence.of(userId) : [], // else peers may have come meanwhile
+      publish: (to, json, done) => to === EVERYBODY ? frames.toAll('wake', json, done) : frames.to(to, 'wake', json, done)
     })
     const outgoing = this.#outgoing = new OutgoingRelays({
       ...parts,
@@ -211,12 +212,15 @@ export class ClusterCore {
   /** Publishes everything that this turn has for the peers. */
   #flush (): void {
     this.#isFlushScheduled = false
-    if (this.#parts.wire.state !== 'open') return
+    const { state } = this.#parts.wire
+    if (state === 'blocked') this.#wakes.release()
+    if (state !== 'open') return
     // A receipt `nobody` comes after the announcement that its user is gone.
     this.presence.flush(this.#receipts.some(([, state]) => state === 'nobody'))
     this.#receipts.flush()
     this.#settled.flush()
     this.multicasts.flushReceipts()
+    this.#wakes.flush()
     if (!this.#frames.isOpen) return // what follows needs answers
     this.#flushInOrder()
     this.presence.flushMarkers()

@@ -109,7 +109,7 @@ const bodies = {
   receipts: Type.Array(Type.Tuple([RelayId, Type.Union([Type.Literal('taken'), Type.Literal('nobody'), Type.Literal('overdue'), Settled]), Count])),
   /** To one: relays that the receiver has taken were settled elsewhere, so its clients need not acknowledge them. */
   settled: Type.Array(Type.Tuple([RelayId, Settled])),
-  /** To one: the hold has new notifications of these users. */
+  /** To one, or to all: the hold has new notifications of these users. */
   wake: Users,
   /**
    * To one: a content for the connections of a group that are here, or for all if there is no group; not for the users of
@@ -144,8 +144,12 @@ const bodies = {
 
 export type FrameKind = keyof typeof bodies
 
-/** Which kinds go to all instances. The others go to one; `hello` goes either way. */
-const TO_ALL: ReadonlySet<string> = new Set<FrameKind>(['presence', 'beat', 'leave', 'hello', 'membership', 'disconnect', 'signout', 'broadcast'])
+/** Which kinds go to all instances. The others go to one. */
+const TO_ALL: ReadonlySet<string> = new Set<FrameKind>(['presence', 'beat', 'leave', 'membership', 'disconnect', 'signout', 'broadcast'])
+
+/** Which kinds go either way. */
+const EITHER_WAY: ReadonlySet<string> = new Set<FrameKind>(['hello', 'wake'])
+
 type Bodies = { [Kind in FrameKind]: Static<(typeof bodies)[Kind]> }
 
 export type Presence = Bodies['presence']
@@ -207,7 +211,7 @@ export function decodeFrame (content: Buffer, isToAll: boolean): Frame | FrameFa
   const { v, kind, body } = frame as { v?: unknown, kind?: unknown, body?: unknown }
   if (v !== FRAME_VERSION) return Number.isInteger(v) ? 'other-version' : 'malformed'
   if (!checkEnvelope.Check(frame) || typeof kind !== 'string' || !Object.hasOwn(checks, kind)) return 'malformed'
-  if (TO_ALL.has(kind) !== isToAll && kind !== 'hello') return 'malformed'
+  if (TO_ALL.has(kind) !== isToAll && !EITHER_WAY.has(kind)) return 'malformed'
   if (!checks[kind]!.Check(body) || ((kind === 'disconnect' || kind === 'signout') && !canClose(body as Disconnect))) return 'malformed'
   return frame as unknown as Frame
 }

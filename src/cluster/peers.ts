@@ -14,6 +14,6 @@ export function createPeers (presence: Pick<Presence, 'isAlone' | 'of'>, outgoin
     unanswered: userId => outgoing.unanswered(userId),
     settled: (delivery, outcome) => outgoing.settled(delivery, outcome),
     failed: delivery => outgoing.failed(delivery),
-    wake: userId => wakes.add(userId)
+    wake: (userId, told) => wakes.add(userId, told)
   }
 }

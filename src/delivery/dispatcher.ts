@@ -5,6 +5,7 @@ import { DirectDelivery } from './direct-delivery.js'
 import type { Dismissals, HoldStore, Members, Observer, Origin, Result, Subscriber } from './doors.js'
 import { Hold } from './hold.js'
 import { InFlight } from './in-flight.js'
+import { endKept } from './hold-end.js'
 import { Intake } from './intake.js'
 import { Mailboxes } from './mailbox.js'
 import type { Notification } from './notification.js'
@@ -80,7 +81,7 @@ export class Dispatcher {
       mailboxes,
       inFlight,
       log,
-      kept: (delivery, outcome) => this.#kept(delivery, outcome),
+      kept: (delivery, answer) => endKept(delivery, answer, { inFlight, outcomes, remove: (userId, id) => hold!.remove(userId, id) }),
       failed: (delivery, error) => outcomes.fail(delivery, error),
       abandoned: delivery => outcomes.abandon(delivery),
       settledLate: (userId, id) => observer.settledLate(userId, id)
@@ -229,21 +230,5 @@ export class Dispatcher {
     } else {
       this.#outcomes.settle(delivery, outcome)
     }
-  }
-
-  /** A delivery is in the hold, perhaps since a delivery before this one; or is not, as there was no room for it. */
-  #kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void {
-    const { userId, id } = delivery
-    if (!delivery.isSettled) {
-      if (outcome === 'known') delivery.circumstance = 'repeated'
-      if (outcome === 'offline') this.#inFlight.takeBack(delivery)
-      else this.#inFlight.moveToHold(delivery)
-      this.#outcomes.settle(delivery, outcome === 'known' ? 'held' : outcome)
-    } else if (delivery.outcome !== 'held') {
-      // A peer has it meanwhile. If the peer has put it into the same hold, it is the only one there.
-      this.#hold!.remove(userId, id)
-    }
-    // By now the user may have a connection elsewhere; those here may be full, or gone without a word.
-    this.#outcomes.peers?.wake(userId)
   }
 }

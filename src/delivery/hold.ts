@@ -4,6 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { Backoff } from '../backoff.js'
 import { Delivery } from './delivery.js'
 import type { Held, HoldStore } from './doors.js'
+import type { HoldAnswer } from './hold-end.js'
 import { HoldTransit } from './hold-transit.js'
 import { HoldRemovals } from './hold-removals.js'
 import type { InFlight } from './in-flight.js'
@@ -27,8 +28,8 @@ export interface HoldParts {
   mailboxes: Mailboxes
   inFlight: Pick<InFlight, 'hasRoom' | 'offer' | 'relieved'>
   log: FastifyBaseLogger
-  /** `held`: the store keeps the delivery. `known`: the store had its id already. `offline`: the store had no room. */
-  kept (delivery: Delivery, outcome: 'held' | 'known' | 'offline'): void
+  /** The store has answered. */
+  kept (delivery: Delivery, answer: HoldAnswer): void
   /** The notification of a call could not be kept. */
   failed (delivery: Delivery, error: unknown): void
   /** The delivery was gone before it could be kept. */

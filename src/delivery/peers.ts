@@ -27,8 +27,11 @@ export interface Peers {
   settled (delivery: Delivery, outcome: Outcome): void
   /** A delivery has failed: nothing more is asked for it. */
   failed (delivery: Delivery): void
-  /** Tells whoever has a user that something of theirs is in the hold. */
-  wake (userId: string): void
+  /**
+   * Tells whoever has a user that something of theirs is in the hold.
+   * @param told is called when the broker has it for the peers; or at once while it has an alarm, and the peers are told after that
+   */
+  wake (userId: string, told?: () => void): void
 }
 
 /** What becomes of a delivery at a peer. `dead-lettered`: the clients there could not handle it. */

@@ -178,7 +178,10 @@ export class MemoryExchange {
       unanswered: userId => [...asking].filter(delivery => delivery.userId === userId && delivery.holders.length === 0 && !delivery.isWaiting && !delivery.isSentHere),
       settled (delivery) { asking.delete(delivery) },
       failed (delivery) { asking.delete(delivery) },
-      wake: userId => { for (const { dispatcher } of others(userId)) dispatcher.peerListener.wake(userId) }
+      wake (userId, told) {
+        for (const { dispatcher } of others(userId)) dispatcher.peerListener.wake(userId)
+        told?.()
+      }
     }
   }
 }

@@ -80,8 +80,8 @@ test('a frame of another version is told from a malformed one', async t => {
   for (const v of [0, 2, 3]) t.equal(decode({ v, anything: 'else' }), 'other-version')
 })
 
-/** A body of each kind. `hello` goes either way. */
-const bodies: { readonly [Kind in Exclude<FrameKind, 'hello'>]: unknown } = {
+/** A body of each kind. `hello` and `wake` go either way. */
+const bodies: { readonly [Kind in Exclude<FrameKind, 'hello' | 'wake'>]: unknown } = {
   presence: { here: [], gone: [] },
   beat: null,
   leave: null,
@@ -95,7 +95,6 @@ const bodies: { readonly [Kind in Exclude<FrameKind, 'hello'>]: unknown } = {
   relay: [relay],
   receipts: [[1, 'taken', 1]],
   settled: [[1, 'sent']],
-  wake: ['123'],
   multicast: [{ relay: 1, id: 'a', json: '1' }],
   stop: [[1, 'stop']],
   counted: [[1, 'counted', 1, 1, { sent: 1 }]]
@@ -105,5 +104,13 @@ for (const [kind, body] of Object.entries(bodies)) {
     const frame = { v: 1, ...envelope, kind, body }
     t.match(decode(frame), { kind })
     t.equal(decode(frame, false), 'malformed')
+  })
+}
+
+for (const [kind, body] of Object.entries({ hello: 1, wake: ['123'] })) {
+  test(`a frame of the kind ${kind} comes to all, or to one`, async t => {
+    const frame = { v: 1, ...envelope, kind, body }
+    t.match(decode(frame), { kind })
+    t.match(decode(frame, false), { kind })
   })
 }

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import type { Delivery } from '../../src/delivery/delivery.js'
 import { compose } from '../../src/delivery/notification.js'
+import type { Peers } from '../../src/delivery/peers.js'
 import { call, MemoryExchange, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
 
 test('a plain client has a notification when it was sent', async t => {
@@ -59,6 +60,19 @@ test('what a closed tab has not acknowledged goes to the next one, in order and 
   for (const result of results) t.match(await result, { outcome: 'acknowledged' })
 })
 
+/** Peers that never answer. */
+const silentPeers: Peers = {
+  areNone: () => false,
+  have: () => false,
+  sentHere () {},
+  deliver () {},
+  isAsking: () => false,
+  unanswered: () => [],
+  settled () {},
+  failed () {},
+  wake () {}
+}
+
 test('with a hold, what nobody acknowledged is kept, and delivered before anything newer', async t => {
   const store = new MemoryStore()
   const { connect, deliver, disconnect, dispatcher } = startInstance({ offline: 'hold' }, { store })
@@ -113,23 +127,33 @@ test('the broker delivers a message again: it joins the delivery that is under w
 test('the broker delivers a message again while peers are asked: the delivery says so, as somebody may have come', async t => {
   const { dispatcher } = startInstance()
   const asked: Delivery[] = []
-  dispatcher.connect({
-    areNone: () => false,
-    have: () => false,
-    sentHere () {},
-    deliver: delivery => { asked.push(delivery) },
-    isAsking: () => false,
-    unanswered: () => [],
-    settled () {},
-    failed () {},
-    wake () {}
-  })
+  dispatcher.connect({ ...silentPeers, deliver: delivery => { asked.push(delivery) } })
   const message = new MemoryMessage()
   dispatcher.deliver(compose('123', 'a', 'a'), message)
   t.match(asked, [{ isRetaken: false }])
   message.lose()
   dispatcher.deliver(compose('123', 'a', 'a'), new MemoryMessage(true))
   t.match(asked, [{ isRetaken: true }])
+})
+
+test('a message that is held is settled when the peers are told, and a call at once', async t => {
+  const { dispatcher } = startInstance({ offline: 'hold' }, { store: new MemoryStore() })
+  const untold: Array<(() => void) | undefined> = []
+  dispatcher.connect({
+    ...silentPeers,
+    deliver: delivery => dispatcher.peerListener.peersAnswered(delivery, false),
+    wake: (_userId, told) => { untold.push(told) }
+  })
+  const settled: string[] = []
+  const message = Promise.resolve(dispatcher.deliver(compose('123', 'a', 'a'), new MemoryMessage())).then(({ outcome }) => settled.push(`message ${outcome}`))
+  await settleDown()
+  t.match(settled, [])
+  const called = dispatcher.deliver(compose('123', 'b', 'b'), call)
+  t.match(await called, { outcome: 'held' })
+  t.match(settled, [])
+  untold[0]!()
+  await message
+  t.same(settled, ['message held'])
 })
 
 test('one id taken by two instances whose tabs both leave is settled by both, as the offline policy says', async t => {

@@ -162,9 +162,11 @@ function * checkHold ({ messages, tabs, members, store, options }: World): Gener
       if (!('userIds' in audience && audience.userIds.has(userId))) continue
       if (!isDone(id) && !held.includes(id)) yield `${id} is lost for ${userId} (${outcome})`
     }
-    // Who is gone tells nobody that there is something, and removes nothing.
+    // Who is gone without a word removes nothing. Nor does it tell anybody of what is in the hold: it comes another way then.
+    const isLeftOver = (id: string): boolean => isDone(id) || messages.some(message => message.id === id && message.deliveries > 1)
+    const stuck = members.some(({ hasGoneSilently }) => hasGoneSilently) ? held.filter(id => !isLeftOver(id)) : held
+    if (stuck.length > 0 && own.some(({ isOpen }) => isOpen)) yield `${userId} is connected, and ${stuck} are in the hold`
     if (members.some(({ isGone }) => isGone)) continue
-    if (held.length > 0 && own.some(({ isOpen }) => isOpen)) yield `${userId} is connected, and ${held} are in the hold`
     // A slow client may have been handed it from the hold, where a peer has put it meanwhile.
     if (options.clients === 'slow') continue
     for (const { id, deliveries, takenFirst } of messages) {

@@ -90,18 +90,23 @@ export class SimulatedFaults {
     if (this.#world.alive().length < 2) return
     const member = this.#world.random.oneOf(this.#world.alive())
     this.#world.tell(`${member.number} is killed`)
+    member.hasGoneSilently = true
     this.#remove(member)
   }
 
-  /** An instance closes in order. */
-  leave (): void {
+  /** An instance closes in order, except that it does not wait for what is unsettled. */
+  async leave (): Promise<void> {
     const members = this.#world.awake()
     if (members.length < 2) return
     const member = this.#world.random.oneOf(members)
     this.#world.tell(`${member.number} leaves`)
-    member.core.leave()
+    const { instance: { dispatcher }, core, hold } = member
+    member.hasGoneSilently = this.#world.isTroubled(member) || this.#world.broker.isBlocked
+    dispatcher.beginToClose()
+    core.leave()
     for (const tab of this.#world.tabs) if (tab.isOpen && tab.member === member) this.#clients.end(tab)
-    member.core.close()
+    await Promise.all([dispatcher.close(), hold?.close()])
+    core.close()
     this.#remove(member, false)
   }
 

@@ -31,6 +31,14 @@ export class HoldConnection implements HoldStore {
     return [this.#calls, this.#answers].filter(({ length }) => length > 0).map(waiting => () => waiting.shift()!())
   }
 
+  /** Lets everything arrive that is on its way. */
+  async close (): Promise<void> {
+    for (let steps = this.steps(); steps.length > 0; steps = this.steps()) {
+      for (const step of steps) step()
+      await new Promise(resolve => { setImmediate(resolve) })
+    }
+  }
+
   async #call<Result> (call: () => Promise<Result>): Promise<Result> {
     await new Promise<void>(resolve => this.#calls.push(resolve))
     const result = await call()

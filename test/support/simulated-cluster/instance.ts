@@ -83,6 +83,7 @@ export function startMember (world: World, clients: SimulatedClients): Member {
     deferred,
     isFrozen: false,
     isGone: false,
+    hasGoneSilently: false,
     awayAt: 0,
     hasMissedAlarm: false
   }

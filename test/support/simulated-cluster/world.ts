@@ -83,6 +83,8 @@ export interface Member {
   readonly deferred: Array<() => void>
   isFrozen: boolean
   isGone: boolean
+  /** Whether it is gone without a word: its process died, or it had no channel. */
+  hasGoneSilently: boolean
   /** When something of it was last lost, or it froze, in steps. */
   awayAt: number
   /** Whether an alarm has ended while it was frozen. */

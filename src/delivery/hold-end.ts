@@ -1,0 +1,40 @@
+import type { Delivery } from './delivery.js'
+import type { InFlight } from './in-flight.js'
+import type { Outcomes } from './outcomes.js'
+
+/** `held`: the hold keeps a delivery. `known`: it had its id already. `offline`: it had no room. */
+export type HoldAnswer = 'held' | 'known' | 'offline'
+
+export interface HoldEndParts {
+  inFlight: InFlight
+  outcomes: Outcomes
+  /** Removes a notification from the hold. */
+  remove (userId: string, id: string): void
+}
+
+/**
+ * Ends a delivery that the hold has answered. Tells the peers: by now the user may have a connection there, and those here
+ * may be full, or gone without a word. A message is settled after that. Else, if this process died in between, the message
+ * would stay in the hold until the user connects again.
+ */
+export function endKept (delivery: Delivery, answer: HoldAnswer, parts: HoldEndParts): void {
+  const { inFlight, outcomes: { peers } } = parts
+  if (answer === 'offline') return settle(delivery, answer, parts)
+  if (!delivery.isSettled) inFlight.moveToHold(delivery)
+  const isMessage = delivery.origin?.redelivers === true
+  if (peers !== undefined && isMessage) return peers.wake(delivery.userId, () => settle(delivery, answer, parts))
+  settle(delivery, answer, parts)
+  peers?.wake(delivery.userId)
+}
+
+function settle (delivery: Delivery, answer: HoldAnswer, { inFlight, outcomes, remove }: HoldEndParts): void {
+  const { userId, id } = delivery
+  if (!delivery.isSettled) {
+    if (answer === 'known') delivery.circumstance = 'repeated'
+    if (answer === 'offline') inFlight.takeBack(delivery)
+    outcomes.settle(delivery, answer === 'known' ? 'held' : answer)
+  } else if (delivery.outcome !== 'held') {
+    // A peer has it meanwhile. If the peer has put it into the same hold, it is the only one there.
+    remove(userId, id)
+  }
+}
