@@ -132,6 +132,19 @@ test('what is held as a connection of one instance is full goes to a connection 
   t.match(await first, { outcome: 'acknowledged' })
 })
 
+test('what an instance holds last, while it closes, reaches a user who has connected to another one meanwhile', { timeout: 60_000 }, async t => {
+  const { one, two, proxy, beginToHold } = await startPair(t)
+  proxy.blackhole()
+  await beginToHold({ userId: '123', content: 'hi' })
+  const client = await connectTo(t, two, '123')
+  t.match(await two.app.notifier.notify('456', 'hi'), { outcome: 'held' }, 'by then the hold of 123 was looked into, too')
+  const closed = one.app.close()
+  await eventually(() => one.app.notifier.health().state === 'draining', 'it closes')
+  proxy.forward()
+  t.same(await client.received(1), ['hi'])
+  await closed
+})
+
 test('what one instance holds and another one has handed out is delivered again where its client does not acknowledge it', { timeout: 240_000 }, async t => {
   const redis = await usePrivateRedis(t)
   const options = { offline: 'hold', settle: 'acknowledged', maxUnacked: 1, hold: { redis: redis.url } } as const
