@@ -115,7 +115,10 @@ export class OutgoingRelays {
         this.#parts.listener.reconsider(relay.delivery)
         continue
       }
-      if (relay.isMaybeSeen) relay.delivery.redelivered = true
+      // Behind what a connection has, and the peer has refused, newer ones may have been sent there.
+      const refusal = relay.isTaken ? relay.refusalOf(peer.instance) : undefined
+      if (refusal?.isAfter === false) continue // the user has connected there after the delivery was taken
+      if (relay.isMaybeSeen || refusal !== undefined) relay.delivery.redelivered = true
       this.#lines.ask(relay, peer)
     }
   }

@@ -119,7 +119,9 @@ export class RelayLine {
     let end = start
     for (let bytes = 0; end < queue.length && items.length < MAX_ITEMS; end++) {
       const ask = queue[end]!
-      const item = ask.relay.encode(ask.attempt, previous(ask))
+      const before = previous(ask)
+      if (before !== undefined && !ask.relay.isHere) ask.isAfter = true
+      const item = ask.relay.encode(ask.attempt, before)
       bytes += item.length
       if (items.length > 0 && bytes > MAX_BYTES) break
       items.push(item)

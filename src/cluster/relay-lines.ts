@@ -29,7 +29,7 @@ export class RelayLines {
       log.warn({ notificationId, userId, peer: peer.instance }, 'notification too large for another instance')
       return
     }
-    const ask: Ask = { relay, peer, attempt: ++relay.attempts, state: 'queued', isTaken: false, counted: 0, publishedAt: now(), answeredAt: -Infinity, deadline: Infinity }
+    const ask: Ask = { relay, peer, attempt: ++relay.attempts, state: 'queued', isAfter: false, isTaken: false, counted: 0, publishedAt: now(), answeredAt: -Infinity, deadline: Infinity }
     relay.asks = [...relay.asks, ask]
     let line = this.#byPeer.get(peer)
     if (line === undefined) this.#byPeer.set(peer, line = new RelayLine(peer, this.#parts))

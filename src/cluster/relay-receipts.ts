@@ -72,6 +72,7 @@ export class RelayReceipts {
     if (state === 'nobody') {
       // If the receipt `taken` was lost, the count of connections shows that clients had the notification.
       if (ask.isTaken || connections > 0) relay.delivery.redelivered = true
+      relay.refuse(ask)
       drop(ask)
       return refused(relay)
     }

@@ -17,6 +17,8 @@ export interface Ask {
   readonly attempt: number
   /** `confirmed`: the broker has put it into the peer's inbox. */
   state: 'queued' | 'published' | 'confirmed'
+  /** Whether the peer may refuse it because of an older one that it has refused, though the user is there by now. */
+  isAfter: boolean
   /** Whether the peer has told that connections have it. */
   isTaken: boolean
   /** How many connections of the peer have been counted: a peer may report the same ones several times. */
@@ -34,6 +36,8 @@ const NONE: readonly Ask[] = []
 export class Relay {
   /** Of the peers that are asked and have not told an outcome. Mostly there is one: a Map would take more memory than the rest. */
   asks: readonly Ask[] = NONE
+  /** The newest refusal of each peer that has refused it. */
+  refused: readonly Ask[] = NONE
   /** How many asks there were. */
   attempts = 0
   /** Whether everything that was announced before the delivery was taken is known here. */
@@ -60,20 +64,21 @@ export class Relay {
 
   /** Whether no connection is known to have it, neither here nor on a peer, and it waits for nothing here. */
   get isLeft (): boolean {
-    return !this.delivery.isWaiting && this.#isUntaken
+    return !this.delivery.isWaiting && !this.isTaken
   }
 
   /** Whether no connection is known to have it, neither here nor on a peer. It may wait for room here. */
   get isWithoutClient (): boolean {
     const { isWaiting, waitsFor } = this.delivery
-    return (!isWaiting || waitsFor === 'room') && this.#isUntaken
+    return (!isWaiting || waitsFor === 'room') && !this.isTaken
   }
 
-  get #isUntaken (): boolean {
+  /** Whether a connection has it, here or on a peer, or it is over. */
+  get isTaken (): boolean {
     const { holders, isSentHere, isSettled } = this.delivery
-    if (this.isOver || holders.length > 0 || isSentHere || isSettled) return false
-    for (const { isTaken } of this.asks) if (isTaken) return false
-    return true
+    if (this.isOver || holders.length > 0 || isSentHere || isSettled) return true
+    for (const { isTaken } of this.asks) if (isTaken) return true
+    return false
   }
 
   /** Whether a connection here has it, or had it. */
@@ -114,6 +119,16 @@ export class Relay {
   /** What a peer is asked; undefined if it is not. */
   askOf (instance: string): Ask | undefined {
     return this.asks.find(({ peer }) => peer.instance === instance)
+  }
+
+  /** A peer has no connection that takes it. */
+  refuse (ask: Ask): void {
+    this.refused = [...this.refused.filter(({ peer }) => peer.instance !== ask.peer.instance), ask]
+  }
+
+  /** What a peer has refused; undefined if it has not. */
+  refusalOf (instance: string): Ask | undefined {
+    return this.refused.find(({ peer }) => peer.instance === instance)
   }
 
   /** Counts the connections of a peer that it has not told before. */

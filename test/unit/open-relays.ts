@@ -16,7 +16,7 @@ const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, 
 
 function openRelay (relays: OpenRelays, id: number, state: Ask['state'] = 'published', asked = peer): Ask {
   const relay = new Relay(id, new Delivery(compose('123', 'hello', `n${id}`), undefined, id, Infinity), undefined, Infinity)
-  const ask: Ask = { relay, peer: asked, attempt: 1, state, isTaken: false, counted: 0, publishedAt: 0, answeredAt: -Infinity, deadline: Infinity }
+  const ask: Ask = { relay, peer: asked, attempt: 1, state, isAfter: false, isTaken: false, counted: 0, publishedAt: 0, answeredAt: -Infinity, deadline: Infinity }
   relay.asks = [ask]
   relays.add(relay)
   return ask

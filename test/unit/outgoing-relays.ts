@@ -103,6 +103,36 @@ test('a peer that turns out to have the user gets what waits for room here befor
   t.end()
 })
 
+test('what a connection has is not for a user who connects to a peer that had nobody when it got there', t => {
+  const { relays, peer, known, take, flush } = openRelays()
+  known.add('123')
+  take(1).isSentHere = true
+  take(2).isSentHere = true
+  take(3).isSentHere = true
+  flush()
+  // The user was gone when the first two arrived there, and back when the third one did.
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that has refused something because of what it had refused before gets it late, as delivered again', t => {
+  const { relays, peer, known, take, flush } = openRelays()
+  known.add('123')
+  const [first, second] = [take(1), take(2)] as const
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  first.isSentHere = second.isSentHere = true
+  take(3).isSentHere = true
+  flush()
+  // The user was back when the second one arrived there. The third one was not refused.
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  relays.arrived('123', peer)
+  t.same(flush(), [['n2', undefined]])
+  t.ok(second.redelivered)
+  t.end()
+})
+
 test('a peer that is asked again is not asked for what somebody has, or what has its outcome', t => {
   const { relays, known, take, flush } = openRelays()
   known.add('123')
