@@ -307,7 +307,7 @@ export function connectOutbox (dispatcher: Dispatcher, awaitsAcks: boolean, rece
     traceOf: () => undefined
   })
   const timer = setInterval(() => outbox.tick(true), 100)
-  dispatcher.connect(createPeers({ isAlone: () => false, of: () => isThere ? [peer] : [] }, outbox, { add () {} }))
+  dispatcher.connect(createPeers({ isAlone: () => false, of: () => isThere ? [peer] : [] }, outbox, { add: (_userId, told) => told?.() }))
   function close (): void {
     clearInterval(timer)
     outbox.close()
