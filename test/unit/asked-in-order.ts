@@ -19,8 +19,8 @@ function start (t: Test) {
   t.teardown(() => core.close())
   core.opened('inbox')
   /** The peer begins a term. */
-  function hear (term: number, inbox: string): void {
-    const body = { here: ['123'], gone: [], more: 0 }
+  function hear (term: number, inbox: string, userId = '123'): void {
+    const body = { here: [userId], gone: [], more: 0 }
     core.receive(decodeFrame(Buffer.from(JSON.stringify({ v: 1, from: 'peer', inbox, term, seq: 1, kind: 'presence', body })), true) as Frame)
   }
   hear(1, 'its inbox')
@@ -31,14 +31,15 @@ function start (t: Test) {
   function takeForMany (id: string): void {
     core.multicasts.deliver({ group: undefined, except: new Set() }, composePayload('hello', id), new MemoryMessage())
   }
-  /** The ids of what was published for the peer since the last call, up to the end of this turn; and the broker's answer to it. */
+  /** What was published for the peer since the last call, up to the end of this turn, ids and `wake`; and the broker's answer to it. */
   function flush (answer: Published = 'routed'): string[] {
     for (const run of deferred.splice(0)) run()
     const ids: string[] = []
     const answers: Array<() => void> = []
     for (const { frame, done } of published.splice(0)) {
-      if (frame.kind !== 'relay' && frame.kind !== 'multicast') continue
-      ids.push(...frame.body.map(({ id }) => id))
+      if (frame.kind === 'wake') ids.push(frame.kind)
+      else if (frame.kind !== 'relay' && frame.kind !== 'multicast') continue
+      else ids.push(...frame.body.map(({ id }) => id))
       answers.push(() => done(answer))
     }
     for (const run of answers) run()
@@ -65,4 +66,29 @@ test('what the broker may not have keeps the order, be it for one user or for ma
   t.same(flush('unknown'), ['n1', 'n2'])
   core.opened('inbox')
   t.same(flush(), ['n1', 'n2'])
+})
+
+test('a peer is told that something older is held before it is asked for anything newer', async t => {
+  const { core, take, takeForMany, flush } = start(t)
+  core.peers.wake('123')
+  takeForMany('n1')
+  take('n2')
+  t.same(flush(), ['wake', 'n1', 'n2'])
+})
+
+test('a peer that may not have been told that something is held is told before it is asked again for what is newer', async t => {
+  const { core, take, flush } = start(t)
+  core.peers.wake('123')
+  take('n1')
+  t.same(flush('unknown'), ['wake', 'n1'])
+  core.opened('inbox')
+  t.same(flush(), ['wake', 'n1'])
+})
+
+test('a peer that announces a user for whom something is held is told so', async t => {
+  const { core, hear, flush } = start(t)
+  core.peers.wake('456')
+  t.same(flush(), ['wake'])
+  hear(2, 'its other inbox', '456')
+  t.same(flush(), ['wake'])
 })

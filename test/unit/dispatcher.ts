@@ -151,9 +151,22 @@ test('a message that is held is settled when the peers are told, and a call at o
   const called = dispatcher.deliver(compose('123', 'b', 'b'), call)
   t.match(await called, { outcome: 'held' })
   t.match(settled, [])
+  t.equal(untold.length, 2, 'the peers are told of both')
   untold[0]!()
   await message
   t.same(settled, ['message held'])
+})
+
+test('no peer is told of what the hold has no room for', async t => {
+  const store = new MemoryStore()
+  store.add = async (_userId, { id }) => [id]
+  const { dispatcher } = startInstance({ offline: 'hold' }, { store })
+  dispatcher.connect({
+    ...silentPeers,
+    deliver: delivery => dispatcher.peerListener.peersAnswered(delivery, false),
+    wake: () => t.fail('it is not held')
+  })
+  t.match(await dispatcher.deliver(compose('123', 'a', 'a'), new MemoryMessage()), { outcome: 'offline' })
 })
 
 test('one id taken by two instances whose tabs both leave is settled by both, as the offline policy says', async t => {
