@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import type { Delivery } from '../../src/delivery/delivery.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { endKept } from '../../src/delivery/hold-end.js'
 import { compose } from '../../src/delivery/notification.js'
 import type { Peers } from '../../src/delivery/peers.js'
 import { call, MemoryExchange, MemoryMessage, MemoryStore, settleDown, startInstance } from '../support/core.js'
@@ -167,6 +168,63 @@ test('no peer is told of what the hold has no room for', async t => {
     wake: () => t.fail('it is not held')
   })
   t.match(await dispatcher.deliver(compose('123', 'a', 'a'), new MemoryMessage()), { outcome: 'offline' })
+})
+
+/** An instance with a message that a connection has. `hold` puts it into the hold, because clients of a peer were too slow. */
+async function startWithHolder (store: MemoryStore) {
+  const { connect, deliver, dispatcher } = startInstance({ offline: 'hold' }, { store })
+  let delivery!: Delivery
+  dispatcher.connect({ ...silentPeers, deliver: asked => { delivery = asked }, wake: (_userId, told) => told?.() })
+  const tab = connect('123')
+  await settleDown()
+  const result = deliver('a')
+  return { tab, result, delivery, dispatcher, hold: () => dispatcher.peerListener.peerOverdue(delivery) }
+}
+
+test('what is held while a connection has it is removed from the hold when that one acknowledges it', async t => {
+  const store = new MemoryStore()
+  const { tab, result, dispatcher, hold } = await startWithHolder(store)
+  hold()
+  t.match(await result, { outcome: 'held' })
+  await settleDown()
+  t.equal(tab.sent.length, 1)
+  t.equal(tab.unackedCount, 1)
+  dispatcher.acknowledged(tab, ['a'])
+  t.equal(tab.unackedCount, 0)
+  await settleDown()
+  t.same(store.ids('123'), [])
+})
+
+test('a connection is not waited for that has what the hold has no room for', async t => {
+  const store = new MemoryStore()
+  store.add = async (_userId, { id }) => [id]
+  const { tab, result, hold } = await startWithHolder(store)
+  hold()
+  t.match(await result, { outcome: 'offline' })
+  t.equal(tab.unackedCount, 0)
+})
+
+test('what a peer has settled while it was on its way into the hold is removed from there', async t => {
+  const store = new MemoryStore()
+  let go = () => {}
+  const { delivery, result, dispatcher, hold } = await startWithHolder(store)
+  store.delay = () => new Promise(resolve => { go = resolve })
+  hold()
+  dispatcher.peerListener.peerSettled(delivery, 'acknowledged', 1)
+  t.match(await result, { outcome: 'acknowledged' })
+  store.delay = undefined
+  go()
+  await settleDown()
+  await settleDown()
+  t.same(store.ids('123'), [])
+})
+
+test('what the hold had already is not counted once more', t => {
+  const delivery = new Delivery(compose('123', 'a', 'a'), new MemoryMessage(), 1, Infinity)
+  const settle = (_delivery: Delivery, outcome: string) => t.equal(outcome, 'held')
+  endKept(delivery, 'known', { inFlight: { moveToHold () {} } as never, outcomes: { settle } as never, remove: () => t.fail('it is held') })
+  t.equal(delivery.circumstance, 'repeated')
+  t.end()
 })
 
 test('one id taken by two instances whose tabs both leave is settled by both, as the offline policy says', async t => {
