@@ -20,7 +20,7 @@ export interface HoldEndParts {
 export function endKept (delivery: Delivery, answer: HoldAnswer, parts: HoldEndParts): void {
   const { inFlight, outcomes: { peers } } = parts
   if (answer === 'offline') return settle(delivery, answer, parts)
-  if (!delivery.isSettled) inFlight.moveToHold(delivery)
+  inFlight.moveToHold(delivery)
   const isMessage = delivery.origin?.redelivers === true
   if (peers !== undefined && isMessage) return peers.wake(delivery.userId, () => settle(delivery, answer, parts))
   settle(delivery, answer, parts)
