@@ -3,6 +3,7 @@ import type { Origin } from './doors.js'
 import { USER_BYTES } from './multicast.js'
 import type { Payload } from './payload.js'
 import type { MulticastElsewhere } from './peers.js'
+import { SmallMap } from './small-map.js'
 
 /** What waits for clients, and takes a place of the window. */
 export type WindowEntry = Delivery | MulticastPlace
@@ -56,7 +57,7 @@ export function isFair ({ prefetch, maxUnacked, offline }: { prefetch: number, m
 /** Messages that wait for the clients of one user. */
 class UserWindow {
   /** In the order in which they began to wait. */
-  readonly deliveries = new Set<WindowEntry>()
+  readonly deliveries = new SmallMap<WindowEntry, WindowEntry>()
   bytes = 0
   /** Whether some of them had to give way, and the user's clients have not acknowledged all the others since. */
   hasOverstayed = false
@@ -86,7 +87,7 @@ export class AckWindow {
     if (user === undefined) this.#byUser.set(userId, user = new UserWindow())
     delivery.isInWindow = true
     delivery.waitsSince = performance.now()
-    user.deliveries.add(delivery)
+    user.deliveries.set(delivery, delivery)
     user.bytes += bytes
     if (origin.isShared) {
       this.#bytes += USER_BYTES
@@ -133,7 +134,7 @@ export class AckWindow {
     const found: WindowEntry[] = []
     if (!this.#exceeds(TOTAL_SHARE, count, bytes)) return found
     for (const user of [...this.#byUser.values()].sort((a, b) => this.#part(b) - this.#part(a))) {
-      for (const delivery of user.deliveries) {
+      for (const delivery of user.deliveries.values()) {
         if (!this.#exceeds(TOTAL_SHARE, count, bytes)) return found
         if (delivery.waitsSince > now - PATIENCE) break
         // What peers were asked to take, and nobody has yet, waits for them and not for a client.

@@ -4,6 +4,8 @@ import type { Dismissals, Subscriber } from './doors.js'
 import type { Mailbox, Mailboxes } from './mailbox.js'
 import type { Registry } from './registry.js'
 
+const NONE: readonly never[] = []
+
 export interface InFlightParts {
   /** Whether clients acknowledge. */
   awaitsAcks: boolean
@@ -38,12 +40,12 @@ export class InFlight {
   offer (delivery: Delivery): boolean {
     const { awaitsAcks, ackTimeout, subscribers, mailboxes, window, delivered } = this.#parts
     const { userId, notification: { payload }, redelivered, members = subscribers } = delivery
-    const holders: Subscriber[] = []
+    let holders: readonly Subscriber[] = NONE
     let taken = 0
     for (const subscriber of members.of(userId)) {
       if (this.#isFull(subscriber) || !subscriber.send(payload, redelivered)) continue
       taken++
-      if (awaitsAcks && subscriber.acknowledges) holders.push(subscriber)
+      if (awaitsAcks && subscriber.acknowledges) holders = [...holders, subscriber] // an array that is pushed to has room for 16 more
     }
     if (taken === 0) return false
     delivery.connections += taken
@@ -53,7 +55,7 @@ export class InFlight {
       delivered(delivery, 'sent')
       return true
     }
-    delivery.holders = holders.slice() // an array that has grown keeps room for 16 more
+    delivery.holders = holders
     delivery.deadline = performance.now() + ackTimeout
     if (delivery.lastDeadline === Infinity) delivery.lastDeadline = delivery.deadline
     else this.#handedOutAgain.add(delivery)
@@ -106,11 +108,11 @@ export class InFlight {
    * A client acknowledges notifications.
    * @returns the ids that were not in flight on this connection, without those that it was never sent
    */
-  acknowledged (subscriber: Subscriber, ids: readonly string[]): string[] {
-    const { mailboxes, delivered } = this.#parts
+  acknowledged (subscriber: Subscriber, ids: readonly string[]): readonly string[] {
+    const { mailboxes, dismissals, delivered } = this.#parts
     const { userId } = subscriber
-    const unknown: string[] = []
-    const dismissed: string[] = []
+    let unknown: string[] | undefined
+    let dismissed: string[] | undefined
     for (const id of ids) {
       const isFirst = subscriber.spendClaim(id)
       const delivery = mailboxes.get(userId)?.inFlight.get(id)
@@ -119,12 +121,12 @@ export class InFlight {
         delivered(delivery, 'acknowledged')
       } else {
         if (!isFirst) continue
-        unknown.push(id)
+        (unknown ??= []).push(id)
       }
-      dismissed.push(id)
+      if (dismissals !== undefined) (dismissed ??= []).push(id)
     }
-    this.#dismiss(userId, dismissed, subscriber)
-    return unknown
+    if (dismissed !== undefined) this.#dismiss(userId, dismissed, subscriber)
+    return unknown ?? NONE
   }
 
   /**

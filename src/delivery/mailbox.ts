@@ -1,12 +1,13 @@
 import { ByPosition } from './by-position.js'
 import type { Delivery } from './delivery.js'
 import type { HoldTransit } from './hold-transit.js'
+import { SmallMap } from './small-map.js'
 
 /** Everything that is in progress for one user on this instance. A mailbox exists only while it is not empty. */
 export class Mailbox {
   // Most mailboxes need one of them.
-  #inFlight: Map<string, Delivery> | undefined
-  #pending: Map<string, Delivery> | undefined
+  #inFlight: SmallMap<string, Delivery> | undefined
+  #pending: SmallMap<string, Delivery> | undefined
   /** The deliveries of `pending` that wait for room, the oldest first; undefined if there are none. */
   waitingForRoom: ByPosition<Delivery, Delivery> | undefined
   /** The user's notifications on their way into and out of the hold; undefined if there are none. */
@@ -15,13 +16,13 @@ export class Mailbox {
   constructor (readonly userId: string) {}
 
   /** Deliveries that connections here have and have not acknowledged, by id, in the order of handing out. */
-  get inFlight (): Map<string, Delivery> {
-    return (this.#inFlight ??= new Map())
+  get inFlight (): SmallMap<string, Delivery> {
+    return (this.#inFlight ??= new SmallMap())
   }
 
   /** Other deliveries without an outcome, by id: they wait for room, the hold, peers or the dead-letter queue. */
-  get pending (): Map<string, Delivery> {
-    return (this.#pending ??= new Map())
+  get pending (): SmallMap<string, Delivery> {
+    return (this.#pending ??= new SmallMap())
   }
 
   /** Finds the delivery in progress that has an id. */
