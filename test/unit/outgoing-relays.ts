@@ -8,7 +8,7 @@ import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from '../support/core.js'
 
 /** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
-function openRelays () {
+function openRelays ({ isAlone = false } = {}) {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
   const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
@@ -17,6 +17,7 @@ function openRelays () {
   /** Those who wait for what was announced before. */
   const waiting: Array<() => void> = []
   const absent: string[] = []
+  const reconsidered: string[] = []
   let lastNumber = 0
   const relays = new OutgoingRelays({
     afterMarker (callback) {
@@ -36,7 +37,7 @@ function openRelays () {
     returned () {},
     schedule () {},
     tell () {},
-    isAlone: () => false,
+    isAlone: () => isAlone,
     peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
     traceOf: () => undefined,
     listener: {
@@ -46,12 +47,15 @@ function openRelays () {
       peerOverdue () {},
       abandon () {},
       fail () {},
-      reconsider: delivery => relays.deliver(delivery, false)
+      reconsider (delivery) {
+        reconsidered.push(delivery.id)
+        relays.deliver(delivery, false)
+      }
     }
   })
-  function take (position: number): Delivery {
+  function take (position: number, isHere = false): Delivery {
     const delivery = new Delivery(compose('123', 'hello', `n${position}`), new MemoryMessage(false), position, Infinity)
-    relays.deliver(delivery, false)
+    relays.deliver(delivery, isHere)
     return delivery
   }
   /** The relays that this turn has for a peer, each with the one that it must not overtake. */
@@ -59,7 +63,7 @@ function openRelays () {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, knownToOther, take, flush, waiting, absent }
+  return { relays, peer, known, knownToOther, take, flush, waiting, absent, reconsidered }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -158,6 +162,55 @@ test('who has nobody is said by what was announced before the broker delivered t
   flush()
   waiting.shift()!()
   t.same(absent, ['n1'])
+  t.same(waiting, [])
+  t.end()
+})
+
+test('while there are no peers, nothing is relayed that a connection here has', t => {
+  for (const isAlone of [true, false]) {
+    const { take, flush, waiting } = openRelays({ isAlone })
+    take(1, true)
+    flush()
+    t.equal(waiting.length, isAlone ? 0 : 1)
+  }
+  t.end()
+})
+
+test('a peer is not asked for what a connection here has when it announces a user who was not there when that was taken', t => {
+  const { relays, peer, take, flush, waiting } = openRelays()
+  take(1).isSentHere = true
+  flush()
+  waiting.shift()!()
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that announces a user is not asked for what is on its way into the hold', t => {
+  const { relays, peer, take, flush } = openRelays()
+  take(1).waitFor('hold')
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('what nobody has is decided again when a peer announces its user', t => {
+  const { relays, peer, known, take, flush, reconsidered } = openRelays()
+  take(1)
+  flush()
+  known.add('123')
+  relays.arrived('123', peer)
+  t.same(reconsidered, ['n1'])
+  t.same(flush(), [['n1', undefined]])
+  t.end()
+})
+
+test('an instance that has closed keeps nothing of what it has sent', t => {
+  const { relays, take, flush, waiting } = openRelays({ isAlone: true })
+  const delivery = take(1, true)
+  relays.close()
+  relays.sentHere(delivery)
+  flush()
   t.same(waiting, [])
   t.end()
 })
