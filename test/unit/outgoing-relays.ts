@@ -18,6 +18,7 @@ function openRelays ({ isAlone = false } = {}) {
   const waiting: Array<() => void> = []
   const absent: string[] = []
   const reconsidered: string[] = []
+  const abandoned: string[] = []
   let lastNumber = 0
   const relays = new OutgoingRelays({
     afterMarker (callback) {
@@ -45,7 +46,7 @@ function openRelays ({ isAlone = false } = {}) {
       peerSettled () {},
       peerTook () {},
       peerOverdue () {},
-      abandon () {},
+      abandon: ({ id }) => { abandoned.push(id) },
       fail () {},
       reconsider (delivery) {
         reconsidered.push(delivery.id)
@@ -63,7 +64,7 @@ function openRelays ({ isAlone = false } = {}) {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, knownToOther, take, flush, waiting, absent, reconsidered }
+  return { relays, peer, known, knownToOther, take, flush, waiting, absent, reconsidered, abandoned }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -202,6 +203,43 @@ test('what nobody has is decided again when a peer announces its user', t => {
   relays.arrived('123', peer)
   t.same(reconsidered, ['n1'])
   t.same(flush(), [['n1', undefined]])
+  t.end()
+})
+
+test('a peer that turns out to have the user gets what a connection here had as delivered again, without its message being kept', t => {
+  const { relays, peer, take, flush } = openRelays()
+  const delivery = take(1)
+  relays.settled(delivery, 'sent')
+  t.equal(delivery.origin, undefined)
+  relays.arrived('123', peer)
+  t.same(flush(), [['n1', undefined]])
+  t.ok(delivery.redelivered)
+  t.end()
+})
+
+test('what a peer has had, and another one is still asked for, is not taken elsewhere any more', t => {
+  const { relays, known, knownToOther, take, flush } = openRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const delivery = take(1)
+  flush()
+  relays.receipt('peer', [1, 'taken', 1])
+  delivery.isTakenElsewhere = true
+  relays.receipt('peer', [1, 'nobody', 1])
+  t.notOk(delivery.isTakenElsewhere)
+  t.end()
+})
+
+test('what the broker delivers again is not decided again when its peer has nobody', t => {
+  const { relays, known, take, flush, reconsidered, abandoned } = openRelays()
+  known.add('123')
+  const delivery = take(1)
+  flush()
+  const message = delivery.origin as MemoryMessage
+  message.lose()
+  relays.receipt('peer', [1, 'nobody', 0])
+  t.same(reconsidered, [])
+  t.same(abandoned, ['n1'])
   t.end()
 })
 
