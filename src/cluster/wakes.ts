@@ -14,77 +14,81 @@ export interface WakesParts {
   publish (to: string, json: string, done: (published: Published) => void): void
 }
 
+/** Is called when the peers are told, or when nobody waits for that any more. */
+type Told = () => void
+
 /**
- * Tells the peers that have a user that the hold has something new of that user. If none is known to have the user, it
- * tells all: a connection may have been welcomed while the hold was being written, at a peer that is not known any more.
+ * Tells the peers that have a user that the hold has something new of that user. If no peer is known to have the user, all
+ * are told: one may have welcomed a connection of which this instance does not know yet. If this instance is closing, it
+ * never will.
  *
- * What is sent to all may be overtaken by relays. So a peer that announces the user before a marker has come back is told
- * by itself, too. Who connects later reads the hold then.
+ * Relays may overtake what is sent to all. So a peer that announces the user before a marker has come back is told by
+ * itself, too. A connection that is welcomed later reads the hold then.
  */
 export class Wakes {
   readonly #parts: WakesParts
+  /** Users of whom the peers are to be told, and those who wait for that. */
   #users = new Set<string>()
-  /** Those who wait until the peers are told. */
-  #untold: Array<() => void> = []
-  /** How many markers each user waits for. */
-  readonly #waiting = new Map<string, number>()
-  /** Users whose peers may not have been told, because the publish was lost, or came back; and those who wait for that. */
-  #again = new Set<string>()
-  #untoldAgain: Array<() => void> = []
+  #untold: Told[] = []
+  /** Those who wait for the broker to confirm what was published, by turn. */
+  readonly #unconfirmed = new Set<Told[]>()
+  /** Users of whom the peers may not have been told, because a frame was lost or came back, and those who wait for that. */
+  #lostUsers = new Set<string>()
+  #untoldOfLost: Told[] = []
+  /** Users for whom a marker is on its way, and those for whom the next one will be. */
+  #marked = new Set<string>()
+  #unmarked = new Set<string>()
 
   constructor (parts: WakesParts) {
     this.#parts = parts
   }
 
-  /** @param told is called when the broker has it for the peers, or has an alarm; then they are told later */
-  add (userId: string, told?: () => void): void {
+  /** @param told is called when the broker has it for the peers; or when it has an alarm, and the peers are told after that */
+  add (userId: string, told?: Told): void {
     this.#users.add(userId)
     if (told !== undefined) this.#untold.push(told)
     this.#parts.schedule()
   }
 
+  /** Publishes what this turn has for the peers. */
   flush (): void {
     if (this.#users.size === 0) return
     const users = this.#users
     this.#users = new Set()
     const untold = this.#untold
     this.#untold = []
-    for (const userId of users) this.#waiting.set(userId, (this.#waiting.get(userId) ?? 0) + 1)
+    for (const userId of users) this.#unmarked.add(userId)
     // Peers that are known to have the user are told before anything newer is relayed to them.
     this.#tell(users, untold)
-    this.#parts.afterMarker(() => {
-      for (const userId of users) {
-        const rest = this.#waiting.get(userId)! - 1
-        if (rest > 0) this.#waiting.set(userId, rest)
-        else this.#waiting.delete(userId)
-      }
-    })
+    this.#requestMarker()
   }
 
-  /** The broker has an alarm, which may last for hours: nobody waits for its end. After it, all peers look into the hold. */
+  /**
+   * The broker has an alarm, which may last for hours: nobody waits for its end. When it is over, each instance announces
+   * its users anew, and looks into the hold for them.
+   */
   release (): void {
-    const untold = [...this.#untold, ...this.#untoldAgain]
-    this.#untold = []
-    this.#untoldAgain = []
-    for (const told of untold) told()
+    for (const untold of [this.#untoldOfLost, ...this.#unconfirmed, this.#untold]) {
+      for (const told of untold.splice(0)) told()
+    }
   }
 
   /** A peer announces a user: it is told before anything newer is relayed to it. */
   arrived (userId: string, { instance }: Peer): void {
-    if (!this.#waiting.has(userId)) return
-    this.#parts.publish(instance, JSON.stringify([userId]), published => { if (published !== 'routed') this.#again.add(userId) })
+    if (!this.#marked.has(userId) && !this.#unmarked.has(userId)) return
+    this.#parts.publish(instance, JSON.stringify([userId]), published => { if (published !== 'routed') this.#lostUsers.add(userId) })
   }
 
   /** Tells again what may have been lost. */
   resume (): void {
-    if (this.#again.size === 0) return
-    for (const userId of this.#again) this.add(userId)
-    this.#again = new Set()
-    this.#untold.push(...this.#untoldAgain)
-    this.#untoldAgain = []
+    if (this.#lostUsers.size === 0) return
+    for (const userId of this.#lostUsers) this.add(userId)
+    this.#lostUsers = new Set()
+    this.#untold = this.#untold.concat(this.#untoldOfLost)
+    this.#untoldOfLost = []
   }
 
-  #tell (users: Iterable<string>, untold: ReadonlyArray<() => void>): void {
+  #tell (users: Iterable<string>, untold: Told[]): void {
     const byInstance = new Map<string, string[]>()
     for (const userId of users) {
       const peers = this.#parts.peersOf(userId)
@@ -94,18 +98,34 @@ export class Wakes {
     const frames = [...byInstance].flatMap(([to, userIds]) => inParts(userIds, MAX_USERS).map(part => ({ to, userIds: part })))
     const lost: string[] = []
     let unanswered = frames.length
+    this.#unconfirmed.add(untold)
     for (const { to, userIds } of frames) {
       this.#parts.publish(to, JSON.stringify(userIds), published => {
         if (published !== 'routed') lost.push(...userIds)
-        if (--unanswered === 0) this.#told(lost, untold)
+        if (--unanswered === 0) this.#answered(lost, untold)
       })
     }
   }
 
-  /** The broker has answered. A peer that had lost its inbox has another one by now, or its users are not known any more. */
-  #told (lost: readonly string[], untold: ReadonlyArray<() => void>): void {
+  /**
+   * The broker has answered for every frame of a turn. A peer that had lost its inbox has another one by now, or its users
+   * are not known any more.
+   */
+  #answered (lost: readonly string[], untold: Told[]): void {
+    this.#unconfirmed.delete(untold)
     if (lost.length === 0) return untold.forEach(told => told())
-    for (const userId of lost) this.#again.add(userId)
-    this.#untoldAgain.push(...untold)
+    for (const userId of lost) this.#lostUsers.add(userId)
+    this.#untoldOfLost = this.#untoldOfLost.concat(untold)
+  }
+
+  /** One marker is on its way at a time: while none comes back, no more than the users wait for it. */
+  #requestMarker (): void {
+    if (this.#marked.size > 0 || this.#unmarked.size === 0) return
+    this.#marked = this.#unmarked
+    this.#unmarked = new Set()
+    this.#parts.afterMarker(() => {
+      this.#marked = new Set()
+      this.#requestMarker()
+    })
   }
 }

@@ -82,6 +82,7 @@ test('a peer that announces a user is told until the marker is back that was req
   const { wake, wakes, peer, told } = startWakes(callback => { markers.push(callback) })
   wake('unknown')
   wake('unknown')
+  t.equal(markers.length, 1)
   markers[0]!()
   wakes.arrived('unknown', peer)
   markers[1]!()
@@ -122,15 +123,38 @@ test('whoever waits until the peers are told waits until the broker has it for a
 test('during an alarm nobody waits until the peers are told', t => {
   const { wakes, told } = startWakes()
   const ends: string[] = []
-  wakes.add('known', () => ends.push('lost'))
-  wakes.flush()
+  for (const end of ['lost', 'unconfirmed']) {
+    wakes.add('known', () => ends.push(end))
+    wakes.flush()
+  }
   told[0]!.done('unknown')
   wakes.add('known', () => ends.push('new'))
   wakes.release()
-  t.same(ends, ['new', 'lost'])
+  t.same(ends, ['lost', 'unconfirmed', 'new'])
   wakes.resume()
   wakes.flush()
-  t.equal(told.length, 2, 'they are told after it')
+  t.equal(told.length, 3, 'they are told after it')
+  for (const { done } of told.slice(1)) done('routed')
+  t.equal(ends.length, 3, 'each ends once')
+  t.end()
+})
+
+test('what was not confirmed when an alarm began, and is lost then, is told again', t => {
+  const { wakes, wake, told } = startWakes()
+  wake('known')
+  wakes.release()
+  told[0]!.done('unknown')
+  wakes.resume()
+  wakes.flush()
+  t.equal(told.length, 2)
+  t.end()
+})
+
+test('while no marker comes back, what waits for one does not pile up', t => {
+  let markers = 0
+  const { wake } = startWakes(() => { markers++ })
+  for (let n = 0; n < 100; n++) wake('known')
+  t.equal(markers, 1)
   t.end()
 })
 
