@@ -13,13 +13,14 @@ export interface HoldEndParts {
 }
 
 /**
- * Ends a delivery that the hold has answered. Tells the peers: by now the user may have a connection there, and those here
- * may be full, or gone without a word. A message is settled after that. Else, if this process died in between, the message
- * would stay in the hold until the user connects again.
+ * Ends a delivery that the hold has answered, and tells the peers what is held: by now the user may have a connection there,
+ * and those here may be full, or gone without a word. A message is settled only when the peers are told. Else, if this
+ * process died in between, the notification would stay in the hold until the user connects again.
  */
 export function endKept (delivery: Delivery, answer: HoldAnswer, parts: HoldEndParts): void {
   const { inFlight, outcomes: { peers } } = parts
-  if (answer === 'offline') return settle(delivery, answer, parts)
+  // What was settled meanwhile does not stay in the hold: a peer that looked there would hand it out once more.
+  if (answer === 'offline' || delivery.isSettled) return settle(delivery, answer, parts)
   inFlight.moveToHold(delivery)
   const isMessage = delivery.origin?.redelivers === true
   if (peers !== undefined && isMessage) return peers.wake(delivery.userId, () => settle(delivery, answer, parts))
@@ -34,7 +35,7 @@ function settle (delivery: Delivery, answer: HoldAnswer, { inFlight, outcomes, r
     if (answer === 'offline') inFlight.takeBack(delivery)
     outcomes.settle(delivery, answer === 'known' ? 'held' : answer)
   } else if (delivery.outcome !== 'held') {
-    // A peer has it meanwhile. If the peer has put it into the same hold, it is the only one there.
+    // A client of a peer has it meanwhile. If that peer has put it into the same hold, it is the only one there.
     remove(userId, id)
   }
 }

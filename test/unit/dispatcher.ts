@@ -219,6 +219,16 @@ test('what a peer has settled while it was on its way into the hold is removed f
   t.same(store.ids('123'), [])
 })
 
+test('what was settled while it was on its way into the hold is removed from there before a peer looks into it', t => {
+  const delivery = new Delivery(compose('123', 'a', 'a'), new MemoryMessage(), 1, Infinity)
+  delivery.settle('acknowledged')
+  const removed: string[] = []
+  const peers = { ...silentPeers, wake: () => t.fail('it would hand it out again') }
+  endKept(delivery, 'held', { inFlight: { moveToHold () {} } as never, outcomes: { peers } as never, remove: (userId, id) => { removed.push(userId, id) } })
+  t.same(removed, ['123', 'a'])
+  t.end()
+})
+
 test('what the hold had already is not counted once more', t => {
   const delivery = new Delivery(compose('123', 'a', 'a'), new MemoryMessage(), 1, Infinity)
   const settle = (_delivery: Delivery, outcome: string) => t.equal(outcome, 'held')
