@@ -3,9 +3,10 @@
  * and collect one for each notification that awaits an ack costs 1 µs.
  */
 export class SmallMap<Key, Value> {
+  /** The only entry; undefined while there is another number of them. */
   #key: Key | undefined
   #value: Value | undefined
-  /** All entries; undefined while there are fewer than two. */
+  /** All entries, if there are two or more, or were since the map was last empty. */
   #table: Map<Key, Value> | undefined
 
   get size (): number {
@@ -24,24 +25,24 @@ export class SmallMap<Key, Value> {
 
   /** @param value not undefined */
   set (key: Key, value: Value & ({} | null)): void {
-    if (this.#table === undefined && (this.#value === undefined || this.#key === key)) {
+    if (this.#table !== undefined) {
+      this.#table.set(key, value)
+    } else if (this.#value === undefined || this.#key === key) {
       this.#key = key
       this.#value = value
     } else {
-      this.#table ??= new Map([[this.#key!, this.#value!]])
-      this.#table.set(key, value)
+      this.#table = new Map([[this.#key!, this.#value], [key, value]])
+      this.#key = this.#value = undefined
     }
   }
 
   delete (key: Key): void {
     if (this.#table !== undefined) {
       this.#table.delete(key)
-      if (this.#table.size > 0) return
-      this.#table = undefined
-    } else if (this.#key !== key) {
-      return
+      if (this.#table.size === 0) this.#table = undefined
+    } else if (this.#key === key) {
+      this.#key = this.#value = undefined
     }
-    this.#key = this.#value = undefined
   }
 
   /** The values. What is deleted during the iteration is skipped. */

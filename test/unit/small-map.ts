@@ -1,6 +1,7 @@
 // A Map that takes no table while it has one entry, compared with a Map.
 import { test } from 'tap'
 import { SmallMap } from '../../src/delivery/small-map.js'
+import { collectGarbage } from '../support/collect-garbage.js'
 import { createRandom } from '../support/random.js'
 
 test('whatever is set and deleted, it has what a Map has, in the same order', t => {
@@ -37,4 +38,16 @@ test('what is deleted while the values are looked at is skipped', t => {
   }
   t.same(seen, ['1', '3'])
   t.end()
+})
+
+test('what is deleted is not kept while others are there', async t => {
+  const small = new SmallMap<number, object>()
+  const first = new WeakRef({})
+  small.set(1, first.deref()!)
+  small.set(2, {})
+  small.delete(1)
+  await new Promise(resolve => setTimeout(resolve)) // a WeakRef keeps its object until the turn has ended
+  collectGarbage()
+  t.equal(first.deref(), undefined)
+  t.equal(small.size, 1)
 })
