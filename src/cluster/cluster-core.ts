@@ -71,7 +71,7 @@ export class ClusterCore {
     const wakes = this.#wakes = new Wakes({
       schedule,
       afterMarker: callback => presence.after(callback),
-      peersOf: userId => frames.isOpen ? presence.of(userId) : [], // else peers may have come meanwhile
+      peersOf: userId => frames.isOpen ? presence.of(userId) : [], // else users may have come to other peers meanwhile
       publish: (to, json, done) => to === EVERYBODY ? frames.toAll('wake', json, done) : frames.to(to, 'wake', json, done)
     })
     const outgoing = this.#outgoing = new OutgoingRelays({
@@ -217,10 +217,10 @@ export class ClusterCore {
     if (state !== 'open') return
     // A receipt `nobody` comes after the announcement that its user is gone.
     this.presence.flush(this.#receipts.some(([, state]) => state === 'nobody'))
+    this.#wakes.flush() // before the receipt `held`: with it a peer settles its message
     this.#receipts.flush()
     this.#settled.flush()
     this.multicasts.flushReceipts()
-    this.#wakes.flush()
     if (!this.#frames.isOpen) return // what follows needs answers
     this.#flushInOrder()
     this.presence.flushMarkers()

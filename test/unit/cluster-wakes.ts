@@ -180,3 +180,17 @@ test('what is held while the broker has an alarm is settled without waiting for 
   t.ok(isTold)
   t.end()
 })
+
+test('a peer that learns that something is held settles its message: the others are told before', t => {
+  const kinds: string[] = []
+  const core = startLoneCore(t, { publish: (_to, json) => { kinds.push(JSON.parse(json).kind) } })
+  core.opened('inbox')
+  const presence = { v: 1, from: 'peer', inbox: 'its inbox', term: 1, seq: 1, kind: 'presence', body: { here: ['123'], gone: [], more: 0 } }
+  core.receive(decodeFrame(Buffer.from(JSON.stringify(presence)), true) as Frame)
+  const relay = { ...presence, kind: 'relay', body: [{ relay: 1, userId: '456', id: 'a', json: '1', position: 1 }] }
+  core.receive(decodeFrame(Buffer.from(JSON.stringify(relay)), false) as Frame)
+  core.peers.wake('456')
+  core.close()
+  t.same(kinds.filter(kind => kind === 'wake' || kind === 'receipts'), ['wake', 'receipts'])
+  t.end()
+})
