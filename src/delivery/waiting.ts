@@ -6,7 +6,7 @@ import type { Mailbox } from './mailbox.js'
  * What a message or a notification without an outcome waits for:
  * - `ack`: for a client to acknowledge it
  * - `room`: for room at the user's connections, which have `maxUnacked` unacknowledged ones, or read too slowly
- * - `hold`: for the hold to keep it
+ * - `hold`: for the hold to keep it, or for the broker to have the news of that for other instances
  * - `peers`: for other instances
  * - `dead-letters`: for the broker to take its dead letter
  * - `retry`: for the next try, after a client could not handle it
