@@ -166,10 +166,8 @@ export class ClusterCore {
     const { wire } = this.#parts
     if (wire.state === 'blocked') this.presence.welcomeAll()
     const isOpen = this.#frames.isOpen && wire.state === 'open'
-    if (isOpen) {
-      this.presence.tick()
-      this.#wakes.resume()
-    }
+    if (isOpen) this.presence.tick()
+    if (wire.state === 'open') this.#wakes.resume()
     this.#outgoing.tick(isOpen)
     for (const part of [this.#incoming, this.multicasts]) part.tick()
     this.#schedule()

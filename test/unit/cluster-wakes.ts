@@ -194,3 +194,27 @@ test('a peer that learns that something is held settles its message: the others 
   t.same(kinds.filter(kind => kind === 'wake' || kind === 'receipts'), ['wake', 'receipts'])
   t.end()
 })
+
+test('what may have been lost is told again also while nothing can be received', t => {
+  const wakes: string[] = []
+  const deferred: Array<() => void> = []
+  const core = startLoneCore(t, {
+    defer: run => { deferred.push(run) },
+    publish (to, json, done) {
+      if (JSON.parse(json).kind !== 'wake') return
+      wakes.push(to)
+      done(wakes.length === 1 ? 'unknown' : 'routed')
+    }
+  })
+  core.opened('inbox')
+  core.suspend()
+  let isTold = false
+  core.peers.wake('123', () => { isTold = true })
+  for (const run of deferred.splice(0)) run()
+  t.notOk(isTold)
+  core.tick()
+  for (const run of deferred.splice(0)) run()
+  t.ok(isTold)
+  t.same(wakes, [EVERYBODY, EVERYBODY])
+  t.end()
+})
