@@ -115,9 +115,9 @@ export class OutgoingRelays {
         this.#parts.listener.reconsider(relay.delivery)
         continue
       }
-      // Behind what a connection has, and the peer has refused, newer ones may have been sent there.
+      // A peer that has refused what a connection has may have got newer ones since then.
       const refusal = relay.isTaken ? relay.refusalOf(peer.instance) : undefined
-      if (refusal?.isAfter === false) continue // the user has connected there after the delivery was taken
+      if (refusal?.isAfter === false) continue // nobody was there: the user has connected after the delivery was taken
       if (relay.isMaybeSeen || refusal !== undefined) relay.delivery.redelivered = true
       this.#lines.ask(relay, peer)
     }
