@@ -8,7 +8,7 @@ import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from '../support/core.js'
 
 /** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
-function openRelays () {
+function openRelays ({ isAlone = false } = {}) {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
   const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
@@ -17,6 +17,8 @@ function openRelays () {
   /** Those who wait for what was announced before. */
   const waiting: Array<() => void> = []
   const absent: string[] = []
+  const reconsidered: string[] = []
+  const abandoned: string[] = []
   let lastNumber = 0
   const relays = new OutgoingRelays({
     afterMarker (callback) {
@@ -36,7 +38,7 @@ function openRelays () {
     returned () {},
     schedule () {},
     tell () {},
-    isAlone: () => false,
+    isAlone: () => isAlone,
     peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
     traceOf: () => undefined,
     listener: {
@@ -44,14 +46,17 @@ function openRelays () {
       peerSettled () {},
       peerTook () {},
       peerOverdue () {},
-      abandon () {},
+      abandon: ({ id }) => { abandoned.push(id) },
       fail () {},
-      reconsider: delivery => relays.deliver(delivery, false)
+      reconsider (delivery) {
+        reconsidered.push(delivery.id)
+        relays.deliver(delivery, false)
+      }
     }
   })
-  function take (position: number): Delivery {
+  function take (position: number, isHere = false): Delivery {
     const delivery = new Delivery(compose('123', 'hello', `n${position}`), new MemoryMessage(false), position, Infinity)
-    relays.deliver(delivery, false)
+    relays.deliver(delivery, isHere)
     return delivery
   }
   /** The relays that this turn has for a peer, each with the one that it must not overtake. */
@@ -59,7 +64,7 @@ function openRelays () {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, knownToOther, take, flush, waiting, absent }
+  return { relays, peer, known, knownToOther, take, flush, waiting, absent, reconsidered, abandoned }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -158,6 +163,92 @@ test('who has nobody is said by what was announced before the broker delivered t
   flush()
   waiting.shift()!()
   t.same(absent, ['n1'])
+  t.same(waiting, [])
+  t.end()
+})
+
+test('while there are no peers, nothing is relayed that a connection here has', t => {
+  for (const isAlone of [true, false]) {
+    const { take, flush, waiting } = openRelays({ isAlone })
+    take(1, true)
+    flush()
+    t.equal(waiting.length, isAlone ? 0 : 1)
+  }
+  t.end()
+})
+
+test('a peer is not asked for what a connection here has when it announces a user who was not there when that was taken', t => {
+  const { relays, peer, take, flush, waiting } = openRelays()
+  take(1).isSentHere = true
+  flush()
+  waiting.shift()!()
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that announces a user is not asked for what is on its way into the hold', t => {
+  const { relays, peer, take, flush } = openRelays()
+  take(1).waitFor('hold')
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('what nobody has is decided again when a peer announces its user', t => {
+  const { relays, peer, known, take, flush, reconsidered } = openRelays()
+  take(1)
+  flush()
+  known.add('123')
+  relays.arrived('123', peer)
+  t.same(reconsidered, ['n1'])
+  t.same(flush(), [['n1', undefined]])
+  t.end()
+})
+
+test('a peer that turns out to have the user gets what a connection here had as delivered again, without its message being kept', t => {
+  const { relays, peer, take, flush } = openRelays()
+  const delivery = take(1)
+  relays.settled(delivery, 'sent')
+  t.equal(delivery.origin, undefined)
+  relays.arrived('123', peer)
+  t.same(flush(), [['n1', undefined]])
+  t.ok(delivery.redelivered)
+  t.end()
+})
+
+test('what a peer has had, and another one is still asked for, is not taken elsewhere any more', t => {
+  const { relays, known, knownToOther, take, flush } = openRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const delivery = take(1)
+  flush()
+  relays.receipt('peer', [1, 'taken', 1])
+  delivery.isTakenElsewhere = true
+  relays.receipt('peer', [1, 'nobody', 1])
+  t.notOk(delivery.isTakenElsewhere)
+  t.end()
+})
+
+test('what the broker delivers again is not decided again when its peer has nobody', t => {
+  const { relays, known, take, flush, reconsidered, abandoned } = openRelays()
+  known.add('123')
+  const delivery = take(1)
+  flush()
+  const message = delivery.origin as MemoryMessage
+  message.lose()
+  relays.receipt('peer', [1, 'nobody', 0])
+  t.same(reconsidered, [])
+  t.same(abandoned, ['n1'])
+  t.end()
+})
+
+test('an instance that has closed keeps nothing of what it has sent', t => {
+  const { relays, take, flush, waiting } = openRelays({ isAlone: true })
+  const delivery = take(1, true)
+  relays.close()
+  relays.sentHere(delivery)
+  flush()
   t.same(waiting, [])
   t.end()
 })
