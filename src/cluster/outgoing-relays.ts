@@ -50,7 +50,8 @@ export class OutgoingRelays {
       drop: ask => this.#lines.drop(ask),
       refused: relay => this.#reconsider(relay)
     })
-    this.#unanswered = new UnansweredRelays({ ...parts, relays: this.#relays, close: relay => this.#close(relay, false) })
+    // A peer may have what this instance gives up. The next taker joins that, and may be that peer: it does not ask others.
+    this.#unanswered = new UnansweredRelays({ ...parts, relays: this.#relays, close: relay => this.#close(relay, relay.isPublished) })
     this.#lines = new RelayLines({
       ...parts,
       relays: this.#relays,

@@ -64,7 +64,7 @@ function openRelays ({ isAlone = false } = {}) {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, known, knownToOther, take, flush, waiting, absent, reconsidered, abandoned }
+  return { relays, peer, otherPeer, known, knownToOther, take, flush, waiting, absent, reconsidered, abandoned }
 }
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -240,6 +240,22 @@ test('what the broker delivers again is not decided again when its peer has nobo
   relays.receipt('peer', [1, 'nobody', 0])
   t.same(reconsidered, [])
   t.same(abandoned, ['n1'])
+  t.end()
+})
+
+test('what a peer may have when the broker delivers it again is for other peers that turn out to have the user, too', t => {
+  for (const isKnown of [true, false]) {
+    const { relays, otherPeer, known, take, flush, abandoned } = openRelays()
+    if (isKnown) known.add('123')
+    const delivery = take(1)
+    flush();
+    (delivery.origin as MemoryMessage).lose()
+    relays.tick(true)
+    t.same(abandoned, ['n1'])
+    relays.arrived('123', otherPeer)
+    t.same(flush(otherPeer), isKnown ? [['n1', undefined]] : [])
+    t.equal(delivery.redelivered, isKnown)
+  }
   t.end()
 })
 
