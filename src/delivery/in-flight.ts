@@ -40,22 +40,24 @@ export class InFlight {
   offer (delivery: Delivery): boolean {
     const { awaitsAcks, ackTimeout, subscribers, mailboxes, window, delivered } = this.#parts
     const { userId, notification: { payload }, redelivered, members = subscribers } = delivery
-    let holders: readonly Subscriber[] = NONE
+    let holders: Subscriber[] | undefined
     let taken = 0
     for (const subscriber of members.of(userId)) {
       if (this.#isFull(subscriber) || !subscriber.send(payload, redelivered)) continue
       taken++
-      if (awaitsAcks && subscriber.acknowledges) holders = [...holders, subscriber] // an array that is pushed to has room for 16 more
+      if (!awaitsAcks || !subscriber.acknowledges) continue
+      if (holders === undefined) holders = [subscriber]
+      else holders.push(subscriber)
     }
     if (taken === 0) return false
     delivery.connections += taken
     delivery.waitsFor = undefined
-    if (holders.length < taken) {
+    if (holders === undefined || holders.length < taken) {
       // A plain client can't ack, so a successful send settles the delivery.
       delivered(delivery, 'sent')
       return true
     }
-    delivery.holders = holders
+    delivery.holders = holders.length === 1 ? holders : holders.slice() // an array that has grown keeps room for 16 more
     delivery.deadline = performance.now() + ackTimeout
     if (delivery.lastDeadline === Infinity) delivery.lastDeadline = delivery.deadline
     else this.#handedOutAgain.add(delivery)
