@@ -42,7 +42,9 @@ for (const [name, limit] of [['the default limit', undefined], ['a limit of 20',
     await broker.publish(queue, ...messages(USERS))
     await loseConnections(own, LOST, () => app.notifier.health().unsettled + app.notifier.stats().deadLettered['delivery-limit'] >= USERS)
     await mend()
-    await eventually(async () => app.notifier.health().unsettled === 0 && (await broker.channel.checkQueue(queue)).messageCount === 0, 'nothing is left')
+    // Until the broker has noticed that the last connection is lost, nothing is unsettled, and nothing is in the queue.
+    const settled = () => app.notifier.stats().held + app.notifier.stats().deadLettered['delivery-limit']
+    await eventually(async () => settled() >= USERS && app.notifier.health().unsettled === 0 && (await broker.channel.checkQueue(queue)).messageCount === 0, 'nothing is left')
 
     const letters = await broker.takeAll(`${queue}.dead`)
     const inDeadLetters = new Set(letters.map(({ content }) => JSON.parse(content.toString()).content))
