@@ -50,7 +50,7 @@ export class OutgoingRelays {
       drop: ask => this.#lines.drop(ask),
       refused: relay => this.#reconsider(relay)
     })
-    // A peer may have what this instance gives up. The next taker joins that, and may be that peer: it does not ask others.
+    // A peer may have what this instance gives up. If that peer takes the message next, it asks no others. So this instance still asks those that announce the user.
     this.#unanswered = new UnansweredRelays({ ...parts, relays: this.#relays, close: relay => this.#close(relay, relay.isPublished) })
     this.#lines = new RelayLines({
       ...parts,

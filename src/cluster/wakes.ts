@@ -19,8 +19,7 @@ type Told = () => void
 
 /**
  * Tells the peers that have a user that the hold has something new of that user. If no peer is known to have the user, all
- * are told: one may have welcomed a connection of which this instance does not know yet. If this instance is closing, it
- * never will.
+ * are told: one may have welcomed a connection of which this instance does not know yet, or never will, as it is closing.
  *
  * Relays may overtake what is sent to all. So a peer that announces the user before a marker has come back is told by
  * itself, too. A connection that is welcomed later reads the hold then.
