@@ -29,14 +29,16 @@ function figure (value: number): string {
   return value >= 1_000 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)
 }
 
-/** What was to be reached, and what was. */
+/** What was to be reached, and what was. Of several runs: with the lowest and the highest ratio of one. */
 export function verdicts (rows: Row[]): string {
   const lines = targets.flatMap(({ workload, quantity, ours, theirs, inverse, atMost }) => {
-    const median = (entrant: string) => rows.find(row => row.workload === workload && row.entrant === entrant)?.quantities[quantity]?.median
-    const [a, b] = inverse === true ? [median(theirs), median(ours)] : [median(ours), median(theirs)]
+    const summary = (entrant: string) => rows.find(row => row.workload === workload && row.entrant === entrant)?.quantities[quantity]
+    const [a, b] = inverse === true ? [summary(theirs), summary(ours)] : [summary(ours), summary(theirs)]
     if (a === undefined || b === undefined) return []
-    const ratio = a / b
-    return `| ${workload} | ${quantities[quantity]} | ${ours} | ${theirs} | ${ratio.toFixed(2)} | ${atMost} | ${ratio <= atMost ? 'yes' : 'no'} |`
+    const ratio = a.median / b.median
+    const ratios = (a.medians ?? []).map((median, run) => median / b.medians![run]!)
+    const range = ratios.length === 0 ? '' : ` (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
+    return `| ${workload} | ${quantities[quantity]} | ${ours} | ${theirs} | ${ratio.toFixed(2)}${range} | ${atMost} | ${ratio <= atMost ? 'yes' : 'no'} |`
   })
   return ['| workload | | of | against | ratio | aim: at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
 }
@@ -44,7 +46,9 @@ export function verdicts (rows: Row[]): string {
 /** Where and with what it was measured. */
 function provenance ({ date, machine, versions, rows }: Measurement): string {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
-  return `${date}; ${machine}; ${packages}; medians of at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds`
+  const rounds = `at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds`
+  const runs = Math.min(...rows.flatMap(row => Object.values(row.quantities).map(({ medians }) => medians?.length ?? 1)))
+  return `${date}; ${machine}; ${packages}; medians of ${runs === 1 ? rounds : `${runs} runs of ${rounds}`}`
 }
 
 /** What people run. On a classic queue, what is acked on delivery is never stored. */

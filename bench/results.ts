@@ -1,4 +1,4 @@
-import { summarize, type Summary } from './statistics.js'
+import { combineSummaries, summarize, type Summary } from './statistics.js'
 
 /** What can be measured, and in which unit. */
 export const quantities = {
@@ -26,7 +26,7 @@ export type Measured = Partial<Record<Quantity, number>>
 export interface Row {
   readonly workload: string
   readonly entrant: string
-  /** How many rounds count. */
+  /** How many rounds count. Of several runs: how many in each. */
   readonly rounds: number
   readonly quantities: Partial<Record<Quantity, Summary>>
 }
@@ -39,6 +39,26 @@ export interface Measurement {
   /** How long each workload took for each round, in seconds. */
   readonly secondsPerRound?: Record<string, number>
   readonly rows: Row[]
+}
+
+/**
+ * Several complete runs as one: medians of their medians.
+ * @param runs of the same workloads and entrants, with the same versions
+ */
+export function combine (runs: readonly [Measurement, ...Measurement[]]): Measurement {
+  const [first] = runs
+  const [expected, ...others] = runs.map(({ machine, versions }) => JSON.stringify({ machine, versions }))
+  for (const found of others) if (found !== expected) throw new Error(`the runs are of ${expected} and of ${found}`)
+  const rows = first.rows.map(row => {
+    const same = runs.map(run => run.rows.find(({ workload, entrant }) => workload === row.workload && entrant === row.entrant))
+    const missing = same.indexOf(undefined)
+    if (missing >= 0) throw new Error(`run ${missing + 1} has no ${row.workload}, ${row.entrant}`)
+    const all = same as Row[]
+    const names = Object.keys(row.quantities) as Quantity[]
+    const summaries = names.map(name => [name, combineSummaries(all.map(({ quantities }) => quantities[name]!))] as const)
+    return { ...row, rounds: Math.min(...all.map(({ rounds }) => rounds)), quantities: Object.fromEntries(summaries) }
+  })
+  return { ...runs.at(-1)!, rows }
 }
 
 /** Gathers what each round measured. */

@@ -1,21 +1,18 @@
 // Measures this package against what one would otherwise write or pick, and writes the figures down, into the documents too.
 // Those of workloads that are not measured stay as they were.
 // npm run bench [-- --only 'bursts;large' --rounds 5 --json FILE --profile FOLDER]
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { connect } from 'amqplib'
 import { startPrivateRedis } from '../support/private-redis.js'
 import { startPrivateRabbitMQ } from '../support/private-rabbitmq.js'
-import { chart, themes, type Theme } from './chart.js'
 import { Progress } from './progress.js'
-import { fill, table, verdicts } from './report.js'
+import { table, verdicts } from './report.js'
 import { createResults, type Measurement } from './results.js'
 import { versions } from './versions.js'
 import { workloads } from './workloads.js'
-
-/** The results that the chart shows. */
-const KEPT = 'bench/results.json'
+import { KEPT, writeDown } from './write-down.js'
 
 const everything = Object.keys(workloads).join(';')
 const { values: { only, rounds, json, profile } } = parseArgs({
@@ -63,9 +60,7 @@ try {
     secondsPerRound: progress.secondsPerRound,
     rows
   }
-  await writeFile(json, JSON.stringify(measured, null, 2) + '\n')
-  if (json === KEPT) for (const theme of Object.keys(themes) as Theme[]) await writeFile(`docs/speed-${theme}.svg`, chart(measured, theme))
-  for (const path of ['README.md', 'docs/speed.md']) await writeFile(path, fill(await readFile(path, 'utf8'), json, measured))
+  await writeDown(json, measured)
 } finally {
   await rabbitmq.remove()
   await redis.remove()

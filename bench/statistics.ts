@@ -2,12 +2,25 @@ export interface Summary {
   readonly median: number
   readonly min: number
   readonly max: number
+  /** Of several runs: the median of each. */
+  readonly medians?: readonly number[]
 }
 
 /** @param values one for each counted round */
 export function summarize (values: number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b)
   return { median: quantile(sorted, 0.5), min: sorted[0]!, max: sorted.at(-1)! }
+}
+
+/** @param runs what several runs gave */
+export function combineSummaries (runs: readonly Summary[]): Summary {
+  const medians = runs.map(({ median }) => median)
+  return {
+    median: summarize(medians).median,
+    min: Math.min(...runs.map(({ min }) => min)),
+    max: Math.max(...runs.map(({ max }) => max)),
+    medians
+  }
 }
 
 /**
