@@ -1,6 +1,7 @@
 import { description } from './chart.js'
 import { everybody } from './contenders.js'
 import { quantities, type Measurement, type Quantity, type Row } from './results.js'
+import { ratioOf } from './statistics.js'
 import { targets } from './targets.js'
 
 /** Every figure with its range and its ratio to the last entrant, as Markdown: a table for each workload. */
@@ -21,7 +22,7 @@ function tableOf (workload: string, rows: Row[]): string {
 
 function cell (row: Row, reference: Row, name: Quantity): string {
   const { median, min, max } = row.quantities[name]!
-  const ratio = row === reference ? '' : ` · ${(median / reference.quantities[name]!.median).toFixed(2)}×`
+  const ratio = row === reference ? '' : ` · ${ratioOf(row.quantities[name]!, reference.quantities[name]!).median.toFixed(2)}×`
   return `**${figure(median)}** (${figure(min)}–${figure(max)})${ratio}`
 }
 
@@ -35,10 +36,9 @@ export function verdicts (rows: Row[]): string {
     const summary = (entrant: string) => rows.find(row => row.workload === workload && row.entrant === entrant)?.quantities[quantity]
     const [a, b] = inverse === true ? [summary(theirs), summary(ours)] : [summary(ours), summary(theirs)]
     if (a === undefined || b === undefined) return []
-    const ratio = a.median / b.median
-    const ratios = (a.medians ?? []).map((median, run) => median / b.medians![run]!)
-    const range = ratios.length === 0 ? '' : ` (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
-    return `| ${workload} | ${quantities[quantity]} | ${ours} | ${theirs} | ${ratio.toFixed(2)}${range} | ${atMost} | ${ratio <= atMost ? 'yes' : 'no'} |`
+    const { median, min, max } = ratioOf(a, b)
+    const range = a.medians === undefined ? '' : ` (${min.toFixed(2)}–${max.toFixed(2)})`
+    return `| ${workload} | ${quantities[quantity]} | ${ours} | ${theirs} | ${median.toFixed(2)}${range} | ${atMost} | ${median <= atMost ? 'yes' : 'no'} |`
   })
   return ['| workload | | of | against | ratio | aim: at most | reached |', '| --- | --- | --- | --- | --- | --- | --- |', ...lines].join('\n')
 }
@@ -47,8 +47,17 @@ export function verdicts (rows: Row[]): string {
 function provenance ({ date, machine, versions, rows }: Measurement): string {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
   const rounds = `at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds`
-  const runs = Math.min(...rows.flatMap(row => Object.values(row.quantities).map(({ medians }) => medians?.length ?? 1)))
-  return `${date}; ${machine}; ${packages}; medians of ${runs === 1 ? rounds : `${runs} runs of ${rounds}`}`
+  return `${date}; ${machine}; ${packages}; medians of ${countRuns(rows) === 1 ? rounds : `${countRuns(rows)} runs of ${rounds}`}`
+}
+
+/** In how many runs everything was measured. */
+function countRuns (rows: Row[]): number {
+  return Math.min(...rows.flatMap(row => Object.values(row.quantities).map(({ medians }) => medians?.length ?? 1)))
+}
+
+/** What the tables show as ratio: see {@link ratioOf}. */
+function ratios ({ rows }: Measurement): string {
+  return countRuns(rows) === 1 ? 'ratio' : "median of the runs' ratios"
 }
 
 /** What people run. On a classic queue, what is acked on delivery is never stored. */
@@ -84,19 +93,19 @@ export function headlines (measured: Measurement): string {
 
 /** The contenders side by side; then the aims. */
 export function summary (measured: Measurement): string {
-  return [`${provenance(measured)} (minimum–maximum) · ratio to ours.`, sideBySide(measured.rows), verdicts(measured.rows)].join('\n\n')
+  return [`${provenance(measured)} (minimum–maximum) · ${ratios(measured)} to ours.`, sideBySide(measured.rows), verdicts(measured.rows)].join('\n\n')
 }
 
 /** The other workloads. */
 export function details (measured: Measurement): string {
   const { rows } = measured
   const inSummary = shared(rows)
-  return `${provenance(measured)} (minimum–maximum) · ratio to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
+  return `${provenance(measured)} (minimum–maximum) · ${ratios(measured)} to the last row of each table.\n\n${table(rows.filter(({ workload }) => !inSummary.includes(workload)))}`
 }
 
 /** Several instances, and what else was measured, on a newer RabbitMQ. */
 function newer (measured: Measurement): string {
-  return [`${provenance(measured)} (minimum–maximum) · ratio to the last row of each table.`, table(measured.rows), verdicts(measured.rows)].join('\n\n')
+  return [`${provenance(measured)} (minimum–maximum) · ${ratios(measured)} to the last row of each table.`, table(measured.rows), verdicts(measured.rows)].join('\n\n')
 }
 
 /** The files of results that the documents show, with the parts of the documents that the bench writes from each. */

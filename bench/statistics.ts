@@ -24,6 +24,14 @@ export function combineSummaries (runs: readonly Summary[]): Summary {
 }
 
 /**
+ * The ratio of two medians. Of several runs: the median of their ratios, with the lowest and the highest, as what is compared
+ * was measured in turn in each run.
+ */
+export function ratioOf (a: Summary, b: Summary): Summary {
+  return summarize((a.medians ?? [a.median]).map((median, run) => median / (b.medians?.[run] ?? b.median)))
+}
+
+/**
  * @param sorted ascending
  * @param q from 0 to 1
  */
