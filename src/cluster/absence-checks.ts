@@ -13,6 +13,8 @@ export interface AbsenceChecksParts {
   relays: OpenRelays
   /** Calls back when everything that was announced before this call is known here. */
   afterMarker (callback: () => void): void
+  /** A relay that is over is not for those who announce its user from now on. */
+  retire (relay: Relay): void
   /** Asks for a call of `flush` at the end of this turn. */
   schedule (): void
   listener: Pick<PeerListener, 'peersAnswered' | 'reconsider'>
@@ -57,12 +59,12 @@ export class AbsenceChecks {
 
   /** All connections are known now that were welcomed before the deliveries were taken. */
   #end (checked: readonly Relay[]): void {
-    const { relays, listener } = this.#parts
+    const { retire, listener } = this.#parts
     const absent = new Set<string>()
     for (const relay of checked) {
       relay.isChecking = false
       relay.isChecked = true
-      if (relay.isOver) relays.delete(relay)
+      if (relay.isOver) retire(relay)
       else if (relay.delivery.isRetaken) this.add(relay) // somebody may have been welcomed between the marker and that
       else if (relay.isNobodys) {
         absent.add(relay.delivery.userId)

@@ -5,6 +5,7 @@ import { AbsenceChecks, type AbsenceChecksParts } from './absence-checks.js'
 import type { Receipt } from './frames.js'
 import type { Peer } from './peer.js'
 import { OpenRelays } from './open-relays.js'
+import { RefusableRelays } from './refusable-relays.js'
 import { RelayLines, type RelayLinesParts } from './relay-lines.js'
 import { RelayReceipts, type RelayReceiptsParts } from './relay-receipts.js'
 import { Relay, toSettledState } from './relay.js'
@@ -34,6 +35,7 @@ export interface OutgoingRelaysParts extends
 export class OutgoingRelays {
   readonly #parts: OutgoingRelaysParts
   readonly #relays = new OpenRelays()
+  readonly #refusable: RefusableRelays
   readonly #lines: RelayLines
   readonly #checks: AbsenceChecks
   readonly #receipts: RelayReceipts
@@ -42,10 +44,10 @@ export class OutgoingRelays {
 
   constructor (parts: OutgoingRelaysParts) {
     this.#parts = parts
-    this.#checks = new AbsenceChecks({ ...parts, relays: this.#relays })
+    this.#refusable = new RefusableRelays(2 * parts.receiptTimeout)
+    this.#checks = new AbsenceChecks({ ...parts, relays: this.#relays, retire: relay => this.#retire(relay) })
     this.#receipts = new RelayReceipts({
       ...parts,
-      relays: this.#relays,
       confirmed: relay => this.#confirmed(relay),
       drop: ask => this.#lines.drop(ask),
       refused: relay => this.#reconsider(relay)
@@ -126,7 +128,12 @@ export class OutgoingRelays {
 
   /** A receipt of a peer. */
   receipt (instance: string, receipt: Receipt): void {
-    this.#receipts.receive(instance, receipt)
+    const [id] = receipt
+    const relay = this.#relays.get(id) ?? this.#refusable.get(id)
+    this.#receipts.receive(instance, receipt, relay)
+    if (relay === undefined) return
+    this.#askAgain(relay)
+    if (!relay.isRefusable) this.#refusable.delete(relay)
   }
 
   /** The inbox of a peer is gone: what it was asked for is decided again. */
@@ -165,6 +172,7 @@ export class OutgoingRelays {
    */
   tick (isOpen: boolean): void {
     this.#receipts.tick()
+    this.#refusable.tick(this.#parts.now())
     if (!isOpen) for (const waiting of [this.#checks, this.#lines]) waiting.dropSettled()
     this.#lines.repeatOverdue()
     this.#unanswered.tick()
@@ -174,6 +182,7 @@ export class OutgoingRelays {
   close (): void {
     this.#isClosed = true
     this.#unanswered.close()
+    this.#refusable.clear()
   }
 
   #relayOf ({ relay }: Delivery): Relay | undefined {
@@ -204,11 +213,35 @@ export class OutgoingRelays {
     else this.#parts.listener.reconsider(relay.delivery)
   }
 
+  /**
+   * Asks the peers again that have refused a relay because of an older one, and have its user. Else connections there would
+   * lack what others have.
+   */
+  #askAgain (relay: Relay): void {
+    const { delivery, refused, isTaken, isOver, isSpread } = relay
+    if (refused.length === 0 || this.#isClosed) return
+    const peers = this.#parts.peersOf(delivery.userId)
+    for (const refusal of refused) {
+      const peer = peers.find(({ instance }) => instance === refusal.peer.instance)
+      if (peer === undefined) refusal.isAfter = false // nobody is there: who comes now was not there when it was taken
+      if (!refusal.isAfter || !isTaken || delivery.isGivenUp || (isOver && !isSpread)) continue
+      delivery.redelivered = true
+      this.#lines.ask(relay, peer!)
+    }
+  }
+
   /** Peers that announce the user before the check get a relay that is spread. */
   #close (relay: Relay, isSpread: boolean): void {
     relay.isOver = true
     relay.isSpread = isSpread
     this.#lines.forget(relay)
-    if (relay.isChecked || !isSpread) this.#relays.delete(relay)
+    this.#askAgain(relay)
+    if (relay.isChecked || !isSpread) this.#retire(relay)
+  }
+
+  /** Those who announce the user of a relay from now on don't get it. Peers that were asked may still refuse it. */
+  #retire (relay: Relay): void {
+    this.#relays.delete(relay)
+    if (relay.isSpread && relay.isRefusable) this.#refusable.add(relay, this.#parts.now())
   }
 }

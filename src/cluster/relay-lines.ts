@@ -30,7 +30,7 @@ export class RelayLines {
       return
     }
     const ask: Ask = { relay, peer, attempt: ++relay.attempts, state: 'queued', isAfter: false, isTaken: false, counted: 0, publishedAt: now(), answeredAt: -Infinity, deadline: Infinity }
-    relay.asks = [...relay.asks, ask]
+    relay.ask(ask)
     let line = this.#byPeer.get(peer)
     if (line === undefined) this.#byPeer.set(peer, line = new RelayLine(peer, this.#parts))
     line.add(ask)

@@ -1,6 +1,5 @@
 import type { PeerListener } from '../delivery/peers.js'
 import type { Receipt, ReceiptState, SettledItem, SettledState } from './frames.js'
-import type { OpenRelays } from './open-relays.js'
 import { Recent } from './recent.js'
 import type { Ask, Relay } from './relay.js'
 
@@ -11,7 +10,6 @@ export interface RelayTimes {
 }
 
 export interface RelayReceiptsParts {
-  relays: OpenRelays
   /** Whether clients acknowledge. */
   awaitsAcks: boolean
   /** How long a peer may take to answer, in milliseconds. */
@@ -48,12 +46,17 @@ export class RelayReceipts {
     for (const { isTaken, peer } of asks) if (isTaken) tell(peer.instance, [id, state])
   }
 
-  /** A receipt of a peer. */
-  receive (instance: string, receipt: Receipt): void {
+  /**
+   * A receipt of a peer.
+   * @param relay undefined if it is not known any more
+   */
+  receive (instance: string, receipt: Receipt, relay: Relay | undefined): void {
     const [id, state] = receipt
-    const relay = this.#parts.relays.get(id)
     const ask = relay?.askOf(instance)
-    if (ask !== undefined && !ask.relay.isOver) return this.#answer(ask, receipt)
+    if (ask !== undefined && ask.deadline !== Infinity) { // else it was not published yet, and the receipt is for an earlier ask
+      if (!ask.relay.isOver) return this.#answer(ask, receipt)
+      this.#answerLate(ask, state)
+    }
     const outcome = this.#outcomes.get(id)
     if (state === 'taken' && outcome !== undefined) this.#parts.tell(instance, [id, outcome])
   }
@@ -61,6 +64,15 @@ export class RelayReceipts {
   /** Forgets old outcomes. To be called now and then. */
   tick (): void {
     this.#outcomes.tick(this.#parts.now())
+  }
+
+  /** A receipt for a relay that is over. Only a refusal matters: the peer may be asked again. */
+  #answerLate (ask: Ask, state: ReceiptState): void {
+    ask.state = 'confirmed'
+    ask.isAfter &&= state === 'nobody'
+    if (state !== 'nobody') return
+    ask.relay.refuse(ask)
+    this.#parts.drop(ask)
   }
 
   #answer (ask: Ask, [, state, connections]: Receipt): void {
@@ -76,6 +88,7 @@ export class RelayReceipts {
       drop(ask)
       return refused(relay)
     }
+    ask.isAfter = false
     relay.count(ask, connections)
     if (state === 'overdue') {
       drop(ask)

@@ -17,7 +17,7 @@ export interface Ask {
   readonly attempt: number
   /** `confirmed`: the broker has put it into the peer's inbox. */
   state: 'queued' | 'published' | 'confirmed'
-  /** Whether the peer may refuse it because of an older one that it has refused, though the user is there by now. */
+  /** Whether a refusal may be because of an older one that the peer has refused, though the user is there by now. */
   isAfter: boolean
   /** Whether the peer has told that connections have it. */
   isTaken: boolean
@@ -36,7 +36,7 @@ const NONE: readonly Ask[] = []
 export class Relay {
   /** Of the peers that are asked and have not told an outcome. Mostly there is one: a Map would take more memory than the rest. */
   asks: readonly Ask[] = NONE
-  /** The newest refusal of each peer that has refused it. */
+  /** The refusals of the peers that were not asked again. */
   refused: readonly Ask[] = NONE
   /** How many asks there were. */
   attempts = 0
@@ -81,6 +81,12 @@ export class Relay {
     return false
   }
 
+  /** Whether a peer may still refuse it because of an older one. */
+  get isRefusable (): boolean {
+    for (const { isAfter } of this.asks) if (isAfter) return true
+    return false
+  }
+
   /** Whether a connection here has it, or had it. */
   get isHere (): boolean {
     const { holders, isSentHere } = this.delivery
@@ -119,6 +125,12 @@ export class Relay {
   /** What a peer is asked; undefined if it is not. */
   askOf (instance: string): Ask | undefined {
     return this.asks.find(({ peer }) => peer.instance === instance)
+  }
+
+  /** A peer is asked, whatever it has answered before. */
+  ask (ask: Ask): void {
+    this.asks = [...this.asks, ask]
+    if (this.refused.length > 0) this.refused = this.refused.filter(({ peer }) => peer.instance !== ask.peer.instance)
   }
 
   /** A peer has no connection that takes it. */

@@ -1,0 +1,67 @@
+import type { RelayedItem } from '../../src/cluster/frames.js'
+import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
+import { Peer } from '../../src/cluster/peer.js'
+import { Delivery } from '../../src/delivery/delivery.js'
+import { compose } from '../../src/delivery/notification.js'
+import { MemoryMessage } from './core.js'
+
+/** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
+export function openOutgoingRelays ({ isAlone = false } = {}) {
+  const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
+  const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
+  const known = new Set<string>()
+  const knownToOther = new Set<string>()
+  const published: Array<RelayedItem & { inbox: string }> = []
+  /** Those who wait for what was announced before. */
+  const waiting: Array<() => void> = []
+  const absent: string[] = []
+  const reconsidered: string[] = []
+  const abandoned: string[] = []
+  const clock = { now: 0 }
+  let lastNumber = 0
+  const relays = new OutgoingRelays({
+    afterMarker (callback) {
+      waiting.push(callback)
+      return () => {}
+    },
+    log: undefined as never,
+    receiptTimeout: 1_000,
+    publishTimeout: 1_000,
+    awaitsAcks: false,
+    now: () => clock.now,
+    number: () => ++lastNumber,
+    publish (inbox, items, done) {
+      for (const item of JSON.parse(items) as RelayedItem[]) published.push({ ...item, inbox })
+      done('routed')
+    },
+    returned () {},
+    schedule () {},
+    tell () {},
+    isAlone: () => isAlone,
+    peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
+    traceOf: () => undefined,
+    listener: {
+      peersAnswered: ({ id }, isElsewhere) => { if (!isElsewhere) absent.push(id) },
+      peerSettled: (delivery, outcome) => relays.settled(delivery, outcome),
+      peerTook () {},
+      peerOverdue () {},
+      abandon: ({ id }) => { abandoned.push(id) },
+      fail () {},
+      reconsider (delivery) {
+        reconsidered.push(delivery.id)
+        relays.deliver(delivery, false)
+      }
+    }
+  })
+  function take (position: number, isHere = false, content = 'hello'): Delivery {
+    const delivery = new Delivery(compose('123', content, `n${position}`), new MemoryMessage(false), position, Infinity)
+    relays.deliver(delivery, isHere)
+    return delivery
+  }
+  /** The relays that this turn has for a peer, each with the one that it must not overtake. */
+  function flush (to = peer): Array<[id: string, after: number | undefined]> {
+    relays.flush()
+    return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
+  }
+  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, waiting, absent, reconsidered, abandoned }
+}

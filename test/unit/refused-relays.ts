@@ -1,0 +1,222 @@
+// What becomes of what a peer has refused, or may refuse.
+import { test } from 'tap'
+import { openOutgoingRelays } from '../support/outgoing-relays.js'
+
+test('a peer that is asked again is first asked for the older ones that it has refused', t => {
+  const { relays, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  take(1)
+  take(2)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  known.delete('123')
+  relays.receipt('peer', [1, 'nobody', 0])
+  // The receipt for the second one is lost with the inbox. By now the user is connected to the peer.
+  relays.resume(true)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.end()
+})
+
+test('a peer that has refused a relay for which another one is asked still gets it before newer ones', t => {
+  const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const first = take(1)
+  t.same(flush(), [['n1', undefined]])
+  waiting.shift()!()
+  relays.receipt('peer', [1, 'nobody', 0])
+  // The other peer has not answered. By now the user is connected to the first one.
+  take(2)
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.ok(first.redelivered, 'a client may have seen it at the other peer')
+  t.end()
+})
+
+test('what a connection has is not for a user who connects to a peer that had nobody when it got there', t => {
+  const { relays, peer, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  take(1).isSentHere = true
+  take(2).isSentHere = true
+  take(3).isSentHere = true
+  flush()
+  // The user was gone when the first two arrived there, and back when the third one did.
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that has refused something because of what it had refused before gets it late, as delivered again', t => {
+  const { relays, peer, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  const [first, second] = [take(1), take(2)] as const
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  first.isSentHere = second.isSentHere = true
+  take(3).isSentHere = true
+  flush()
+  // The user was back when the second one arrived there. The third one was not refused.
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  relays.arrived('123', peer)
+  t.same(flush(), [['n2', undefined]])
+  t.ok(second.redelivered)
+  t.end()
+})
+
+test('a peer that is asked again is not asked for what somebody has, or what has its outcome', t => {
+  const { relays, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  const [first, second] = [take(1), take(2)]
+  take(3)
+  flush()
+  known.delete('123')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  first!.isSentHere = true
+  relays.settled(second!, 'offline')
+  relays.resume(true)
+  t.same(flush(), [['n3', undefined]])
+  t.end()
+})
+
+test('a peer that has refused something because of an older one gets it once another peer has it', t => {
+  for (const [first, second] of [['peer', 'other peer'], ['other peer', 'peer']] as const) {
+    const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
+    known.add('123')
+    knownToOther.add('123')
+    const [, delivery] = [take(1), take(2)]
+    flush()
+    // The user was back when the second one arrived there.
+    for (const instance of [first, second]) for (const relay of [1, 2]) relays.receipt(instance, [relay, instance === 'peer' ? 'nobody' : 'taken', 0])
+    t.same(flush(), [['n2', undefined]])
+    t.ok(delivery.redelivered)
+  }
+  t.end()
+})
+
+/** Two notifications that the other peer has, and a peer has not answered. Everything is known that was announced before. */
+function openAnsweredByOne () {
+  const opened = openOutgoingRelays()
+  const { relays, known, knownToOther, take, flush, waiting } = opened
+  known.add('123')
+  knownToOther.add('123')
+  const delivery = [take(1), take(2)][1]!
+  flush()
+  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'sent', 1])
+  for (const arrived of waiting.splice(0)) arrived()
+  return { ...opened, delivery }
+}
+
+test('a peer that refuses something because of an older one gets it also when its outcome is known', t => {
+  const { relays, flush, delivery } = openAnsweredByOne()
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [['n2', undefined]])
+  t.ok(delivery.redelivered)
+  t.end()
+})
+
+test('a peer that has refused something because of an older one does not get it if its user is gone', t => {
+  const { relays, peer, known, flush } = openAnsweredByOne()
+  known.delete('123')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [])
+  // Who comes now was not there when it was taken.
+  known.add('123')
+  relays.arrived('123', peer)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('what another outcome is known of is asked for no more when a peer refuses it because of an older one', t => {
+  const { relays, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  const [first, second] = [take(1), take(2)]
+  flush()
+  for (const delivery of [first, second]) relays.settled(delivery!, 'held')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that has what is over is not asked again, whatever it answers later', t => {
+  const { relays, flush } = openAnsweredByOne()
+  relays.receipt('peer', [2, 'sent', 1])
+  relays.receipt('peer', [2, 'nobody', 0])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that had its user when it refused something, and has nobody by now, is not asked again', t => {
+  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  take(2)
+  flush()
+  known.delete('123')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  known.add('123')
+  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'taken', 1])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that has refused something because of an older one gets it once a connection here has it', t => {
+  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const [, delivery] = [take(1), take(2)]
+  flush()
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [], 'the other peer has not answered')
+  relays.settled(delivery, 'sent')
+  t.same(flush(), [['n2', undefined]])
+  t.end()
+})
+
+test('what is on its way into the hold is not asked for again', t => {
+  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const [, delivery] = [take(1), take(2)]
+  flush()
+  relays.receipt('other peer', [2, 'taken', 1])
+  delivery.waitFor('hold')
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a receipt for an earlier ask is none for one that is not published yet', t => {
+  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  take(2)
+  flush()
+  relays.receipt('other peer', [2, 'taken', 1])
+  for (const relay of [1, 2, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [['n1', undefined], ['n2', 1]])
+  t.end()
+})
+
+test('a peer may refuse for two times receiptTimeout what is over', t => {
+  const { relays, clock, flush } = openAnsweredByOne()
+  clock.now = 2_000
+  relays.tick(true)
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('of what is over and may still be refused, the newest 1,000 and 16 MiB are kept', t => {
+  for (const [content, taken, most] of [['hello', 1_201, 1_000], ['x'.repeat(100_000), 201, 167]] as const) {
+    const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
+    known.add('123')
+    knownToOther.add('123')
+    for (let n = 1; n <= taken; n++) take(n, false, content)
+    flush()
+    for (let n = 1; n <= taken; n++) relays.receipt('other peer', [n, 'sent', 1])
+    for (const arrived of waiting.splice(0)) arrived()
+    for (let n = 1; n <= taken; n++) relays.receipt('peer', [n, 'nobody', 0])
+    t.same(flush().map(([id]) => id), Array.from({ length: most }, (_, n) => `n${taken + 1 - most + n}`))
+  }
+  t.end()
+})
