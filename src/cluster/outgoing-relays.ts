@@ -182,7 +182,6 @@ export class OutgoingRelays {
   close (): void {
     this.#isClosed = true
     this.#unanswered.close()
-    this.#refusable.clear()
   }
 
   #relayOf ({ relay }: Delivery): Relay | undefined {
@@ -218,13 +217,13 @@ export class OutgoingRelays {
    * lack what others have.
    */
   #askAgain (relay: Relay): void {
-    const { delivery, refused, isTaken, isOver, isSpread } = relay
+    const { delivery, refused, isTaken } = relay
     if (refused.length === 0 || this.#isClosed) return
     const peers = this.#parts.peersOf(delivery.userId)
     for (const refusal of refused) {
       const peer = peers.find(({ instance }) => instance === refusal.peer.instance)
       if (peer === undefined) refusal.isAfter = false // nobody is there: who comes now was not there when it was taken
-      if (!refusal.isAfter || !isTaken || delivery.isGivenUp || (isOver && !isSpread)) continue
+      if (!refusal.isAfter || !isTaken || delivery.isGivenUp) continue
       delivery.redelivered = true
       this.#lines.ask(relay, peer!)
     }
@@ -235,7 +234,7 @@ export class OutgoingRelays {
     relay.isOver = true
     relay.isSpread = isSpread
     this.#lines.forget(relay)
-    this.#askAgain(relay)
+    if (isSpread) this.#askAgain(relay)
     if (relay.isChecked || !isSpread) this.#retire(relay)
   }
 

@@ -40,11 +40,6 @@ export class RefusableRelays {
       this.delete(relay)
     }
   }
-
-  clear (): void {
-    this.#relays.clear()
-    this.#bytes = 0
-  }
 }
 
 function bytesOf ({ delivery }: Relay): number {

@@ -1,5 +1,7 @@
 // What becomes of what a peer has refused, or may refuse.
+import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
+import { collectGarbage } from '../support/collect-garbage.js'
 import { openOutgoingRelays } from '../support/outgoing-relays.js'
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
@@ -219,4 +221,86 @@ test('of what is over and may still be refused, the newest 1,000 and 16 MiB are 
     t.same(flush().map(([id]) => id), Array.from({ length: most }, (_, n) => `n${taken + 1 - most + n}`))
   }
   t.end()
+})
+
+/** Two notifications that a peer has refused, the second one because of the first one. The other peer has not answered. */
+function openRefusedByOne () {
+  const opened = openOutgoingRelays()
+  const { relays, known, knownToOther, take, flush } = opened
+  known.add('123')
+  knownToOther.add('123')
+  const delivery = [take(1), take(2)][1]!
+  flush()
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  return { ...opened, delivery }
+}
+
+test('what is held is not asked for again', t => {
+  const { relays, flush, delivery } = openRefusedByOne()
+  relays.settled(delivery, 'held')
+  t.same(flush(), [])
+  t.end()
+})
+
+test('an application that closes asks nobody again', t => {
+  const { relays, flush } = openRefusedByOne()
+  relays.close()
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that is asked again is not asked once more while it has not answered', t => {
+  const { relays, flush } = openRefusedByOne()
+  for (const times of [1, 0]) {
+    relays.receipt('other peer', [2, 'taken', 1])
+    t.equal(flush().filter(([id]) => id === 'n2').length, times)
+  }
+  t.end()
+})
+
+test('a peer that refuses what is being asked for again is asked once', t => {
+  const { relays, peer, known, knownToOther, take, flush } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  take(2)
+  flush()
+  relays.peerMoved(peer)
+  relays.receipt('other peer', [2, 'sent', 1])
+  relays.receipt('peer', [2, 'nobody', 0])
+  t.equal(flush().filter(([id]) => id === 'n2').length, 1)
+  t.end()
+})
+
+test('a peer that has had something, and has nobody any more, is not asked again when its outcome is known', t => {
+  const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  take(2)
+  flush()
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'taken', 1])
+  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'acknowledged', 1])
+  for (const arrived of waiting.splice(0)) arrived()
+  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 1])
+  t.same(flush(), [])
+  t.end()
+})
+
+test('of what is over, only what a peer may refuse because of an older one is kept, until it answers', async t => {
+  const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  const [first, second] = [new WeakRef(take(1)), new WeakRef(take(2))]
+  flush()
+  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'sent', 1])
+  for (const arrived of waiting.splice(0)) arrived()
+  await turn() // until then, what a WeakRef refers to is kept
+  collectGarbage()
+  t.equal(first.deref(), undefined)
+  t.ok(second.deref())
+  relays.receipt('peer', [2, 'sent', 1])
+  await turn()
+  collectGarbage()
+  t.equal(second.deref(), undefined)
 })
