@@ -13,7 +13,7 @@ export interface AbsenceChecksParts {
   relays: OpenRelays
   /** Calls back when everything that was announced before this call is known here. */
   afterMarker (callback: () => void): void
-  /** A relay that is over is not for those who announce its user from now on. */
+  /** Takes out a relay that is over: a peer that announces its user from now on is not asked for it. */
   retire (relay: Relay): void
   /** Asks for a call of `flush` at the end of this turn. */
   schedule (): void

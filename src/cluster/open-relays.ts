@@ -46,8 +46,8 @@ export class OpenRelays {
 
   /**
    * The user's previous relay to the same peer that has no answer; undefined if there is none. A peer answers in order. So
-   * what is older than an answered relay is not looked at: a user may have thousands that await acks. Nothing waits behind
-   * what is over: a peer that refuses that gets it late, as delivered again.
+   * what is older than an answered relay is not looked at: a user may have thousands that await acks. Nothing waits for
+   * what is over: a peer that refuses that gets it later, marked as redelivered.
    */
   previous ({ relay, peer }: Ask): Ask | undefined {
     const relays = this.of(relay.delivery.userId)

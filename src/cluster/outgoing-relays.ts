@@ -132,6 +132,7 @@ export class OutgoingRelays {
     const relay = this.#relays.get(id) ?? this.#refusable.get(id)
     this.#receipts.receive(instance, receipt, relay)
     if (relay === undefined) return
+    if (relay.isOver) this.#lines.forget(relay)
     this.#askAgain(relay)
     if (!relay.isRefusable) this.#refusable.delete(relay)
   }
@@ -173,6 +174,7 @@ export class OutgoingRelays {
   tick (isOpen: boolean): void {
     this.#receipts.tick()
     this.#refusable.tick(this.#parts.now())
+    for (const relay of this.#relays) this.#askAgain(relay) // by now a connection here may have it
     if (!isOpen) for (const waiting of [this.#checks, this.#lines]) waiting.dropSettled()
     this.#lines.repeatOverdue()
     this.#unanswered.tick()
@@ -213,8 +215,8 @@ export class OutgoingRelays {
   }
 
   /**
-   * Asks the peers again that have refused a relay because of an older one, and have its user. Else connections there would
-   * lack what others have.
+   * When a connection has a relay: asks each peer again that has the user, and may have refused the relay only because it had
+   * refused an older one.
    */
   #askAgain (relay: Relay): void {
     const { delivery, refused, isTaken } = relay
@@ -222,7 +224,7 @@ export class OutgoingRelays {
     const peers = this.#parts.peersOf(delivery.userId)
     for (const refusal of refused) {
       const peer = peers.find(({ instance }) => instance === refusal.peer.instance)
-      if (peer === undefined) refusal.isAfter = false // nobody is there: who comes now was not there when it was taken
+      if (peer === undefined) refusal.isAfter = false // who connects there from now on was not there when it was taken
       if (!refusal.isAfter || !isTaken || delivery.isGivenUp) continue
       delivery.redelivered = true
       this.#lines.ask(relay, peer!)
@@ -238,7 +240,7 @@ export class OutgoingRelays {
     if (relay.isChecked || !isSpread) this.#retire(relay)
   }
 
-  /** Those who announce the user of a relay from now on don't get it. Peers that were asked may still refuse it. */
+  /** Takes out a relay that is over: a peer that announces its user from now on is not asked for it. */
   #retire (relay: Relay): void {
     this.#relays.delete(relay)
     if (relay.isSpread && relay.isRefusable) this.#refusable.add(relay, this.#parts.now())

@@ -1,6 +1,6 @@
 import type { Relay } from './relay.js'
 
-/** Maximum relays, and bytes of their contents. Beyond that, the oldest go. */
+/** Maximum relays, and bytes of their contents. If there are more, the oldest are forgotten: a refusal is ignored then. */
 const MAX_COUNT = 1_000
 const MAX_BYTES = 16_777_216
 

@@ -53,7 +53,8 @@ export class RelayReceipts {
   receive (instance: string, receipt: Receipt, relay: Relay | undefined): void {
     const [id, state] = receipt
     const ask = relay?.askOf(instance)
-    if (ask !== undefined && ask.deadline !== Infinity) { // else it was not published yet, and the receipt is for an earlier ask
+    // An ask without a deadline was never published: a refusal is of an earlier one.
+    if (ask !== undefined && (state !== 'nobody' || ask.deadline !== Infinity)) {
       if (!ask.relay.isOver) return this.#answer(ask, receipt)
       this.#answerLate(ask, state)
     }

@@ -17,7 +17,7 @@ export interface Ask {
   readonly attempt: number
   /** `confirmed`: the broker has put it into the peer's inbox. */
   state: 'queued' | 'published' | 'confirmed'
-  /** Whether a refusal may be because of an older one that the peer has refused, though the user is there by now. */
+  /** Whether the peer, if it refuses this, may do so only because it has refused an older one. The user may be there by now. */
   isAfter: boolean
   /** Whether the peer has told that connections have it. */
   isTaken: boolean
@@ -36,7 +36,7 @@ const NONE: readonly Ask[] = []
 export class Relay {
   /** Of the peers that are asked and have not told an outcome. Mostly there is one: a Map would take more memory than the rest. */
   asks: readonly Ask[] = NONE
-  /** The refusals of the peers that were not asked again. */
+  /** The last refusal of each peer that was not asked since. */
   refused: readonly Ask[] = NONE
   /** How many asks there were. */
   attempts = 0
@@ -127,7 +127,7 @@ export class Relay {
     return this.asks.find(({ peer }) => peer.instance === instance)
   }
 
-  /** A peer is asked, whatever it has answered before. */
+  /** A peer is asked. What it has refused before does not count any more. */
   ask (ask: Ask): void {
     this.asks = [...this.asks, ask]
     if (this.refused.length > 0) this.refused = this.refused.filter(({ peer }) => peer.instance !== ask.peer.instance)

@@ -6,12 +6,14 @@ import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from './core.js'
 
 /** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
-export function openOutgoingRelays ({ isAlone = false } = {}) {
+export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
   const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
   const knownToOther = new Set<string>()
   const published: Array<RelayedItem & { inbox: string }> = []
+  /** With `isSlow`: what the broker has not confirmed. */
+  const unconfirmed: Array<() => void> = []
   /** Those who wait for what was announced before. */
   const waiting: Array<() => void> = []
   const absent: string[] = []
@@ -32,7 +34,8 @@ export function openOutgoingRelays ({ isAlone = false } = {}) {
     number: () => ++lastNumber,
     publish (inbox, items, done) {
       for (const item of JSON.parse(items) as RelayedItem[]) published.push({ ...item, inbox })
-      done('routed')
+      if (isSlow) unconfirmed.push(() => done('routed'))
+      else done('routed')
     },
     returned () {},
     schedule () {},
@@ -63,5 +66,5 @@ export function openOutgoingRelays ({ isAlone = false } = {}) {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, waiting, absent, reconsidered, abandoned }
+  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, waiting, absent, reconsidered, abandoned }
 }

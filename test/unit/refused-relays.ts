@@ -288,19 +288,54 @@ test('a peer that has had something, and has nobody any more, is not asked again
 })
 
 test('of what is over, only what a peer may refuse because of an older one is kept, until it answers', async t => {
-  const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
+  const { relays, take, flush, waiting, known, knownToOther } = openOutgoingRelays()
   known.add('123')
   knownToOther.add('123')
-  const [first, second] = [new WeakRef(take(1)), new WeakRef(take(2))]
+  const taken = [new WeakRef(take(1)), new WeakRef(take(2))]
+  const kept = async (): Promise<boolean[]> => {
+    await turn() // until then, what a WeakRef refers to is kept
+    collectGarbage()
+    return taken.map(delivery => delivery.deref() !== undefined)
+  }
   flush()
   for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'sent', 1])
-  for (const arrived of waiting.splice(0)) arrived()
-  await turn() // until then, what a WeakRef refers to is kept
-  collectGarbage()
-  t.equal(first.deref(), undefined)
-  t.ok(second.deref())
+  while (waiting.length > 0) waiting.shift()!()
+  t.same(await kept(), [false, true])
   relays.receipt('peer', [2, 'sent', 1])
-  await turn()
-  collectGarbage()
-  t.equal(second.deref(), undefined)
+  t.same(await kept(), [false, false])
+})
+
+test('a peer whose answer comes before the confirm of the broker is not asked again for what is over', t => {
+  const { relays, clock, known, knownToOther, take, flush, unconfirmed } = openOutgoingRelays({ isSlow: true })
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  flush()
+  relays.receipt('other peer', [1, 'sent', 1])
+  relays.receipt('peer', [1, 'sent', 1])
+  for (const confirm of unconfirmed.splice(0)) confirm()
+  clock.now = 10_000
+  relays.tick(true)
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer has what it was asked for earlier, though it is asked anew', t => {
+  const { relays, peer, known, take, flush } = openOutgoingRelays()
+  known.add('123')
+  const delivery = take(1)
+  flush()
+  relays.peerGone(peer)
+  relays.receipt('peer', [1, 'sent', 1])
+  t.notOk(relays.isAsking(delivery))
+  t.same(flush(), [])
+  t.end()
+})
+
+test('a peer that has refused something because of an older one gets it when a connection here has got room for it', t => {
+  const { relays, flush, delivery } = openRefusedByOne()
+  delivery.isSentHere = true
+  relays.tick(true)
+  t.same(flush(), [['n2', undefined]])
+  t.end()
 })
