@@ -29,6 +29,28 @@ test('who has nobody is said by what was announced before the broker delivered t
   t.end()
 })
 
+test('what nobody has, and was taken later, is decided again: what is older may be on its way into the hold', t => {
+  const { take, flush, waiting, absent, reconsidered } = openOutgoingRelays()
+  take(1)
+  flush()
+  take(2)
+  flush()
+  waiting.shift()!()
+  t.same([absent, reconsidered], [['n1'], ['n2']])
+  t.end()
+})
+
+test('one marker is enough for what is decided again before it is back', t => {
+  const { relays, peer, take, flush, waiting, reconsidered } = openOutgoingRelays()
+  take(1)
+  flush()
+  relays.arrived('123', peer)
+  flush()
+  t.same(reconsidered, ['n1'])
+  t.equal(waiting.length, 1)
+  t.end()
+})
+
 test('while there are no peers, nothing is relayed that a connection here has', t => {
   for (const isAlone of [true, false]) {
     const { take, flush, waiting } = openOutgoingRelays({ isAlone })
@@ -89,6 +111,23 @@ test('what a peer has had, and another one is still asked for, is not taken else
   delivery.isTakenElsewhere = true
   relays.receipt('peer', [1, 'nobody', 1])
   t.notOk(delivery.isTakenElsewhere)
+  t.end()
+})
+
+test('what a peer has that is closing is decided again when that peer has told nothing for receiptTimeout', t => {
+  const { relays, peer, known, take, flush, clock, reconsidered } = openOutgoingRelays()
+  known.add('123')
+  const delivery = take(1)
+  flush()
+  relays.receipt('peer', [1, 'taken', 1])
+  known.delete('123')
+  peer.hasLeft = true
+  relays.peerGone(peer)
+  t.same(reconsidered, [], 'its clients may still acknowledge')
+  clock.now = 1_000
+  relays.peerGone(peer)
+  t.same(reconsidered, ['n1'])
+  t.ok(delivery.redelivered)
   t.end()
 })
 
