@@ -45,7 +45,7 @@ export const metricTable = {
     name: 'fastify_notification_unsent_total',
     type: 'counter',
     labels: ['reason'],
-    help: 'Broadcasts, disconnects, changes of groups and messages to many that other instances were not told of, as the broker took no publishes, or they were too large'
+    help: 'Broadcasts, disconnects and changes of groups that other instances were not told of, as the broker took no publishes; and broadcasts, and messages for a group or for everybody, that were too large for them'
   },
   abandoned: {
     name: 'fastify_notification_abandoned_total',
