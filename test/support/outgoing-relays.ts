@@ -1,4 +1,4 @@
-import type { RelayedItem } from '../../src/cluster/frames.js'
+import type { RelayedItem, SettledItem } from '../../src/cluster/frames.js'
 import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
 import { Peer } from '../../src/cluster/peer.js'
 import { Delivery } from '../../src/delivery/delivery.js'
@@ -6,7 +6,7 @@ import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from './core.js'
 
 /** An instance with two peers, each of which is known to have a user or not. The broker confirms what is published. */
-export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
+export function openOutgoingRelays ({ isAlone = false, isSlow = false, awaitsAcks = false } = {}) {
   const peer = new Peer({ from: 'peer', inbox: 'inbox', term: 1, seq: 0 }, 0)
   const otherPeer = new Peer({ from: 'other peer', inbox: 'other inbox', term: 1, seq: 0 }, 0)
   const known = new Set<string>()
@@ -16,6 +16,8 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
   const unconfirmed: Array<() => void> = []
   /** Those who wait for what was announced before. */
   const waiting: Array<() => void> = []
+  /** The outcomes that peers were told. */
+  const told: Array<[instance: string, ...SettledItem]> = []
   const absent: string[] = []
   const reconsidered: string[] = []
   const abandoned: string[] = []
@@ -29,7 +31,7 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
     log: undefined as never,
     receiptTimeout: 1_000,
     publishTimeout: 1_000,
-    awaitsAcks: false,
+    awaitsAcks,
     now: () => clock.now,
     number: () => ++lastNumber,
     publish (inbox, items, done) {
@@ -39,7 +41,7 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
     },
     returned () {},
     schedule () {},
-    tell () {},
+    tell: (instance, item) => { told.push([instance, ...item]) },
     isAlone: () => isAlone,
     peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
     traceOf: () => undefined,
@@ -66,5 +68,5 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false } = {}) {
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, waiting, absent, reconsidered, abandoned }
+  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, told, waiting, absent, reconsidered, abandoned }
 }

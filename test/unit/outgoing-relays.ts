@@ -131,6 +131,34 @@ test('what a peer has that is closing is decided again when that peer has told n
   t.end()
 })
 
+test('a peer that has something is told its outcome, also if it says so later', t => {
+  const { relays, known, knownToOther, take, flush, told } = openOutgoingRelays({ awaitsAcks: true })
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  take(2)
+  flush()
+  relays.receipt('peer', [1, 'taken', 1])
+  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'acknowledged', 1])
+  t.same(told, [['peer', 1, 'acknowledged']])
+  relays.receipt('peer', [2, 'taken', 1])
+  t.same(told.slice(1), [['peer', 2, 'acknowledged']])
+  t.end()
+})
+
+test('what clients of a peer may have seen, who are gone, is marked', t => {
+  for (const lost of [false, true]) {
+    const { relays, known, take, flush } = openOutgoingRelays()
+    known.add('123')
+    const delivery = take(1)
+    flush()
+    if (!lost) relays.receipt('peer', [1, 'taken', 1])
+    relays.receipt('peer', [1, 'nobody', lost ? 1 : 0])
+    t.ok(delivery.redelivered)
+  }
+  t.end()
+})
+
 test('what the broker delivers again is not decided again when its peer has nobody', t => {
   const { relays, known, take, flush, reconsidered, abandoned } = openOutgoingRelays()
   known.add('123')
