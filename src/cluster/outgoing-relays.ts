@@ -176,8 +176,8 @@ export class OutgoingRelays {
     this.#refusable.tick(this.#parts.now())
     for (const relay of this.#relays) this.#askAgain(relay) // by now a connection here may have it
     if (!isOpen) for (const waiting of [this.#checks, this.#lines]) waiting.dropSettled()
+    this.#unanswered.tick() // first: what is repeated waits for the broker again
     this.#lines.repeatOverdue()
-    this.#unanswered.tick()
     this.#parts.schedule()
   }
 

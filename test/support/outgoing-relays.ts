@@ -2,6 +2,7 @@ import type { RelayedItem, SettledItem } from '../../src/cluster/frames.js'
 import { OutgoingRelays } from '../../src/cluster/outgoing-relays.js'
 import { Peer } from '../../src/cluster/peer.js'
 import { Delivery } from '../../src/delivery/delivery.js'
+import type { Origin } from '../../src/delivery/doors.js'
 import { compose } from '../../src/delivery/notification.js'
 import { MemoryMessage } from './core.js'
 
@@ -19,6 +20,10 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false, awaitsAck
   /** The outcomes that peers were told. */
   const told: Array<[instance: string, ...SettledItem]> = []
   const absent: string[] = []
+  const answered: string[] = []
+  const taken: string[] = []
+  const overdue: string[] = []
+  const failed: string[] = []
   const reconsidered: string[] = []
   const abandoned: string[] = []
   const clock = { now: 0 }
@@ -46,20 +51,20 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false, awaitsAck
     peersOf: userId => [...known.has(userId) ? [peer] : [], ...knownToOther.has(userId) ? [otherPeer] : []],
     traceOf: () => undefined,
     listener: {
-      peersAnswered: ({ id }, isElsewhere) => { if (!isElsewhere) absent.push(id) },
+      peersAnswered: ({ id }, isElsewhere) => { (isElsewhere ? answered : absent).push(id) },
       peerSettled: (delivery, outcome) => relays.settled(delivery, outcome),
-      peerTook () {},
-      peerOverdue () {},
+      peerTook: ({ id }) => { taken.push(id) },
+      peerOverdue: ({ id }) => { overdue.push(id) },
       abandon: ({ id }) => { abandoned.push(id) },
-      fail () {},
+      fail: ({ id }) => { failed.push(id) },
       reconsider (delivery) {
         reconsidered.push(delivery.id)
         relays.deliver(delivery, false)
       }
     }
   })
-  function take (position: number, isHere = false, content = 'hello'): Delivery {
-    const delivery = new Delivery(compose('123', content, `n${position}`), new MemoryMessage(false), position, Infinity)
+  function take (position: number, isHere = false, content = 'hello', origin: Origin = new MemoryMessage(false)): Delivery {
+    const delivery = new Delivery(compose('123', content, `n${position}`), origin, position, Infinity)
     relays.deliver(delivery, isHere)
     return delivery
   }
@@ -68,5 +73,5 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false, awaitsAck
     relays.flush()
     return published.splice(0).filter(({ inbox }) => inbox === to.inbox).map(({ id, after }) => [id, after])
   }
-  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, told, waiting, absent, reconsidered, abandoned }
+  return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, told, waiting, absent, answered, taken, overdue, failed, reconsidered, abandoned }
 }

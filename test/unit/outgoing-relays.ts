@@ -159,6 +159,21 @@ test('what clients of a peer may have seen, who are gone, is marked', t => {
   t.end()
 })
 
+test('that a peer has something is told once, and that its clients have not acknowledged if no other peer has it', t => {
+  const { relays, known, knownToOther, take, flush, taken, overdue } = openOutgoingRelays()
+  known.add('123')
+  knownToOther.add('123')
+  take(1)
+  flush()
+  for (const instance of ['peer', 'peer', 'other peer']) relays.receipt(instance, [1, 'taken', 1])
+  t.same(taken, ['n1', 'n1'], 'once for each peer')
+  relays.receipt('peer', [1, 'overdue', 1])
+  t.same(overdue, [])
+  relays.receipt('other peer', [1, 'overdue', 1])
+  t.same(overdue, ['n1'])
+  t.end()
+})
+
 test('what the broker delivers again is not decided again when its peer has nobody', t => {
   const { relays, known, take, flush, reconsidered, abandoned } = openOutgoingRelays()
   known.add('123')
