@@ -2,6 +2,7 @@
 import { test } from 'tap'
 import type { Receipt, RelayedItem } from '../../src/cluster/frames.js'
 import { IncomingRelays } from '../../src/cluster/incoming-relays.js'
+import type { Delivery } from '../../src/delivery/delivery.js'
 import type { Result } from '../../src/delivery/doors.js'
 import { settleDown } from '../support/core.js'
 
@@ -15,6 +16,8 @@ function openRelays () {
   const here = new Set<string>()
   const absent = new Set<string>()
   const deferred: Array<() => void> = []
+  /** What the clients of the user `slow` have not acknowledged. */
+  const guests: Delivery[] = []
   const relays = new IncomingRelays({
     malformed () {},
     log: { error () {} } as never,
@@ -23,7 +26,12 @@ function openRelays () {
     defer: run => { deferred.push(run) },
     isHere: userId => here.has(userId),
     pending: userId => waiting.has(userId) ? new Promise(resolve => { waiting.get(userId)!.push(resolve) }) : undefined,
-    host ({ id, redelivered, userId }): Result {
+    host (delivery): Result | Promise<Result> {
+      const { id, redelivered, userId } = delivery
+      if (userId === 'slow') {
+        guests.push(delivery)
+        return delivery.result
+      }
       if (id === 'n3' && userId === 'failing') throw new Error('it fails')
       if (absent.has(userId)) return { outcome: 'offline', connections: 0 }
       hosted.push(redelivered ? `${id} redelivered` : id)
@@ -45,7 +53,7 @@ function openRelays () {
     await settleDown()
   }
   const promises = (userId: string) => waiting.get(userId)!.length
-  return { relays, hosted, receipts, here, absent, wait, admit, endTurn, promises }
+  return { relays, guests, hosted, receipts, here, absent, wait, admit, endTurn, promises }
 }
 
 test('a relay does not overtake those that wait for the admission of a connection, also if it arrives in the turn of the admission', async t => {
@@ -136,6 +144,25 @@ test('a relay of a peer that does not count its attempts is considered anew each
   absent.delete('123')
   relays.receive('peer', item(1))
   t.same(hosted, ['n1'])
+  relays.receive('peer', { ...item(2), after: 1 })
+  t.same(hosted, ['n1', 'n2'], 'what came before it is refused no more')
+})
+
+test('a relay that another instance may have delivered meanwhile is marked', async t => {
+  const { relays, guests } = openRelays()
+  relays.receive('peer', item(1, 'slow'))
+  t.notOk(guests[0]!.redelivered)
+  relays.receive('peer', { ...item(1, 'slow'), redelivered: true })
+  t.ok(guests[0]!.redelivered)
+})
+
+test('a relay that was settled elsewhere has no other outcome', async t => {
+  const { relays, guests, receipts } = openRelays()
+  relays.receive('peer', item(1, 'slow'))
+  relays.settled('peer', 1, 'acknowledged')
+  guests[0]!.settle('offline')
+  await settleDown()
+  t.same(receipts, [[1, 'taken', 0]])
 })
 
 test('a relay that is behind a refused one is refused', async t => {
