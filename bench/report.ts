@@ -47,7 +47,8 @@ export function verdicts (rows: Row[]): string {
 function provenance ({ date, machine, versions, rows }: Measurement): string {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')
   const rounds = `at least ${Math.min(...rows.map(({ rounds }) => rounds))} rounds`
-  return `${date}; ${machine}; ${packages}; medians of ${countRuns(rows) === 1 ? rounds : `${countRuns(rows)} runs of ${rounds}`}`
+  const runs = countRuns(rows)
+  return `${date}; ${machine}; ${packages}; medians of ${runs === 1 ? rounds : `${runs} runs of ${rounds}`}`
 }
 
 /** In how many runs everything was measured. */

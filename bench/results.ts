@@ -50,10 +50,11 @@ export function combine (runs: readonly [Measurement, ...Measurement[]]): Measur
   const [expected, ...others] = runs.map(({ machine, versions }) => JSON.stringify({ machine, versions }))
   for (const found of others) if (found !== expected) throw new Error(`the runs are of ${expected} and of ${found}`)
   const rows = first.rows.map(row => {
-    const same = runs.map(run => run.rows.find(({ workload, entrant }) => workload === row.workload && entrant === row.entrant))
-    const missing = same.indexOf(undefined)
-    if (missing >= 0) throw new Error(`run ${missing + 1} has no ${row.workload}, ${row.entrant}`)
-    const all = same as Row[]
+    const all = runs.map(({ rows }, run) => {
+      const same = rows.find(({ workload, entrant }) => workload === row.workload && entrant === row.entrant)
+      if (same === undefined) throw new Error(`run ${run + 1} has no ${row.workload}, ${row.entrant}`)
+      return same
+    })
     const names = Object.keys(row.quantities) as Quantity[]
     const summaries = names.map(name => [name, combineSummaries(all.map(({ quantities }) => quantities[name]!))] as const)
     return { ...row, rounds: Math.min(...all.map(({ rounds }) => rounds)), quantities: Object.fromEntries(summaries) }

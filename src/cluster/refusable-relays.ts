@@ -1,10 +1,10 @@
 import type { Relay } from './relay.js'
+import { MAX_SPREAD, MAX_SPREAD_BYTES } from './spread.js'
 
-/** Maximum relays, and bytes of their contents. If there are more, the oldest are forgotten: a refusal is ignored then. */
-const MAX_COUNT = 1_000
-const MAX_BYTES = 16_777_216
-
-/** The relays that are over and that a peer may still refuse because of an older one. */
+/**
+ * The relays that are over and that a peer may still refuse because of an older one. If there are too many, the oldest are
+ * forgotten, and a refusal of them is ignored.
+ */
 export class RefusableRelays {
   readonly #period: number
   /** By number, the oldest first, each with the time until which it is kept. */
@@ -24,7 +24,7 @@ export class RefusableRelays {
     this.#relays.set(relay.id, { relay, until: now + this.#period })
     this.#bytes += bytesOf(relay)
     for (const { relay: oldest } of this.#relays.values()) {
-      if (this.#relays.size <= MAX_COUNT && this.#bytes <= MAX_BYTES) return
+      if (this.#relays.size <= MAX_SPREAD && this.#bytes <= MAX_SPREAD_BYTES) return
       this.delete(oldest)
     }
   }

@@ -1,11 +1,11 @@
 import type { Relay } from './relay.js'
 
 /**
- * Maximum relays that are over, and their contents in bytes, that wait for the broker in one place: a connection here has
- * the notification, and the user's connections on the peers are to get it too.
+ * Maximum relays that are over, and their contents in bytes, that wait for the broker or for a peer in one place: a
+ * connection has the notification, and the user's connections on the peers are to get it too.
  */
-const MAX_SPREAD = 1_000
-const MAX_SPREAD_BYTES = 16_777_216
+export const MAX_SPREAD = 1_000
+export const MAX_SPREAD_BYTES = 16_777_216
 
 /**
  * Of relays that are over, those that have to give way while nothing can be published.

@@ -75,3 +75,13 @@ export function openOutgoingRelays ({ isAlone = false, isSlow = false, awaitsAck
   }
   return { relays, peer, otherPeer, known, knownToOther, take, flush, clock, unconfirmed, told, waiting, absent, answered, taken, overdue, failed, reconsidered, abandoned }
 }
+
+/** Two notifications that both peers were asked for, of which none has answered. */
+export function openAsked (options?: Parameters<typeof openOutgoingRelays>[0]) {
+  const opened = openOutgoingRelays(options)
+  opened.known.add('123')
+  opened.knownToOther.add('123')
+  const delivery = [opened.take(1), opened.take(2)][1]!
+  opened.flush()
+  return { ...opened, delivery }
+}

@@ -1,8 +1,6 @@
-// What becomes of what a peer has refused, or may refuse.
-import { setImmediate as turn } from 'node:timers/promises'
+// What becomes of what a peer has refused.
 import { test } from 'tap'
-import { collectGarbage } from '../support/collect-garbage.js'
-import { openOutgoingRelays } from '../support/outgoing-relays.js'
+import { openAsked, openOutgoingRelays } from '../support/outgoing-relays.js'
 
 test('a peer that is asked again is first asked for the older ones that it has refused', t => {
   const { relays, known, take, flush } = openOutgoingRelays()
@@ -80,11 +78,7 @@ test('a peer that is asked again is not asked for what somebody has, or what has
 
 test('a peer that has refused something because of an older one gets it once another peer has it', t => {
   for (const [first, second] of [['peer', 'other peer'], ['other peer', 'peer']] as const) {
-    const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
-    known.add('123')
-    knownToOther.add('123')
-    const [, delivery] = [take(1), take(2)]
-    flush()
+    const { relays, flush, delivery } = openAsked()
     // The user was back when the second one arrived there.
     for (const instance of [first, second]) for (const relay of [1, 2]) relays.receipt(instance, [relay, instance === 'peer' ? 'nobody' : 'taken', 0])
     t.same(flush(), [['n2', undefined]])
@@ -93,40 +87,14 @@ test('a peer that has refused something because of an older one gets it once ano
   t.end()
 })
 
-/** Two notifications that the other peer has, and a peer has not answered. Everything is known that was announced before. */
-function openAnsweredByOne () {
-  const opened = openOutgoingRelays()
-  const { relays, known, knownToOther, take, flush, waiting } = opened
-  known.add('123')
-  knownToOther.add('123')
-  const delivery = [take(1), take(2)][1]!
-  flush()
-  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'sent', 1])
-  for (const arrived of waiting.splice(0)) arrived()
-  return { ...opened, delivery }
+/** Two notifications that a peer has refused, the second one because of the first one. The other peer has not answered. */
+function openRefusedByOne () {
+  const opened = openAsked()
+  for (const relay of [1, 2]) opened.relays.receipt('peer', [relay, 'nobody', 0])
+  return opened
 }
 
-test('a peer that refuses something because of an older one gets it also when its outcome is known', t => {
-  const { relays, flush, delivery } = openAnsweredByOne()
-  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
-  t.same(flush(), [['n2', undefined]])
-  t.ok(delivery.redelivered)
-  t.end()
-})
-
-test('a peer that has refused something because of an older one does not get it if its user is gone', t => {
-  const { relays, peer, known, flush } = openAnsweredByOne()
-  known.delete('123')
-  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
-  t.same(flush(), [])
-  // Who comes now was not there when it was taken.
-  known.add('123')
-  relays.arrived('123', peer)
-  t.same(flush(), [])
-  t.end()
-})
-
-test('what another outcome is known of is asked for no more when a peer refuses it because of an older one', t => {
+test('what is held is not asked for again when a peer refuses it later', t => {
   const { relays, known, take, flush } = openOutgoingRelays()
   known.add('123')
   const [first, second] = [take(1), take(2)]
@@ -137,21 +105,8 @@ test('what another outcome is known of is asked for no more when a peer refuses 
   t.end()
 })
 
-test('a peer that has what is over is not asked again, whatever it answers later', t => {
-  const { relays, flush } = openAnsweredByOne()
-  relays.receipt('peer', [2, 'sent', 1])
-  relays.receipt('peer', [2, 'nobody', 0])
-  t.same(flush(), [])
-  t.end()
-})
-
 test('a peer that had its user when it refused something, and has nobody by now, is not asked again', t => {
-  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  take(1)
-  take(2)
-  flush()
+  const { relays, known, flush } = openAsked()
   known.delete('123')
   for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
   known.add('123')
@@ -161,12 +116,7 @@ test('a peer that had its user when it refused something, and has nobody by now,
 })
 
 test('a peer that has refused something because of an older one gets it once a connection here has it', t => {
-  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  const [, delivery] = [take(1), take(2)]
-  flush()
-  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
+  const { relays, flush, delivery } = openRefusedByOne()
   t.same(flush(), [], 'the other peer has not answered')
   relays.settled(delivery, 'sent')
   t.same(flush(), [['n2', undefined]])
@@ -174,11 +124,7 @@ test('a peer that has refused something because of an older one gets it once a c
 })
 
 test('what is on its way into the hold is not asked for again', t => {
-  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  const [, delivery] = [take(1), take(2)]
-  flush()
+  const { relays, flush, delivery } = openAsked()
   relays.receipt('other peer', [2, 'taken', 1])
   delivery.waitFor('hold')
   for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
@@ -187,55 +133,14 @@ test('what is on its way into the hold is not asked for again', t => {
 })
 
 test('a receipt for an earlier ask is none for one that is not published yet', t => {
-  const { relays, known, knownToOther, take, flush } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  take(1)
-  take(2)
-  flush()
+  const { relays, flush } = openAsked()
   relays.receipt('other peer', [2, 'taken', 1])
   for (const relay of [1, 2, 2]) relays.receipt('peer', [relay, 'nobody', 0])
   t.same(flush(), [['n1', undefined], ['n2', 1]])
   t.end()
 })
 
-test('a peer may refuse for two times receiptTimeout what is over', t => {
-  const { relays, clock, flush } = openAnsweredByOne()
-  clock.now = 2_000
-  relays.tick(true)
-  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
-  t.same(flush(), [])
-  t.end()
-})
-
-test('of what is over and may still be refused, the newest 1,000 and 16 MiB are kept', t => {
-  for (const [content, taken, most] of [['hello', 1_201, 1_000], ['x'.repeat(100_000), 201, 167]] as const) {
-    const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
-    known.add('123')
-    knownToOther.add('123')
-    for (let n = 1; n <= taken; n++) take(n, false, content)
-    flush()
-    for (let n = 1; n <= taken; n++) relays.receipt('other peer', [n, 'sent', 1])
-    for (const arrived of waiting.splice(0)) arrived()
-    for (let n = 1; n <= taken; n++) relays.receipt('peer', [n, 'nobody', 0])
-    t.same(flush().map(([id]) => id), Array.from({ length: most }, (_, n) => `n${taken + 1 - most + n}`))
-  }
-  t.end()
-})
-
-/** Two notifications that a peer has refused, the second one because of the first one. The other peer has not answered. */
-function openRefusedByOne () {
-  const opened = openOutgoingRelays()
-  const { relays, known, knownToOther, take, flush } = opened
-  known.add('123')
-  knownToOther.add('123')
-  const delivery = [take(1), take(2)][1]!
-  flush()
-  for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 0])
-  return { ...opened, delivery }
-}
-
-test('what is held is not asked for again', t => {
+test('what a peer has refused is not asked for again when it is held', t => {
   const { relays, flush, delivery } = openRefusedByOne()
   relays.settled(delivery, 'held')
   t.same(flush(), [])
@@ -259,12 +164,7 @@ test('a peer that is asked again is not asked once more while it has not answere
 })
 
 test('a peer that refuses what is being asked for again is asked once', t => {
-  const { relays, peer, known, knownToOther, take, flush } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  take(1)
-  take(2)
-  flush()
+  const { relays, peer, flush } = openAsked()
   relays.peerMoved(peer)
   relays.receipt('other peer', [2, 'sent', 1])
   relays.receipt('peer', [2, 'nobody', 0])
@@ -273,49 +173,11 @@ test('a peer that refuses what is being asked for again is asked once', t => {
 })
 
 test('a peer that has had something, and has nobody any more, is not asked again when its outcome is known', t => {
-  const { relays, known, knownToOther, take, flush, waiting } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  take(1)
-  take(2)
-  flush()
+  const { relays, flush, waiting } = openAsked()
   for (const relay of [1, 2]) relays.receipt('peer', [relay, 'taken', 1])
   for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'acknowledged', 1])
   for (const arrived of waiting.splice(0)) arrived()
   for (const relay of [1, 2]) relays.receipt('peer', [relay, 'nobody', 1])
-  t.same(flush(), [])
-  t.end()
-})
-
-test('of what is over, only what a peer may refuse because of an older one is kept, until it answers', async t => {
-  const { relays, take, flush, waiting, known, knownToOther } = openOutgoingRelays()
-  known.add('123')
-  knownToOther.add('123')
-  const taken = [new WeakRef(take(1)), new WeakRef(take(2))]
-  const kept = async (): Promise<boolean[]> => {
-    await turn() // until then, what a WeakRef refers to is kept
-    collectGarbage()
-    return taken.map(delivery => delivery.deref() !== undefined)
-  }
-  flush()
-  for (const relay of [1, 2]) relays.receipt('other peer', [relay, 'sent', 1])
-  while (waiting.length > 0) waiting.shift()!()
-  t.same(await kept(), [false, true])
-  relays.receipt('peer', [2, 'sent', 1])
-  t.same(await kept(), [false, false])
-})
-
-test('a peer whose answer comes before the confirm of the broker is not asked again for what is over', t => {
-  const { relays, clock, known, knownToOther, take, flush, unconfirmed } = openOutgoingRelays({ isSlow: true })
-  known.add('123')
-  knownToOther.add('123')
-  take(1)
-  flush()
-  relays.receipt('other peer', [1, 'sent', 1])
-  relays.receipt('peer', [1, 'sent', 1])
-  for (const confirm of unconfirmed.splice(0)) confirm()
-  clock.now = 10_000
-  relays.tick(true)
   t.same(flush(), [])
   t.end()
 })
